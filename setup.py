@@ -1,0 +1,39 @@
+"""Installs tvn_mmaction; `pip install -e .` brings everything that training needs from PyPI."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'tvn_mmaction/version.py').read_text()).group(1)
+
+setup(
+    name='tvn_mmaction',
+    version=VERSION,
+    description='Tiny Video Networks and UCF50 for MMAction2: efficient action recognition on small data',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['tvn_mmaction', 'tvn_mmaction.*']),
+    python_requires='>=3.10,<3.14',
+    install_requires=[
+        'torch>=2.1,<2.14',
+        'mmengine>=0.10.4,<0.11',
+        'mmaction2>=1.2,<1.3',
+        # mmaction2 1.2 refuses mmcv 2.2 and newer; mmcv-lite is mmcv without compiled operators.
+        'mmcv-lite>=2.1,<2.2',
+        'decord>=0.6; platform_system == "Windows" or platform_machine == "x86_64"',
+        # Imported by mmaction2 and mmengine, declared by neither.
+        'importlib_metadata',
+        'setuptools<82',  # mmengine 0.10 imports pkg_resources, which setuptools 82 removed.
+        'matplotlib',
+        'numpy',
+        'opencv-python',
+        'rich',
+        'scipy',
+    ],
+    extras_require={
+        'test': ['pytest>=8'],
+    },
+)

@@ -1,0 +1,19 @@
+"""The terminal that progress bars and warnings share; results go to stdout, everything here to stderr."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True)
+
+
+def progress_bar() -> Progress:
+    """Return a live display with one line per task: what, bar, count, `fields['status']` and the time left."""
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[status]}'),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )

@@ -1,0 +1,25 @@
+"""The one error that a user can mend, and how every tool tells it."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """What was asked cannot be done; the message names the thing, its value and the cure."""
+
+
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Run a tool's `main` and end the process with its exit code.
+
+    A `UserError` is told on stderr in its own words with exit code 2, an interruption with exit code 130; anything
+    else is a fault of ours and keeps its traceback.
+    """
+    try:
+        code = main() or 0
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        code = 130
+    sys.exit(code)
