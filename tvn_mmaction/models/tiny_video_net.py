@@ -1,0 +1,318 @@
+"""Tiny Video Networks: the layers, one repetition of a block, and the network, in the order of the forward pass.
+
+Inside the network the frames lie in the batch axis, as in the authors' release: `x` is `(N*T, C, H, W)`, clip by clip,
+and travels with its number of frames `T`. Spatial layers and batch norms act on frames. Going from frames to clips,
+`unflatten(0, (-1, T))`, is a view whatever the memory format, so that `channels_last` holds from end to end.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import sqrt
+from typing import Any
+
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .architectures import Architecture, Block, Layer, Repetition
+
+ACTIVATIONS = {'relu': nn.ReLU, 'hswish': nn.Hardswish}
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the zeros before and after an axis that make `ceil(size / stride)` outputs (TensorFlow's SAME)."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution without bias, padded with zeros as `same_padding` says; windows are (rows, columns)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: Sequence[int], stride: Sequence[int], groups: int = 1
+    ):
+        super().__init__(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve `(N, C, H, W)` into `(N, C', ceil(H / stride), ceil(W / stride))`."""
+        (top, bottom), (left, right) = map(same_padding, x.shape[-2:], self.kernel_size, self.stride)
+        if (top, left) != (bottom, right):
+            x = F.pad(x, (left, right, top, bottom))
+            top = left = 0
+        return F.conv2d(x, self.weight, None, self.stride, (top, left), groups=self.groups)
+
+
+class SamePool2d(nn.Module):
+    """Max or average pooling of each frame; padding takes part in neither the maximum nor the mean."""
+
+    def __init__(self, kind: str, kernel: int, stride: int):
+        super().__init__()
+        self.kind, self.kernel, self.stride = kind, kernel, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool `(N, C, H, W)` into `(N, C, ceil(H / stride), ceil(W / stride))`."""
+        (top, bottom), (left, right) = (same_padding(size, self.kernel, self.stride) for size in x.shape[-2:])
+        # PyTorch pads both sides alike. Where SAME wants one more behind than before, `ceil_mode` grants it. At stride
+        # 1 it does not: there the larger padding goes on both sides, and the first row and column are left out.
+        padding = (bottom, right) if self.stride == 1 else (top, left)
+        if self.kind == 'maxpool':
+            x = F.max_pool2d(x, self.kernel, self.stride, padding, ceil_mode=True)
+        else:
+            x = F.avg_pool2d(x, self.kernel, self.stride, padding, ceil_mode=True, count_include_pad=False)
+        return x[..., bottom - top :, right - left :] if self.stride == 1 else x
+
+
+class TemporalConv(nn.Module):
+    """A convolution over the frames of a clip, at each position by itself, with batch norm and activation."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, activation: str):
+        super().__init__()
+        self.conv = SameConv2d(channels, channels, (kernel, 1), (stride, 1))
+        self.norm = nn.BatchNorm2d(channels)
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Convolve `(N*T, C, H, W)` into `(N*ceil(T / stride), C, H, W)`."""
+        size = x.shape[-2:]
+        x = x.unflatten(0, (-1, frames)).transpose(1, 2).flatten(3)  # (N, C, T, H*W), a view if x is channels_last
+        x = self.activation(self.norm(self.conv(x)))
+        return x.unflatten(3, size).transpose(1, 2).flatten(0, 1)
+
+
+class TemporalPool(nn.Module):
+    """Max or average pooling over the frames of a clip; padding takes part in neither the maximum nor the mean."""
+
+    def __init__(self, kind: str, kernel: int, stride: int):
+        super().__init__()
+        self.kind, self.kernel, self.stride = kind, kernel, stride
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Pool `(N*T, C, H, W)` into `(N*ceil(T / stride), C, H, W)`."""
+        x = x.unflatten(0, (-1, frames))
+        padding = (0,) * 6 + same_padding(frames, self.kernel, self.stride)
+        if self.kind == 'maxpool':
+            x = F.pad(x, padding, value=float('-inf')) if any(padding) else x
+            x = x.unfold(1, self.kernel, self.stride).amax(-1)
+        else:
+            counted = F.pad(x.new_ones(1, frames, 1, 1, 1), padding)
+            x = F.pad(x, padding) if any(padding) else x
+            x, counted = (y.unfold(1, self.kernel, self.stride).sum(-1) for y in (x, counted))
+            x = x / counted
+        return x.flatten(0, 1)
+
+
+class ClipGate(nn.Sequential):
+    """A weight in (0, 1) for each channel of a clip, which its layers compute from the mean over time and space."""
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Scale all frames and pixels of `(N*T, C, H, W)` by the weights of their clip."""
+        clips = x.unflatten(0, (-1, frames))
+        weights = super().forward(clips.mean((1, 3, 4))[..., None, None]).sigmoid()
+        return (clips * weights.unsqueeze(1)).flatten(0, 1)
+
+
+def normalised(conv: nn.Conv2d, *activation: str) -> nn.Sequential:
+    """Return a convolution, its batch norm and, where one is named, its activation."""
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), *(ACTIVATIONS[name]() for name in activation))
+
+
+def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """Return a 1 x 1 convolution without bias."""
+    return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+
+
+class TinyVideoBlockRepetition(nn.Module):
+    """One repetition of a block, its modules in the order in which the authors' release creates its variables.
+
+    Args:
+        block: The block.
+        repetition: Its strides, its layer along time and whether it has a residual connection.
+        in_channels: Channels of the input.
+    """
+
+    def __init__(self, block: Block, repetition: Repetition, in_channels: int):
+        super().__init__()
+        (kind, kernel, stride), temporal = repetition.spatial, repetition.temporal
+        wide, out_channels = block.wide_channels, block.out_channels
+
+        channels = in_channels
+        self.expand_first = None
+        if block.inverted_bottleneck:  # always with ReLU, whatever the block's activations are
+            self.expand_first = normalised(pointwise(channels, wide), 'relu')
+            channels = wide
+
+        if kind in ('maxpool', 'avgpool'):
+            self.spatial = SamePool2d(kind, kernel, stride)
+        else:
+            width = wide if block.inverted_bottleneck else block.filters
+            groups = width if kind == 'depthwise' else 1
+            self.spatial = nn.Sequential(
+                normalised(pointwise(channels, width), block.spatial_activation),
+                normalised(
+                    SameConv2d(width, width, (kernel, kernel), (stride, stride), groups), block.spatial_activation
+                ),
+            )
+            channels = width
+
+        self.temporal = None
+        if temporal and temporal.kind == 'conv':
+            self.temporal = TemporalConv(channels, temporal.kernel, temporal.stride, block.temporal_activation)
+        elif temporal:
+            self.temporal = TemporalPool(*temporal)
+
+        self.expand = None if block.inverted_bottleneck else normalised(pointwise(channels, wide))
+        self.squeeze_excite = None
+        if block.squeeze_ratio:
+            squeezed = max(int(wide * block.squeeze_ratio), 8)
+            self.squeeze_excite = ClipGate(nn.Conv2d(wide, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, wide, 1))
+        self.context_gate = ClipGate(nn.Conv2d(wide, wide, 1)) if block.context_gate else None
+        self.project = normalised(pointwise(wide, out_channels)) if block.inverted_bottleneck else None
+        # A convolution even where input and output have the same shape, as in the release.
+        self.residual = normalised(pointwise(in_channels, out_channels, stride)) if repetition.skip else None
+
+    def forward(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
+        """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T'."""
+        x = inputs
+        if self.expand_first:
+            x = self.expand_first(x)
+        x = self.spatial(x)
+        if self.temporal:
+            clips = len(x) // frames
+            x = self.temporal(x, frames)
+            frames = len(x) // clips
+        if self.expand:
+            x = self.expand(x)
+        if self.squeeze_excite:
+            x = self.squeeze_excite(x, frames)
+        if self.context_gate:
+            x = self.context_gate(x, frames)
+        if self.project:
+            x = self.project(x)
+        if self.residual:
+            x = x + self.residual(inputs)
+        return F.relu(x), frames
+
+
+@cache
+def layers_with_weights(arch: Architecture, frames: int) -> list[tuple[Layer | None, bool]]:
+    """Return the temporal convolution and the residual of every repetition, which depend on the clips' length."""
+    layers = []
+    for block in arch.blocks:
+        for repetition in block.repetitions(frames):
+            convolves = repetition.temporal is not None and repetition.temporal.kind == 'conv'
+            layers.append((convolves, repetition.skip))
+            frames = repetition.out_frames
+    return layers
+
+
+@MODELS.register_module()
+class TinyVideoNet(BaseModule):
+    """A Tiny Video Network as a backbone (arXiv 1910.06961), equal to the authors' released definition.
+
+    Its output keeps the axis of time, so that the stock `I3DHead` (mean over time and space, dropout, linear) is the
+    published head in `Recognizer2D` as well as in `Recognizer3D`. Do not put a `TSNHead` on it: TVNs shorten time, and
+    that head would average frames of different videos.
+
+    Args:
+        arch: A name of `ARCHITECTURES`, or a dict of `Architecture`'s fields.
+        num_segments: Frames of a clip; needed where they come in the batch axis (`Recognizer2D`). By default the
+            architecture's own number.
+        out_indices: The blocks whose outputs are returned; negative ones count from the end.
+        frozen_stages: The blocks up to this index are fixed, with their batch norm statistics; -1 fixes none.
+        norm_eval: Whether all batch norms keep their running statistics while training.
+        init_cfg: MMEngine's initialisation; by default that of the release (truncated normal, fan in).
+
+    Raises:
+        ValueError: Unknown architecture, or an index of a block that it does not have.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = 'tvn1',
+        num_segments: int | None = None,
+        out_indices: Sequence[int] = (-1,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        super().__init__(init_cfg)
+        self.arch = Architecture.of(arch)
+        self.num_segments = num_segments
+        self.frames = num_segments or self.arch.frames
+        blocks = len(self.arch.blocks)
+        if not all(-blocks <= index < blocks for index in out_indices) or not -1 <= frozen_stages < blocks:
+            raise ValueError(
+                f'out_indices {out_indices} and frozen_stages {frozen_stages} must name some of {blocks} blocks'
+            )
+        self.out_indices = [index % blocks for index in out_indices]
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+
+        self.blocks = nn.ModuleList()
+        channels, frames = 3, self.frames
+        for block in self.arch.blocks:
+            repetitions = nn.ModuleList()
+            for repetition in block.repetitions(frames):
+                repetitions.append(TinyVideoBlockRepetition(block, repetition, channels))
+                channels, frames = block.out_channels, repetition.out_frames
+            self.blocks.append(repetitions)
+        self.train()  # fixes the frozen blocks before an optimizer collects the parameters
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Map clips to features.
+
+        Args:
+            x: `(N, C, T, H, W)`, or `(N*T, C, H, W)` with `T = num_segments`; normalised RGB, C = 3.
+
+        Returns:
+            `(N, C', T', H', W')`; a tuple of such where `out_indices` names several blocks.
+
+        Raises:
+            ValueError: Another shape, or a length of clips for which the architecture has other layers.
+        """
+        if x.ndim == 5:
+            frames = x.shape[2]
+            x = x.transpose(1, 2).flatten(0, 1)
+        elif x.ndim == 4 and self.num_segments and len(x) % self.num_segments == 0:
+            frames = self.num_segments
+        else:
+            raise ValueError(
+                f'input of shape {tuple(x.shape)} with num_segments={self.num_segments}: give (N, C, T, H, W), or '
+                '(N*T, C, H, W) and num_segments=T'
+            )
+        if layers_with_weights(self.arch, frames) != layers_with_weights(self.arch, self.frames):
+            raise ValueError(
+                f'clips of {frames} frames need other layers than this network has, which was built for {self.frames}: '
+                f'build it with num_segments={frames}'
+            )
+        outputs = []
+        for index, block in enumerate(self.blocks):
+            for repetition in block:
+                x, frames = repetition(x, frames)
+            if index in self.out_indices:
+                outputs.append(x.unflatten(0, (-1, frames)).transpose(1, 2))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def init_weights(self) -> None:
+        """Initialise as the release does: truncated normal of variance 2 / fan_in, biases 0; or as `init_cfg` says."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # The release counts all channels of a depthwise kernel as inputs, so these start sqrt(C) times smaller.
+                fan_in = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+                std = sqrt(1.3 * 2 / fan_in)
+                nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        super().init_weights()
+
+    def train(self, mode: bool = True) -> 'TinyVideoNet':
+        """Set the mode; frozen blocks, and all batch norms under `norm_eval`, stay in evaluation mode."""
+        super().train(mode)
+        for block in self.blocks[: self.frozen_stages + 1]:
+            block.eval().requires_grad_(False)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
