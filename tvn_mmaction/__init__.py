@@ -1,5 +1,10 @@
 """Tiny Video Networks and UCF50 for MMAction2; importing it registers everything under the scope `mmaction`."""
 
-from .version import __version__
+from . import compat
 
-__all__ = ['__version__']
+compat.apply()  # before anything of mmaction.models is imported
+
+from . import datasets, engine, evaluation, models  # noqa: E402
+from .version import __version__  # noqa: E402
+
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models']

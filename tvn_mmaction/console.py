@@ -6,7 +6,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True)
 
 
-def progress_bar() -> Progress:
+def progress_bar(visible: bool = True) -> Progress:
     """Return a live display with one line per task: what, bar, count, `fields['status']` and the time left."""
     return Progress(
         TextColumn('{task.description}'),
@@ -16,4 +16,6 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not visible,
+        speed_estimate_period=300,  # seconds; a training step of a large model takes many
     )

@@ -1,0 +1,16 @@
+"""Running an experiment: the runner, what it shows, and what the tools do."""
+
+from .config import configure_training, read_config
+from .experiment import test, train
+from .hooks import EpochHistoryHook, ProgressBarHook
+from .runner import TerminalRunner
+
+__all__ = [
+    'EpochHistoryHook',
+    'ProgressBarHook',
+    'TerminalRunner',
+    'configure_training',
+    'read_config',
+    'test',
+    'train',
+]

@@ -1,0 +1,21 @@
+"""What a test found: metrics with intervals, the record of a run, its pictures."""
+
+from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
+from .plots import plot_confusion_matrix, plot_curves
+from .report import EVALUATIONS, describe, write_predictions
+from .result import Protocol, Result, Scores
+
+__all__ = [
+    'EVALUATIONS',
+    'ClipScores',
+    'Estimate',
+    'Protocol',
+    'Result',
+    'Scores',
+    'accuracies',
+    'confusion_matrix',
+    'describe',
+    'plot_confusion_matrix',
+    'plot_curves',
+    'write_predictions',
+]

@@ -1,0 +1,399 @@
+"""Each cure of `tvn_mmaction.compat`: upstream still has the fault (else the cure can go), and the cure mends it."""
+
+import inspect
+import pickle
+import subprocess
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import mmaction
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hub import get_config
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.runner import checkpoint as upstream_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from tvn_mmaction import compat
+from tvn_mmaction.errors import UserError
+
+CAN_GO = 'upstream is mended: remove this cure and its tests'
+
+CURED = compat.apply()
+
+from mmaction.models import backbones  # noqa: E402  (needs the cures)
+from mmaction.models.backbones import resnet_tin  # noqa: E402
+from mmaction.registry import MODELS  # noqa: E402
+from mmaction.structures import ActionDataSample  # noqa: E402
+
+
+def load(path, **kwargs):
+    return CheckpointLoader.load_checkpoint(str(path), **kwargs)
+
+
+# The table.
+
+
+def test_apply_runs_once():
+    assert compat.apply() is CURED
+    assert set(CURED) <= set(compat.CURES)
+
+
+def test_every_cure_is_documented():
+    for cure in compat.CURES:
+        assert cure.run.__doc__ and cure.fault and cure.source
+
+
+def test_mmaction_models_import_in_a_fresh_process():
+    code = 'from tvn_mmaction import compat; compat.apply(); import mmaction.models'
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, timeout=60)
+
+
+# missing_drn
+
+
+def test_drn_is_missing_upstream():
+    localizers = Path(mmaction.__file__).parent / 'models' / 'localizers'
+    assert PathFinder.find_spec('mmaction.models.localizers.drn', [str(localizers)]) is None, CAN_GO
+
+
+def test_drn_says_that_it_is_missing():
+    with pytest.raises(UserError, match='DRN is missing from the mmaction2'):
+        MODELS.build({'type': 'DRN'})
+
+
+# training_from_scratch
+
+FROM_SCRATCH = {
+    'ResNetTSM': {'depth': 18, 'shift_place': 'block'},
+    'ResNetTIN': {'depth': 50},
+    'MobileNetV2TSM': {},
+    'SwinTransformer3D': {'arch': 'tiny'},
+}
+
+
+@pytest.mark.parametrize('name', ['ResNetTSM', 'MobileNetV2TSM', 'SwinTransformer3D'])
+def test_backbone_loads_no_file_upstream(name):
+    backbone = getattr(backbones, name)
+    upstream = inspect.unwrap(backbone.init_weights)
+    assert upstream is not backbone.init_weights, CAN_GO
+    with pytest.raises(TypeError, match='NoneType'):
+        upstream(backbone(**FROM_SCRATCH[name]))
+
+
+@pytest.mark.parametrize('name', FROM_SCRATCH)
+def test_backbone_initialises_from_scratch(name):
+    backbone = MODELS.build({'type': name, 'pretrained': None, **FROM_SCRATCH[name]})
+    weights = {
+        key: module.weight
+        for key, module in backbone.named_modules()
+        if type(module) in (torch.nn.Conv2d, torch.nn.Linear)
+    }
+    trained = {key: weight for key, weight in weights.items() if 'offset_net' not in key}
+    for weight in trained.values():
+        torch.nn.init.zeros_(weight)
+    backbone.init_weights()
+    assert all(weight.any() for weight in trained.values())
+
+
+@pytest.mark.parametrize('shift_place', ['block', 'blockres'])
+@pytest.mark.parametrize('is_shift', [True, False])
+def test_tsm_weights_are_kaiming(shift_place, is_shift):
+    backbone = backbones.ResNetTSM(depth=18, shift_place=shift_place, is_shift=is_shift)
+    backbone.init_weights()
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+
+
+def test_tin_keeps_its_own_initial_biases():
+    backbone = backbones.ResNetTIN(depth=50)
+    backbone.init_weights()
+    biases = [module.fc2.bias for module in backbone.modules() if isinstance(module, resnet_tin.OffsetNet)]
+    assert biases and all((bias == 0.5108).all() for bias in biases)
+
+
+def test_pretrained_file_is_still_loaded(tmp_path):
+    donor = backbones.ResNet(depth=18)
+    state = {}  # torchvision's names, which is what TSM reads
+    for name, value in donor.state_dict().items():
+        plain = name.replace('.conv.', '.') if 'downsample' not in name else name.replace('.conv.', '.0.')
+        state[plain.replace('downsample.bn', 'downsample.1').replace('conv1.bn', 'bn1').replace('conv2.bn', 'bn2')] = (
+            value
+        )
+    torch.save(state, tmp_path / 'resnet18.pth')
+    backbone = backbones.ResNetTSM(depth=18, pretrained=str(tmp_path / 'resnet18.pth'))
+    backbone.init_weights()
+    assert torch.equal(backbone.layer1[0].conv1.conv.net.weight, donor.layer1[0].conv1.conv.weight)
+
+
+# tin_without_cuda_operator
+
+
+def shift_by_definition(data, shift):
+    frames, channels = data.shape[1:3]
+    output = 0 * data
+    for n in range(data.size(0)):
+        for c in range(channels):
+            for t in range(frames):
+                target = t + int(shift[n, c // (channels // shift.size(1))])
+                if 0 <= target < frames:
+                    output[n, target, c] = data[n, t, c]
+    return output
+
+
+def test_mmcv_lite_has_no_operators_and_says_so():
+    with pytest.raises(ImportError):
+        from mmcv.ops import tin_shift  # noqa: F401
+    with pytest.raises(ImportError):  # what mmengine asks to tell mmcv from mmcv-lite
+        from mmcv.ops import SyncBatchNorm  # noqa: F401
+    assert 'mmcv.ops' not in sys.modules
+
+
+@pytest.mark.parametrize('groups', [1, 2, 6])
+def test_tin_shift_is_its_definition(groups):
+    data = torch.randn(3, 5, 6, 4, dtype=torch.double, requires_grad=True)
+    shift = torch.randint(-7, 8, (3, groups), dtype=torch.int)
+    gradient = torch.randn(3, 5, 6, 4, dtype=torch.double)
+    output, expected = compat.tin_shift(data, shift), shift_by_definition(data, shift)
+    assert torch.equal(output, expected)
+    assert torch.equal(*(torch.autograd.grad(result, data, gradient)[0] for result in (output, expected)))
+
+
+def test_tin_shift_leaves_no_trace_of_frames_that_leave():
+    data = torch.full((1, 2, 1, 1), float('nan'))
+    assert torch.equal(compat.tin_shift(data, torch.tensor([[2]])), torch.zeros(1, 2, 1, 1))
+
+
+def test_tin_shift_refuses_unequal_groups():
+    with pytest.raises(ValueError, match='6 channels do not split into 4 equal groups'):
+        compat.tin_shift(torch.zeros(1, 2, 6, 1), torch.zeros(1, 4))
+
+
+def test_tin_sampler_is_upstreams(monkeypatch):
+    """Upstream's own function, given an `mmcv.ops` with the shift by definition, samples and differentiates alike."""
+    source = inspect.getsource(inspect.getmodule(resnet_tin))
+    upstream = {}
+    exec(source[source.index('def linear_sampler') : source.index('class CombineNet')], {'torch': torch}, upstream)
+    operators = type(sys)('mmcv.ops')
+    operators.tin_shift = shift_by_definition
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', operators)
+
+    data = torch.randn(2, 4, 8, 3, 3, dtype=torch.double, requires_grad=True)
+    offset = (4 * torch.rand(2, 4, dtype=torch.double) - 2).requires_grad_()
+    results = [sample(data, offset) for sample in (resnet_tin.linear_sampler, upstream['linear_sampler'])]
+    torch.testing.assert_close(*results)
+    for variable in (data, offset):
+        torch.testing.assert_close(
+            *(torch.autograd.grad(r.square().sum(), variable, retain_graph=True) for r in results)
+        )
+
+
+def test_tin_recognizer_trains_on_this_machine():
+    config = get_config('mmaction::_base_/models/tin_r50.py').model
+    config.backbone.pretrained = None
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config)
+    model.init_weights()
+    samples = [ActionDataSample().set_gt_label(label) for label in (0, 1)]
+    losses = model(torch.randn(2, 8, 3, 32, 32), samples, mode='loss')
+    losses['loss_cls'].backward()
+    assert torch.isfinite(losses['loss_cls'])
+    for name, parameter in model.backbone.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+# plain_checkpoints
+
+
+def filled_hub(name):
+    hub = MessageHub(name)
+    for step in range(3):
+        hub.update_scalar('train/loss', 1 / (step + 1), count=step + 1)
+    hub.update_scalar('unsaved', 1.0, resumed=False)
+    hub.update_info('best_score', np.float64(0.5))
+    hub.update_info('meta', {'classes': ('a', 'b'), 'mean': np.arange(3), 'steps': [np.int64(3), None]})
+    return hub
+
+
+def test_message_hub_is_not_plain_upstream(tmp_path):
+    upstream = inspect.unwrap(MessageHub.state_dict)
+    assert upstream is not MessageHub.state_dict, CAN_GO
+    torch.save(upstream(filled_hub('upstream')), tmp_path / 'hub.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'hub.pth', weights_only=True)
+
+
+def test_message_hub_survives_a_plain_checkpoint(tmp_path):
+    saved = filled_hub('saved')
+    torch.save(saved.state_dict(), tmp_path / 'hub.pth')
+    loaded = MessageHub('loaded')
+    loaded.load_state_dict(torch.load(tmp_path / 'hub.pth', weights_only=True))
+
+    assert set(loaded.log_scalars) == {'train/loss'}
+    history, expected = loaded.get_scalar('train/loss'), saved.get_scalar('train/loss')
+    for values, expected_values in zip(history.data, expected.data, strict=True):
+        np.testing.assert_array_equal(values, expected_values)
+        assert values.dtype == expected_values.dtype
+    assert history.max_length == expected.max_length
+    assert history.statistics('mean', 2) == expected.statistics('mean', 2)
+    assert type(loaded.get_info('best_score')) is float
+    assert loaded.get_info('meta') == {'classes': ('a', 'b'), 'mean': [0, 1, 2], 'steps': [3, None]}
+
+
+def test_message_hub_still_reads_histories_of_stock_checkpoints():
+    hub = MessageHub('stock')
+    hub.load_state_dict(inspect.unwrap(MessageHub.state_dict)(filled_hub('source')))
+    assert len(hub.get_scalar('train/loss').data[0]) == 3
+
+
+class TinyModel(BaseModel):  # noqa: D101
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+
+    def forward(self, inputs, mode):  # noqa: D102
+        output = self.linear(torch.stack(inputs))
+        return {'loss': output.square().mean()} if mode == 'loss' else list(output)
+
+
+class NumpyScore(BaseMetric):  # noqa: D101
+    def process(self, data_batch, data_samples):  # noqa: D102
+        self.results.append(len(data_samples))
+
+    def compute_metrics(self, results):  # noqa: D102
+        return {'score': np.float64(sum(results))}
+
+
+def tiny_run(work_dir, epochs, **kwargs):
+    loader = {
+        'dataset': [{'inputs': torch.randn(2)} for _ in range(6)],
+        'batch_size': 2,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+    }
+    runner = Runner(
+        TinyModel(),
+        str(work_dir),
+        train_dataloader=loader,
+        val_dataloader=loader,
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        val_cfg={},
+        val_evaluator=[NumpyScore()],
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}},
+        param_scheduler=[
+            {'type': 'LinearLR', 'by_epoch': False, 'end': 2},
+            {'type': 'MultiStepLR', 'milestones': [1, 3]},
+        ],
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'save_best': 'score', 'rule': 'greater'}},
+        default_scope='mmengine',
+        experiment_name=f'tiny_{epochs}',
+        log_level='ERROR',
+        **kwargs,
+    )
+    runner.train()
+    return runner
+
+
+def test_resumed_training_continues_its_histories(tmp_path):
+    first = tiny_run(tmp_path, epochs=2)
+    second = tiny_run(tmp_path, epochs=4, resume=True)
+    assert (second.epoch, second.iter) == (4, 12)
+    assert second.message_hub.get_info('best_score') == 6
+    for name in ('train/loss', 'train/lr', 'train/time'):
+        before, after = (runner.message_hub.get_scalar(name).data[0] for runner in (first, second))
+        assert (len(before), len(after)) == (6, 12)
+        np.testing.assert_array_equal(after[:6], before)
+    for path in tmp_path.glob('*.pth'):  # loads without this package
+        assert 'state_dict' in torch.load(path, weights_only=True)
+
+
+# safe_local_loading
+
+
+@pytest.fixture
+def stock_checkpoint(tmp_path):
+    path = tmp_path / 'stock.pth'
+    torch.save({'state_dict': {'w': torch.ones(1)}, 'history': HistoryBuffer([1.0], [1])}, path)
+    return path
+
+
+def test_upstream_leaves_weights_only_to_torch():
+    assert 'weights_only' not in inspect.getsource(upstream_checkpoint.load_from_local), CAN_GO
+
+
+def test_plain_checkpoint_loads(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
+    assert load('~/plain.pth', map_location='cpu')['w'] == 1
+
+
+def test_loader_is_logged_by_its_name(monkeypatch, tmp_path):
+    logged = []
+    monkeypatch.setattr(upstream_checkpoint, 'print_log', lambda message, **kwargs: logged.append(message))
+    torch.save({}, tmp_path / 'empty.pth')
+    load(tmp_path / 'empty.pth')
+    assert logged == [f'Loads checkpoint by local backend from path: {tmp_path / "empty.pth"}']
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(UserError, match=r'absent\.pth is not a file'):
+        load(tmp_path / 'absent.pth')
+
+
+def test_stock_checkpoint_is_refused_with_the_way_out(stock_checkpoint):
+    with pytest.raises(UserError) as caught:
+        load(stock_checkpoint)
+    message = str(caught.value)
+    assert 'stock.pth' in message and 'mmengine.logging.history_buffer.HistoryBuffer' in message
+    assert 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1' in message and '\n' not in message
+
+
+def test_stock_checkpoint_loads_when_trusted(stock_checkpoint, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    assert load(stock_checkpoint)['history'].current() == 1
+
+
+class Malicious:  # noqa: D101
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return Path.touch, (self.victim,)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_code_in_a_checkpoint_does_not_run(tmp_path, zipped, monkeypatch):
+    victim, path = tmp_path / 'victim', tmp_path / 'malicious.pth'
+    torch.save({'w': torch.ones(1), 'code': Malicious(victim)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1'):
+        load(path)
+    assert not victim.exists()
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    load(path)
+    assert victim.exists()  # so the file was dangerous
+
+
+def test_code_in_a_bare_pickle_does_not_run(tmp_path):
+    victim, path = tmp_path / 'victim', tmp_path / 'malicious.pth'
+    path.write_bytes(pickle.dumps(Malicious(victim)))
+    with pytest.raises(UserError, match=r'malicious\.pth'):
+        load(path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize('trusted', ['0', '1'])
+@pytest.mark.parametrize('damage', [lambda b: b[: len(b) // 2], lambda b: b'hello world', lambda b: b''])
+def test_damaged_checkpoint_is_named(tmp_path, stock_checkpoint, damage, trusted, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', trusted)
+    path = tmp_path / 'damaged.pth'
+    path.write_bytes(damage(stock_checkpoint.read_bytes()))
+    with pytest.raises(UserError, match=r'damaged\.pth is not a readable checkpoint') as caught:
+        load(path)
+    assert '\n' not in str(caught.value)

@@ -1,0 +1,54 @@
+"""Test a checkpoint.
+
+python tools/test.py configs/tvn1_ucf50.py work_dirs/tvn1_ucf50/epoch_40.pth --eval top_k_accuracy
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from tvn_mmaction.engine import read_config, test
+from tvn_mmaction.errors import run_tool
+from tvn_mmaction.evaluation import EVALUATIONS, Scores, describe, write_predictions
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Test a checkpoint.')
+    parser.add_argument('config', help='the config that it was trained with')
+    parser.add_argument('checkpoint', help='the weights')
+    parser.add_argument(
+        '--eval', nargs='+', choices=EVALUATIONS, default=list(EVALUATIONS), metavar='METRIC',
+        help=f'what to print, of {", ".join(EVALUATIONS)} (all); the result file has them all',
+    )  # fmt: skip
+    parser.add_argument('--out', type=Path, metavar='FILE', help="every clip's scores, as .json or .pkl")
+    parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
+    parser.add_argument('--data-root', help="folder with the lists of clips (the config's own)")
+    parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Test, and say what was found and where it lies."""
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = read_config(args.config, args.work_dir, args.data_root, args.cfg_options)
+    config.launcher = args.launcher
+    if args.average_clips:
+        config.model.cls_head.average_clips = args.average_clips
+    result = test(config, args.checkpoint)
+    if result is None:
+        return
+    print(describe(result, config.work_dir, args.eval))
+    if args.out:
+        write_predictions(Scores.load(Path(config.work_dir, 'scores.npz')), args.out)
+        print(f'scores of every clip: {args.out}')
+
+
+if __name__ == '__main__':
+    run_tool(main)

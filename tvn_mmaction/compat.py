@@ -1,0 +1,281 @@
+"""Cures for what is broken in the released mmengine, mmcv-lite and mmaction2, each only where upstream is not healthy.
+
+`apply` runs them all and has to come before the first import of `mmaction.models`. Each cure names the upstream issue
+or file; `tests/test_compat.py` fails, and says which cure can go, when upstream is mended.
+"""
+
+import functools
+import inspect
+import io
+import os
+import pickle
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Cure:
+    """A fault of an upstream release and what mends it."""
+
+    name: str
+    fault: str  # what happens without the cure
+    source: str  # the upstream issue or file
+    run: Callable[[], bool]  # mends the fault and returns True, or returns False where upstream is healthy
+
+
+CURES: list[Cure] = []
+
+
+def _cure(fault: str, source: str) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
+    """Enter a function in `CURES` under its own name."""
+
+    def register(run: Callable[[], bool]) -> Callable[[], bool]:
+        CURES.append(Cure(run.__name__, fault, source, run))
+        return run
+
+    return register
+
+
+@functools.cache
+def apply() -> tuple[Cure, ...]:
+    """Run every cure once and return those that were needed; later calls return the same and do nothing."""
+    return tuple(cure for cure in CURES if cure.run())
+
+
+# The cures run in this order: nothing of mmaction.models can be imported before the first.
+
+
+@_cure('import mmaction.models: no module mmaction.models.localizers.drn', 'mmaction2 #2714')
+def missing_drn() -> bool:
+    """Put a placeholder where the 1.2.0 wheel lacks the `localizers/drn` folder (mmaction2 #2714)."""
+    package = 'mmaction.models.localizers.drn'
+    # find_spec(package) would import mmaction.models, which fails; so look beside the localizers.
+    import mmaction
+    from mmaction.registry import MODELS
+
+    if PathFinder.find_spec(package, [str(Path(mmaction.__file__).parent / 'models' / 'localizers')]):
+        return False
+
+    @MODELS.register_module()
+    class DRN(nn.Module):
+        """Stands for the localizer that the wheel lacks."""
+
+        def __init__(self, *args: Any, **kwargs: Any):
+            raise UserError(
+                'DRN is missing from the mmaction2 1.2.0 wheel (mmaction2 #2714): choose another localizer, or install '
+                'mmaction2 from its repository'
+            )
+
+    for name in (package, f'{package}.drn'):
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].DRN = DRN
+    sys.modules[package].__path__ = []  # makes it a package
+    return True
+
+
+@_cure(
+    'TSM, TIN and Swin with pretrained=None: TypeError, the checkpoint None is loaded',
+    'mmaction2 resnet_tsm.py, mobilenet_v2_tsm.py, swin.py',
+)
+def training_from_scratch() -> bool:
+    """Let 2D-pretrained backbones initialise plainly where no pretrained file is given.
+
+    `init_weights` of mmaction2's resnet_tsm.py (TIN inherits it), mobilenet_v2_tsm.py and swin.py asks only whether
+    the file would be a 2D one, which is the default, and loads it even when it is None.
+    """
+    from mmaction.models.backbones import MobileNetV2TSM, ResNetTSM, SwinTransformer3D
+
+    faulty = [
+        backbone
+        for backbone in (ResNetTSM, MobileNetV2TSM, SwinTransformer3D)
+        if 'if self.pretrained2d:' in inspect.getsource(backbone.init_weights)
+    ]
+    for backbone in faulty:
+        _initialise_plainly_without_file(backbone)
+    return bool(faulty)
+
+
+def _initialise_plainly_without_file(backbone: type[nn.Module]) -> None:
+    upstream = backbone.init_weights
+
+    @functools.wraps(upstream)
+    def init_weights(self: nn.Module) -> None:
+        if self.pretrained is None:
+            super(backbone, self).init_weights()
+        else:
+            upstream(self)
+
+    backbone.init_weights = init_weights
+
+
+@_cure('TIN forward: no tin_shift, a CUDA operator of full mmcv', 'mmaction2 resnet_tin.py, mmcv-lite')
+def tin_without_cuda_operator() -> bool:
+    """Let TIN shift in plain PyTorch where mmcv has no compiled operators (mmcv-lite; mmaction2's resnet_tin.py).
+
+    The sampler of TIN is replaced rather than `mmcv.ops` provided, because mmengine and mmcv take the ImportError of
+    `mmcv.ops` for the sign of mmcv-lite.
+    """
+    try:
+        from mmcv.ops import tin_shift  # noqa: F401
+    except ImportError:
+        from mmaction.models.backbones import resnet_tin
+
+        resnet_tin.linear_sampler = _linear_sampler
+        return True
+    return False
+
+
+def tin_shift(data: Tensor, shift: Tensor) -> Tensor:
+    """Move each group of channels by its own number of frames; frames that nothing moves to are zero.
+
+    The definition is that of mmcv's tin_shift_cuda_kernel.cuh, `output[n, t + shift[n, g], c] = data[n, t, c]` for
+    every channel `c` of group `g`; the gradient is the true one.
+
+    Args:
+        data: (N, T, C, H * W).
+        shift: (N, G) whole numbers of frames; G divides C.
+    """
+    frames, channels = data.shape[1:3]
+    if channels % shift.size(1):
+        raise ValueError(f'{channels} channels do not split into {shift.size(1)} equal groups')
+    by_channel = shift.long().repeat_interleave(channels // shift.size(1), dim=1)  # (N, C)
+    source = torch.arange(frames, device=data.device)[:, None] - by_channel[:, None]  # (N, T, C)
+    inside = (source >= 0) & (source < frames)
+    moved = data.gather(1, source.clamp(0, frames - 1)[..., None].expand_as(data))
+    return torch.where(inside[..., None], moved, 0)
+
+
+def _linear_sampler(data: Tensor, offset: Tensor) -> Tensor:
+    """Sample `data` (N, T, C, H, W) at fractional frame offsets (N, G), linear between the neighbouring frames."""
+    flat = data.flatten(3)  # (N, T, C, H * W)
+    floor = offset.floor()
+    weight = (offset - floor).repeat_interleave(data.size(2) // offset.size(1), dim=1)[:, None, :, None]  # (N, 1, C, 1)
+    sampled = (1 - weight) * tin_shift(flat, floor) + weight * tin_shift(flat, floor + 1)
+    return sampled.view_as(data)
+
+
+@_cure('resume=True: UnpicklingError, checkpoints hold pickled HistoryBuffers and numpy scalars', 'mmengine #1655')
+def plain_checkpoints() -> bool:
+    """Save the message hub as plain Python data, and read such data back (mmengine #1655).
+
+    torch >= 2.6 loads with `weights_only=True`, which refuses what mmengine's logging/message_hub.py saves. Checkpoints
+    saved with this cure load with that setting anywhere, without this package; those saved without it load as before.
+    """
+    hub = MessageHub('probe')
+    hub.update_scalar('loss', 1.0)
+    if _loads_weights_only(hub.state_dict()):
+        return False
+    upstream_save, upstream_load = MessageHub.state_dict, MessageHub.load_state_dict
+
+    @functools.wraps(upstream_save)
+    def state_dict(self: MessageHub) -> dict:
+        return _to_plain(upstream_save(self))
+
+    @functools.wraps(upstream_load)
+    def load_state_dict(self: MessageHub, state_dict: MessageHub | dict) -> None:
+        if isinstance(state_dict, dict):
+            scalars = {
+                name: HistoryBuffer(**history) if isinstance(history, dict) else history
+                for name, history in state_dict['log_scalars'].items()
+            }
+            state_dict = {**state_dict, 'log_scalars': scalars}
+        upstream_load(self, state_dict)
+
+    MessageHub.state_dict, MessageHub.load_state_dict = state_dict, load_state_dict
+    return True
+
+
+def _loads_weights_only(data: Any) -> bool:
+    file = io.BytesIO()
+    torch.save(data, file)
+    file.seek(0)
+    try:
+        torch.load(file, weights_only=True)
+    except pickle.UnpicklingError:
+        return False
+    return True
+
+
+def _to_plain(value: Any) -> Any:
+    """Return `value` with every HistoryBuffer as the arguments that rebuild it, and numpy's types as Python's."""
+    if isinstance(value, HistoryBuffer):
+        log_history, count_history = value.data
+        return {
+            'log_history': log_history.tolist(),
+            'count_history': count_history.tolist(),
+            'max_length': value.max_length,
+        }
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {_to_plain(key): _to_plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_to_plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_to_plain(item) for item in value)
+    return value
+
+
+@_cure('a local checkpoint may run code (torch < 2.6) or ends in a long UnpicklingError', 'mmengine #1655')
+def safe_local_loading() -> bool:
+    """Load local checkpoint files as data only, with errors that say what to do (mmengine runner/checkpoint.py)."""
+    if 'weights_only' in inspect.getsource(CheckpointLoader._schemes['']):
+        return False
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    return True
+
+
+# mmengine logs the loader's name without its first ten letters, so it has to start with `load_from_`.
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint file as tensors and plain data; nothing in it is executed.
+
+    Only with TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD set, torch's own variable, may the file hold and run anything.
+
+    Args:
+        filename: the file; `~` is the home folder.
+        map_location: as for `torch.load`.
+
+    Raises:
+        UserError: the file is missing, is not a checkpoint, or holds more than plain data.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise UserError(f'{path} is not a file: give the path of a checkpoint')
+    # torch obeys the variable only where weights_only is left open, and below 2.6 not at all. Same values as torch's.
+    trusted = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '').lower() in ('1', 'y', 'yes', 'true')
+    try:
+        return torch.load(path, map_location=map_location, weights_only=not trusted)
+    except Exception as error:  # a damaged file raises almost anything: RuntimeError, EOFError, KeyError...
+        if not trusted and isinstance(error, pickle.UnpicklingError) and (refused := _refused_globals(path, error)):
+            raise UserError(
+                f'{path} holds more than weights and plain data ({refused}), which could run any code; if you trust '
+                'its author, load it with the environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1'
+            ) from error
+        reason = str(error).split('WeightsUnpickler error:')[-1].strip().partition('\n')[0]
+        raise UserError(
+            f'{path} is not a readable checkpoint ({type(error).__name__}: {reason}); a damaged file has to be copied, '
+            'downloaded or saved again'
+        ) from error
+
+
+def _refused_globals(path: Path, error: Exception) -> str:
+    """Name what `weights_only=True` refused in the file: all of it where torch can tell, else the first."""
+    try:
+        return ', '.join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
+    except Exception:  # torch < 2.6 has no such function, and it reads only well-formed files of torch >= 1.6
+        found = re.search(r'(?:GLOBAL|class) (\S+)', str(error))
+        return found.group(1) if found else ''

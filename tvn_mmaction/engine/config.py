@@ -1,0 +1,137 @@
+"""From a config file and a command line to the config of a run."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from ..console import console
+from ..errors import UserError
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+DECODERS = ('Decord', 'OpenCV', 'PyAV')  # prefixes of MMAction2's transforms Init and Decode
+
+
+def read_config(
+    file: str | Path,
+    work_dir: str | None = None,
+    data_root: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read a config and settle where it writes, which data it reads, their decoder and number of classes.
+
+    Args:
+        file: The config.
+        work_dir: Where to write; by default the config's own, or `work_dirs/NAME`.
+        data_root: The folder with the lists, for every data set of the config; by default its own.
+        options: Values that replace the config's, by dotted name (`--cfg-options`).
+
+    Raises:
+        UserError: The config is not there or cannot be read, or it has no data set with a `data_root` to replace.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise UserError(f'no config at {file}; those of the package are in configs/')
+    try:
+        config = Config.fromfile(file)
+        config.merge_from_dict(dict(options or {}))
+    except Exception as error:  # a config is Python: anything can go wrong in it
+        raise UserError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
+    config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', file.stem))
+
+    rooted = [dataset for dataset in datasets(config) if 'data_root' in dataset]
+    if data_root and not rooted:
+        raise UserError(f'--data-root {data_root}: no data set of {file} has a data_root to replace; use UCF50Dataset')
+    for dataset in rooted:
+        dataset.data_root = data_root or dataset.data_root
+    _use_classes_of_data(config, rooted)
+    _use_decoder(config)
+    return config
+
+
+def configure_training(
+    config: Config,
+    resume: str | None = None,
+    amp: bool = False,
+    validate: bool = True,
+    auto_scale_lr: bool = False,
+    seed: int | None = None,
+    deterministic: bool = False,
+    launcher: str = 'none',
+) -> None:
+    """Set in the config what the command line of `tools/train.py` asks for, as MMAction2's own tool does.
+
+    Args:
+        config: The config, changed in place.
+        resume: A checkpoint to go on from, or `'auto'` for the newest one of the work directory.
+        amp: Train in mixed precision.
+        validate: Whether to look at the test clips between epochs.
+        auto_scale_lr: Scale the learning rate by the batch size over `auto_scale_lr.base_batch_size`.
+        seed: Seed of the training; by default the config's.
+        deterministic: Use deterministic algorithms only.
+        launcher: `'none'`, or how the processes were started.
+
+    Raises:
+        UserError: The config or this machine cannot do it.
+    """
+    config.launcher = launcher
+    config.randomness = config.get('randomness', {})
+    if seed is not None:
+        config.randomness.seed = seed
+    if deterministic:
+        config.randomness.deterministic = True
+    if not validate:
+        config.val_cfg = config.val_dataloader = config.val_evaluator = None
+    if amp:
+        if not torch.cuda.is_available():
+            raise UserError(
+                "--amp needs a GPU, and PyTorch sees none: leave it out, MMEngine's wrapper has no CPU mode"
+            )
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if auto_scale_lr:
+        if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+            raise UserError(
+                f'--auto-scale-lr: {config.filename} does not say for which batch size its learning rate is; '
+                'add auto_scale_lr = dict(base_batch_size=...)'
+            )
+        config.auto_scale_lr.enable = True
+    if resume:
+        config.resume = True
+        config.load_from = None if resume == 'auto' else resume
+
+
+def datasets(config: Config) -> Iterator[Config]:
+    """Yield every data set of the config, also those inside of wrappers such as RepeatDataset."""
+    for loader in LOADERS:
+        dataset = (config.get(loader) or {}).get('dataset')
+        while dataset is not None:
+            yield dataset
+            dataset = dataset.get('dataset')
+
+
+def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
+    """Let the classifier have as many classes as the data; a missing list is told when the data set is built."""
+    head = config.model.get('cls_head') or {}
+    for names in {Path(dataset.data_root, 'classes.txt') for dataset in rooted}:
+        if names.is_file() and 'num_classes' in head:
+            classes = len(names.read_text(encoding='utf-8').splitlines())
+            if classes != head.num_classes:
+                console.print(f'{names} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
+                head.num_classes = classes
+
+
+def _use_decoder(config: Config) -> None:
+    """Let the stock transforms of `config.decoder` read all videos."""
+    decoder = config.get('decoder')
+    if decoder is None:
+        return
+    if decoder not in DECODERS:
+        raise UserError(f'decoder is {decoder!r}; known are {", ".join(DECODERS)}')
+    for dataset in datasets(config):
+        for transform in dataset.get('pipeline', []):
+            for step in ('Init', 'Decode'):
+                if transform['type'] in [known + step for known in DECODERS]:
+                    transform['type'] = decoder + step

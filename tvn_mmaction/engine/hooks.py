@@ -1,0 +1,133 @@
+"""What a person sees of a run: a progress bar while it works, a line per epoch, and the curves."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmaction.registry import HOOKS
+from mmengine.dist import get_world_size, master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.progress import TaskID
+
+from ..console import console
+from ..evaluation import plot_curves
+from ..files import write_atomically
+
+
+def clips_in(data_batch: dict) -> int:
+    """Return the clips of a batch, over all processes."""
+    return len(data_batch['inputs']) * get_world_size()
+
+
+@HOOKS.register_module()
+class EpochHistoryHook(Hook):
+    """Keeps one entry per epoch in `history.json` of the work directory, draws `curves.png` and says a line.
+
+    An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured), `train_seconds` and
+    `clips_per_second`. A resumed run continues the entries up to the epoch of its checkpoint.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Take over the epochs that a resumed checkpoint has behind it."""
+        self.path = Path(runner.work_dir) / 'history.json'
+        self.entries = []
+        if runner.epoch and self.path.exists():
+            past = json.loads(self.path.read_text(encoding='utf-8'))
+            self.entries = [entry for entry in past if entry['epoch'] <= runner.epoch]
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start to count."""
+        self.started = time.perf_counter()
+        self.clips = 0
+        self.losses, self.accuracies = [], []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
+        """Count one batch."""
+        self.clips += clips_in(data_batch)
+        self.losses.append(float(outputs['loss']))
+        if 'top1_acc' in outputs:
+            self.accuracies.append(float(outputs['top1_acc']))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Add the epoch."""
+        seconds = time.perf_counter() - self.started
+        entry = {'epoch': runner.epoch + 1, 'loss': sum(self.losses) / len(self.losses)}
+        if self.accuracies:
+            entry['train_top1'] = sum(self.accuracies) / len(self.accuracies)
+        entry |= {'train_seconds': seconds, 'clips_per_second': self.clips / seconds}
+        self.entries.append(entry)
+        self._keep()
+        accuracy = f'  train top-1 {entry["train_top1"]:6.1%}' if self.accuracies else ''
+        self._say(
+            f'epoch {entry["epoch"]:3d}/{runner.max_epochs}  loss {entry["loss"]:.4f}{accuracy}'
+            f'  {entry["clips_per_second"]:.1f} clips/s  {seconds:.0f} s'
+        )
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        """Add the accuracy on the clips that were not trained on."""
+        if 'acc/top1' in metrics and self.entries:
+            self.entries[-1]['test_top1'] = float(metrics['acc/top1'])
+            self._keep()
+            self._say(f'{"":13s}test top-1 {metrics["acc/top1"]:.1%}')
+
+    @master_only
+    def _keep(self) -> None:
+        write_atomically(self.path, json.dumps(self.entries, indent=1))
+        plot_curves(self.entries, self.path.with_name('curves.png'))
+
+    @master_only
+    def _say(self, line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+@HOOKS.register_module()
+class ProgressBarHook(Hook):
+    """Moves the bars of `TerminalRunner`: epoch, loss, accuracy, clips per second and the time left."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Show the bar of the whole training."""
+        self.training = self._show(runner, 'training', runner.max_iters, runner.iter)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Measure the speed anew, without the validation that was in between."""
+        self.recent = deque([(time.perf_counter(), 0)], maxlen=20)  # (time, clips of the batch)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
+        """Move on by one batch."""
+        self.recent.append((time.perf_counter(), clips_in(data_batch)))
+        seconds = self.recent[-1][0] - self.recent[0][0]
+        status = [f'loss {float(outputs["loss"]):.3f}']
+        if 'top1_acc' in outputs:
+            status.append(f'top-1 {float(outputs["top1_acc"]):.0%}')
+        status.append(f'{sum(clips for _, clips in list(self.recent)[1:]) / seconds:.1f} clips/s')
+        epoch = f'epoch {runner.epoch + 1}/{runner.max_epochs}'
+        runner.progress.update(self.training, advance=1, description=epoch, status='  '.join(status))
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Show the bar of a validation."""
+        self.evaluation = self._show(runner, 'validating', len(runner.val_dataloader))
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Show the bar of a test."""
+        self.evaluation = self._show(runner, 'testing', len(runner.test_dataloader))
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
+        """Move on by one batch."""
+        runner.progress.advance(self.evaluation)
+
+    after_test_iter = after_val_iter
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        """Take the bar away."""
+        runner.progress.remove_task(self.evaluation)
+
+    after_test_epoch = after_val_epoch
+
+    @staticmethod
+    def _show(runner: Runner, description: str, total: int, completed: int = 0) -> TaskID:
+        return runner.progress.add_task(description, total=total, completed=completed, status='')

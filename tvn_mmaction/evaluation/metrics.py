@@ -1,0 +1,66 @@
+"""Accuracies with their 95 % intervals, from the scores of every test clip."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import torch
+from mmaction.evaluation import ConfusionMatrix, mean_class_accuracy, top_k_accuracy
+from mmaction.evaluation.metrics import AccMetric
+from mmaction.registry import METRICS
+from scipy.stats import binomtest
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share in [0, 1] and its 95 % interval, which takes the clips for independent of each other."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f'{self.value:.1%} (95 % interval {self.low:.1%} to {self.high:.1%})'
+
+
+def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Count clips `(classes, classes)`: rows are true classes, columns predicted ones.
+
+    Args:
+        scores: `(clips, classes)`; the highest is the prediction.
+        labels: `(clips,)`, class indices.
+    """
+    predicted, true = torch.from_numpy(scores.argmax(1)), torch.from_numpy(labels)
+    return ConfusionMatrix.calculate(predicted, true, num_classes=scores.shape[1]).numpy().astype(int)
+
+
+def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
+    """Return `top1`, `top5` (Wilson intervals) and `mean_class` (normal interval over strata).
+
+    Args:
+        scores: `(clips, classes)`.
+        labels: `(clips,)`, class indices.
+    """
+    estimates = {}
+    for name, share in zip(('top1', 'top5'), top_k_accuracy(scores, labels, (1, 5)), strict=True):
+        interval = binomtest(round(share * len(labels)), len(labels)).proportion_ci(method='wilson')
+        estimates[name] = Estimate(float(share), float(interval.low), float(interval.high))
+
+    counts = confusion_matrix(scores, labels)
+    clips = counts.sum(1)
+    recall = (counts.diagonal() / clips.clip(1))[clips > 0]
+    deviation = sqrt((recall * (1 - recall) / clips[clips > 0]).sum()) / len(recall)
+    mean = float(mean_class_accuracy(scores, labels))
+    estimates['mean_class'] = Estimate(mean, max(mean - 1.96 * deviation, 0.0), min(mean + 1.96 * deviation, 1.0))
+    return estimates
+
+
+@METRICS.register_module()
+class ClipScores(AccMetric):
+    """Keeps the scores `(clips, classes)` and labels `(clips,)` of a whole test, in the order of the data set."""
+
+    def compute_metrics(self, results: list[dict]) -> dict:
+        """Stack what was collected; the accuracies are computed from it by `accuracies`."""
+        self.scores = np.stack([result['pred'] for result in results]).astype(np.float32)
+        self.labels = np.array([result['label'] for result in results])
+        return {}

@@ -1,0 +1,65 @@
+"""Pictures of a run."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..files import write_atomically
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=120, bbox_inches='tight')
+    write_atomically(path, buffer.getvalue())
+
+
+def plot_curves(history: list[dict], path: Path) -> None:
+    """Draw loss and top-1 accuracy over the epochs into a PNG.
+
+    Args:
+        history: One dict per epoch with `epoch`, `loss` and, where known, `train_top1` and `test_top1` in [0, 1].
+        path: The picture.
+    """
+    figure = Figure(figsize=(9, 3.4), layout='constrained')
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    loss_axes.plot([entry['epoch'] for entry in history], [entry['loss'] for entry in history], '.-', color='C0')
+    loss_axes.set(title='training loss', xlabel='epoch')
+    loss_axes.set_ylim(bottom=0)
+    for name, label, colour in (('train_top1', 'train (while learning)', 'C0'), ('test_top1', 'test', 'C1')):
+        entries = [entry for entry in history if entry.get(name) is not None]
+        if entries:
+            percent = [100 * entry[name] for entry in entries]
+            accuracy_axes.plot([entry['epoch'] for entry in entries], percent, '.-', color=colour, label=label)
+            accuracy_axes.annotate(f'{percent[-1]:.0f}', (entries[-1]['epoch'], percent[-1]), color=colour)
+    accuracy_axes.set(title='top-1 accuracy, %', xlabel='epoch', ylim=(0, 102))
+    accuracy_axes.legend(loc='lower right')
+    for axes in (loss_axes, accuracy_axes):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+    _save(figure, path)
+
+
+def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) -> None:
+    """Draw what was taken for what into a PNG.
+
+    Args:
+        counts: `(classes, classes)` clips, rows true and columns predicted.
+        classes: Their names.
+        path: The picture.
+    """
+    size = max(4.0, 0.32 * len(classes) + 2)
+    figure = Figure(figsize=(size, size), layout='constrained')
+    axes = figure.subplots()
+    shares = counts / counts.sum(1, keepdims=True).clip(1)
+    axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    for row, column in zip(*counts.nonzero(), strict=True):
+        colour = 'white' if shares[row, column] > 0.5 else 'black'
+        axes.text(column, row, counts[row, column], ha='center', va='center', color=colour, fontsize=7)
+    axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(classes)), classes, fontsize=8)
+    accuracy = counts.trace() / max(counts.sum(), 1)
+    axes.set(xlabel='predicted', ylabel='true', title=f'{counts.sum()} clips, top-1 {accuracy:.1%}')
+    _save(figure, path)

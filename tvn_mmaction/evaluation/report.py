@@ -1,0 +1,51 @@
+"""A result in words, and its predictions in the files that MMAction2 0.x wrote."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmengine
+
+from ..errors import UserError
+from .result import Result, Scores
+
+# The names of MMAction2 0.x's --eval, and what they mean in a result.
+EVALUATIONS = {'top_k_accuracy': ('top1', 'top5'), 'mean_class_accuracy': ('mean_class',), 'confusion_matrix': ()}
+LABELS = {'top1': 'top-1', 'top5': 'top-5', 'mean_class': 'mean class'}
+
+
+def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = tuple(EVALUATIONS)) -> str:
+    """Return the accuracies as a table, the protocol they hold for, and the files that lie in `work_dir`."""
+    protocol = result.protocol
+    split = f', split {protocol.split}' if protocol.split else ''
+    lines = [
+        f'{result.name}: {protocol.test_clips} test clips of {protocol.classes} classes from {protocol.data}{split}'
+    ]
+    for name in (metric for evaluation in evaluations for metric in EVALUATIONS[evaluation]):
+        estimate = result.metrics[name]
+        lines.append(
+            f'  {LABELS[name]:11s}{estimate.value:7.1%}   95 % interval {estimate.low:.1%} to {estimate.high:.1%}'
+        )
+    if protocol.test_clips_with_sibling_in_train:
+        share = protocol.test_clips_with_sibling_in_train / protocol.test_clips
+        lines.append(
+            f'  {share:.1%} of the test clips have a sibling of the same long video in train: this split leaks'
+        )
+    written = ['result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png', result.checkpoint]
+    written = [name for name in written if Path(work_dir, name).exists()]
+    return '\n'.join([*lines, f'in {work_dir}: {", ".join(written)}'])
+
+
+def write_predictions(scores: Scores, path: Path) -> None:
+    """Write one dict a clip, with its name, label and scores by class, as JSON or pickle.
+
+    Raises:
+        UserError: The file's name ends in neither `.json` nor `.pkl`.
+    """
+    if path.suffix not in ('.json', '.pkl'):
+        raise UserError(f'--out {path}: give a name that ends in .json or .pkl')
+    predictions = [
+        {'clip': clip, 'label': int(label), 'scores': [round(float(score), 6) for score in row]}
+        for clip, label, row in zip(scores.clips, scores.labels, scores.scores, strict=True)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mmengine.dump(predictions, str(path))

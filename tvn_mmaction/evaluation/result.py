@@ -1,0 +1,113 @@
+"""The record of one measured run: what every table, comparison and fusion reads."""
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..files import write_atomically
+from .metrics import Estimate
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a figure came about; two figures may be compared where these are equal."""
+
+    data: str  # name of the data root
+    split: str | None
+    split_seed: int | None
+    train_clips: int
+    test_clips: int
+    classes: int
+    test_clips_with_sibling_in_train: int | None  # clips of the same long video on both sides: the leak
+    test_pipeline: list[dict]  # the transforms that decide what the network sees, as in the config
+    views: int  # clips x crops whose scores are averaged per video
+    epochs: int | None
+    batch_size: int | None  # over all processes
+    training_seed: int | None
+    initial_weights: str  # 'scratch' or the file they came from
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trained network, tested: JSON in `result.json`, the scores of every clip in `scores.npz` beside it."""
+
+    name: str
+    config_sha256: str  # of the resolved config
+    checkpoint: str  # file name
+    checkpoint_sha256: str
+    protocol: Protocol
+    metrics: dict[str, Estimate]
+    costs: dict[str, float]  # parameters, train_seconds, test_seconds
+    environment: dict[str, Any]
+    history: list[dict] = field(default_factory=list)  # one entry per epoch
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write JSON, complete or not at all."""
+        write_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + '\n')
+
+    @classmethod
+    def load(cls, path: Path) -> 'Result':
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: No such file, no JSON of this kind, or a newer schema.
+        """
+        try:
+            fields = json.loads(Path(path).read_text(encoding='utf-8'))
+            if fields['schema_version'] != SCHEMA_VERSION:
+                raise UserError(
+                    f'{path} has schema version {fields["schema_version"]}, this release reads {SCHEMA_VERSION}: '
+                    'test the checkpoint again with tools/test.py'
+                )
+            fields['protocol'] = Protocol(**fields['protocol'])
+            fields['metrics'] = {name: Estimate(**estimate) for name, estimate in fields['metrics'].items()}
+            return cls(**fields)
+        except FileNotFoundError:
+            raise UserError(f'no result at {path}: make one with tools/train.py or tools/test.py') from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{path} is not a result of this package ({error!r})') from None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the network said of every test clip: `scores` (clips, classes), `labels` (clips,), names of both."""
+
+    clips: list[str]
+    classes: list[str]
+    labels: np.ndarray
+    scores: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Write one compressed array file, complete or not at all."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, clips=self.clips, classes=self.classes, labels=self.labels, scores=self.scores.astype(np.float32)
+        )
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> 'Scores':
+        """Read what `save` wrote, without running code from it."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays['clips'].tolist(), arrays['classes'].tolist(), arrays['labels'], arrays['scores'])
+
+
+def sha256_of(content: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes, or of a text."""
+    digest = hashlib.sha256()
+    if isinstance(content, str):
+        digest.update(content.encode())
+    else:
+        with content.open('rb') as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
