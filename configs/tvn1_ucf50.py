@@ -1,6 +1,6 @@
-# TVN-1 on UCF50: 8 frames of 200 x 200 pixels, one from each eighth of the whole clip, no augmentation, no pretraining.
-# Sampling is stock SampleFrames: training draws each frame at random within its eighth, testing takes the middle, one
-# view. It sees the whole clip: 7 s of a median UCF50 clip, whose length it follows, so that strides differ per clip.
+# TVN-1 on UCF50: 8 frames of 200 x 200 pixels, no augmentation, no pretraining; train and test see the whole clip.
+# Stock SampleFrames cuts the clip into 8 equal parts and takes one frame of each: at random in training, the middle
+# one in testing (one view). It spans all of the clip, 4 to 20 s at 25 fps; frame_interval has no say in it at test.
 _base_ = ['_base_/default_runtime.py', '_base_/ucf50.py', '_base_/tvn1.py', '_base_/schedule_40e.py']
 
 sampling = dict(type='SampleFrames', clip_len=1, frame_interval=10, num_clips=8)

@@ -55,6 +55,19 @@ def test_mmaction_models_import_in_a_fresh_process():
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, timeout=60)
 
 
+# needless_warnings
+
+
+@pytest.mark.parametrize(('prelude', 'warns'), [('', True), ('import tvn_mmaction; ', False)])
+def test_starting_is_silent(prelude, warns):
+    code = prelude + 'import mmcv.cnn.bricks.transformer; from mmengine.hub import get_config; '
+    code += "get_config('mmaction::_base_/default_runtime.py')"
+    process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
+    for message in ('MultiScaleDeformableAttention', 'pkg_resources is deprecated'):
+        assert (message in process.stderr) is warns, CAN_GO
+    assert warns or process.stderr == ''
+
+
 # missing_drn
 
 

@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -56,7 +57,15 @@ def apply() -> tuple[Cure, ...]:
     return tuple(cure for cure in CURES if cure.run())
 
 
-# The cures run in this order: nothing of mmaction.models can be imported before the first.
+# The cures run in this order; nothing of mmaction.models can be imported before missing_drn.
+
+
+@_cure('warnings at every start that no user can act on', 'mmcv transformer.py, mmengine package_utils.py')
+def needless_warnings() -> bool:
+    """Silence mmcv-lite on an operator that it lacks by design, and setuptools on mmengine's use of pkg_resources."""
+    for message in ('Fail to import ``MultiScaleDeformableAttention``', 'pkg_resources is deprecated'):
+        warnings.filterwarnings('ignore', message=message)
+    return True
 
 
 @_cure('import mmaction.models: no module mmaction.models.localizers.drn', 'mmaction2 #2714')

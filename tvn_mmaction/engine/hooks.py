@@ -37,6 +37,11 @@ class EpochHistoryHook(Hook):
         if runner.epoch and self.path.exists():
             past = json.loads(self.path.read_text(encoding='utf-8'))
             self.entries = [entry for entry in past if entry['epoch'] <= runner.epoch]
+        clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
+        self._say(
+            f'training {runner.experiment_name}: {clips} clips, {steps} steps an epoch, epoch {runner.epoch + 1} to '
+            f'{runner.max_epochs}; log, checkpoints and results in {runner.work_dir}'
+        )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Start to count."""
@@ -47,9 +52,9 @@ class EpochHistoryHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Count one batch."""
         self.clips += clips_in(data_batch)
-        self.losses.append(float(outputs['loss']))
+        self.losses.append(outputs['loss'].item())
         if 'top1_acc' in outputs:
-            self.accuracies.append(float(outputs['top1_acc']))
+            self.accuracies.append(outputs['top1_acc'].item())
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Add the epoch."""
@@ -101,9 +106,9 @@ class ProgressBarHook(Hook):
         """Move on by one batch."""
         self.recent.append((time.perf_counter(), clips_in(data_batch)))
         seconds = self.recent[-1][0] - self.recent[0][0]
-        status = [f'loss {float(outputs["loss"]):.3f}']
+        status = [f'loss {outputs["loss"].item():.3f}']
         if 'top1_acc' in outputs:
-            status.append(f'top-1 {float(outputs["top1_acc"]):.0%}')
+            status.append(f'top-1 {outputs["top1_acc"].item():.0%}')
         status.append(f'{sum(clips for _, clips in list(self.recent)[1:]) / seconds:.1f} clips/s')
         epoch = f'epoch {runner.epoch + 1}/{runner.max_epochs}'
         runner.progress.update(self.training, advance=1, description=epoch, status='  '.join(status))

@@ -1,4 +1,4 @@
-"""MMEngine's runner for people at a terminal: a progress bar instead of a wall of log; several processes without GPUs."""
+"""MMEngine's runner for people at a terminal: progress bars instead of a wall of log; distributed on CPUs too."""
 
 import logging
 
@@ -47,7 +47,10 @@ class TerminalRunner(Runner):
         logger = super().build_logger(log_level, log_file, **kwargs)
         logger.handlers = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
         if is_main_process():
-            logger.addHandler(RichHandler(logging.WARNING, console, show_time=False, show_path=False))
+            terminal = RichHandler(logging.WARNING, console, show_time=False, show_path=False)
+            # MMEngine and MMAction2 warn of their own calls to each other, which a user cannot change.
+            terminal.addFilter(lambda record: 'deprecated' not in record.getMessage())
+            logger.addHandler(terminal)
         return logger
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
