@@ -1,6 +1,6 @@
 # TVN-1 on UCF50: 8 frames of 200 x 200 pixels, no augmentation, no pretraining; train and test see the whole clip.
 # Stock SampleFrames cuts the clip into 8 equal parts and takes one frame of each: at random in training, the middle
-# one in testing (one view). It spans all of the clip, 4 to 20 s at 25 fps; frame_interval has no say in it at test.
+# one in testing (one view). It spans the whole clip, 4.6 s at 25 fps in the median; frame_interval is inert at test.
 _base_ = ['_base_/default_runtime.py', '_base_/ucf50.py', '_base_/tvn1.py', '_base_/schedule_40e.py']
 
 sampling = dict(type='SampleFrames', clip_len=1, frame_interval=10, num_clips=8)

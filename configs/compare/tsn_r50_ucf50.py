@@ -1,6 +1,6 @@
 # TSN with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
 # 8 frames of 224 x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing
-# (one view). It spans all of the clip, 4 to 20 s at 25 fps.
+# (one view). It spans the whole clip, 4.6 s at 25 fps in the median.
 _base_ = [
     '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
     'mmaction::_base_/models/tsn_r50.py'

@@ -51,11 +51,14 @@ class UCF50Dataset(VideoDataset):
 
 
 def _read_lines(path: Path) -> list[str]:
-    cure = f'make it with: python tools/build_ucf50.py VIDEOS --out {path.parent}'
+    cure = (
+        f'make it from your videos: python tools/build_ucf50.py VIDEOS --out {path.parent}\n'
+        'or see a training on drawn clips: python tools/train.py configs/tvn1_demo.py'
+    )
     if not path.is_file():
-        raise UserError(f'{path} does not exist; {cure}')
+        raise UserError(f'no list of the data set at {path}\n{cure}')
     # Not splitlines(), which also splits at rare characters that a path may hold.
     lines = path.read_text(encoding='utf-8').rstrip('\n').split('\n')
     if lines == ['']:
-        raise UserError(f'{path} is empty; {cure}')
+        raise UserError(f'the list of the data set at {path} is empty\n{cure}')
     return lines

@@ -1,0 +1,67 @@
+"""A small experiment for the tests: real videos, a real config, a network of a few thousand parameters."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tvn_mmaction.datasets.annotation import build
+
+from .videos import write_video
+
+REPOSITORY = Path(__file__).parents[1]
+TINY_CONFIG = """\
+# TVN-1's layers with few channels: 2 frames of 32 x 32 pixels.
+_base_ = '{repository}/configs/tvn1_ucf50.py'
+
+arch = dict(
+    frames=2, frame_stride=1, image_size=32,
+    blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=4, expand=2, context_gate=True)])
+model = dict(
+    backbone=dict(_delete_=True, type='TinyVideoNet', arch=arch, num_segments=2), cls_head=dict(in_channels=8))
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=2)
+rest = [
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root='{data_root}', pipeline=[dict(type='DecordInit'), sampling, *rest]))
+val_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(
+        data_root='{data_root}', pipeline=[dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=2)
+"""
+
+
+def write_data(folder: Path) -> Path:
+    """Write 12 videos of 3 classes, list them and return the data root."""
+    for class_name in ('Biking', 'Diving', 'Fencing'):
+        for group in (1, 2, 8, 9):
+            write_video(folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi')
+    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    return folder / 'lists'
+
+
+def write_config(folder: Path, data_root: Path, more: str = '') -> Path:
+    """Write the small config, with more lines at its end, and return its path."""
+    config = folder / 'tiny.py'
+    config.write_text(TINY_CONFIG.format(repository=REPOSITORY, data_root=data_root) + more)
+    return config
+
+
+def run_tool(*arguments: str | Path, folder: Path, **kwargs) -> subprocess.CompletedProcess:
+    """Run a Python program of the repository in `folder`, with one thread."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {'OMP_NUM_THREADS': '1', 'COLUMNS': '200'},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
+    )

@@ -1,0 +1,128 @@
+"""`tools/train.py` and `tools/test.py` as processes, from videos to results."""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.experiments import REPOSITORY, run_tool, write_config, write_data
+from tvn_mmaction.evaluation import Result, Scores
+
+TRAIN, TEST = REPOSITORY / 'tools/train.py', REPOSITORY / 'tools/test.py'
+
+
+@pytest.fixture(scope='module')
+def experiment(tmp_path_factory):
+    """Return the folder of a small experiment that has been trained, and what the training printed."""
+    folder = tmp_path_factory.mktemp('experiment')
+    write_config(folder, write_data(folder))
+    process = run_tool(TRAIN, 'tiny.py', folder=folder)
+    assert process.returncode == 0, process.stderr
+    return folder, process
+
+
+def test_training_leaves_what_it_says(experiment):
+    folder, process = experiment
+    work_dir = folder / 'work_dirs/tiny'
+    last_line = process.stdout.splitlines()[-1]
+    for name in ('result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png', 'epoch_2.pth'):
+        assert name in last_line
+        assert (work_dir / name).stat().st_size > 0
+    assert 'top-1' in process.stdout and '95 % interval' in process.stdout
+    assert 'epoch   2/2' in process.stderr and 'clips/s' in process.stderr
+    assert 'Warning' not in process.stderr and 'INFO' not in process.stdout + process.stderr
+
+    result = Result.load(work_dir / 'result.json')
+    assert (result.protocol.train_clips, result.protocol.test_clips, result.protocol.classes) == (6, 6, 3)
+    assert result.protocol.split == 'ucf101like' and result.protocol.test_clips_with_sibling_in_train == 0
+    assert result.protocol.initial_weights == 'scratch' and result.protocol.epochs == 2 and result.protocol.views == 1
+    assert [entry['epoch'] for entry in result.history] == [1, 2]
+    assert result.costs['train_seconds'] > 0
+    scores = Scores.load(work_dir / 'scores.npz')
+    assert scores.clips[0] == 'Biking/v_Biking_g01_c01.avi' and scores.classes == ['Biking', 'Diving', 'Fencing']
+    assert (scores.scores.argmax(1) == scores.labels).mean() == pytest.approx(result.metrics['top1'].value)
+
+
+def test_checkpoint_holds_data_only(experiment):
+    folder, _ = experiment
+    checkpoint = torch.load(folder / 'work_dirs/tiny/epoch_2.pth', weights_only=True)
+    assert checkpoint['meta']['epoch'] == 2
+
+
+def test_testing_the_checkpoint_finds_the_same(experiment):
+    folder, _ = experiment
+    trained = Result.load(folder / 'work_dirs/tiny/result.json')
+    process = run_tool(
+        TEST, 'tiny.py', 'work_dirs/tiny/epoch_2.pth', '--eval', 'top_k_accuracy', '--work-dir', 'tested',
+        '--out', 'predictions.json', folder=folder,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert 'top-1' in process.stdout and 'mean class' not in process.stdout
+    tested = Result.load(folder / 'tested/result.json')
+    for name in ('metrics', 'protocol', 'history', 'config_sha256', 'checkpoint_sha256'):
+        assert getattr(tested, name) == getattr(trained, name)
+    predictions = json.loads((folder / 'predictions.json').read_text())
+    assert len(predictions) == 6 and sum(predictions[0]['scores']) == pytest.approx(1, abs=1e-4)
+
+
+def test_interrupted_training_is_resumed(experiment):
+    folder, _ = experiment
+    command = [sys.executable, TRAIN, 'tiny.py', '--work-dir', 'resumed', '--cfg-options', 'train_cfg.max_epochs=500']
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if 'epoch   2/' in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130 and '--resume' in rest and 'Traceback' not in rest
+    done = torch.load(folder / (folder / 'resumed/last_checkpoint').read_text(), weights_only=True)['meta']['epoch']
+    process = run_tool(
+        *command[1:-1], f'train_cfg.max_epochs={done + 1}', '--resume', folder=folder
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert f'epoch {done + 1:3d}/{done + 1}' in process.stderr and f'epoch {done:3d}/' not in process.stderr
+    history = Result.load(folder / 'resumed/result.json').history
+    assert [entry['epoch'] for entry in history] == list(range(1, done + 2))
+
+
+def test_two_processes_without_gpu(experiment):
+    folder, _ = experiment
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    process = run_tool(
+        '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1', f'--master_port={port}',
+        TRAIN, 'tiny.py', '--launcher', 'pytorch', '--work-dir', 'distributed', folder=folder,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    result = Result.load(folder / 'distributed/result.json')
+    assert result.protocol.test_clips == 6 and result.protocol.batch_size == 4
+    assert result.environment['processes'] == 2
+    assert process.stdout.count('top-1') == 1
+    assert Scores.load(folder / 'distributed/scores.npz').clips[-1].startswith('Fencing')
+
+
+def test_misuse_is_told_without_traceback(experiment):
+    folder, _ = experiment
+    process = run_tool(TRAIN, 'tiny.py', '--data-root', 'nowhere', folder=folder)
+    assert process.returncode == 2 and 'Traceback' not in process.stderr
+    error = process.stderr[process.stderr.index('error:') :].splitlines()
+    assert len(error) == 3
+    assert 'nowhere/classes.txt' in error[0]
+    assert 'build_ucf50.py' in error[1] and 'tvn1_demo.py' in error[2]
+
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(folder / 'attacked'),)
+
+    (folder / 'attack.pth').write_bytes(pickle.dumps({'state_dict': Attack()}, protocol=2))
+    process = run_tool(TEST, 'tiny.py', 'attack.pth', folder=folder)
+    assert process.returncode == 2 and 'Traceback' not in process.stderr
+    assert 'attack.pth' in process.stderr and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in process.stderr
+    assert not (folder / 'attacked').exists()
