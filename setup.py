@@ -34,6 +34,6 @@ setup(
         'scipy',
     ],
     extras_require={
-        'test': ['pytest>=8'],
+        'test': ['pytest>=8', 'ruff>=0.15'],
     },
 )

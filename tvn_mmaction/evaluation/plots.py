@@ -34,7 +34,8 @@ def plot_curves(history: list[dict], path: Path) -> None:
             accuracy_axes.plot([entry['epoch'] for entry in entries], percent, '.-', color=colour, label=label)
             accuracy_axes.annotate(f'{percent[-1]:.0f}', (entries[-1]['epoch'], percent[-1]), color=colour)
     accuracy_axes.set(title='top-1 accuracy, %', xlabel='epoch', ylim=(0, 102))
-    accuracy_axes.legend(loc='lower right')
+    if accuracy_axes.lines:
+        accuracy_axes.legend(loc='lower right')
     for axes in (loss_axes, accuracy_axes):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

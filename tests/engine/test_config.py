@@ -1,0 +1,108 @@
+"""From a config file and a command line to the config of a run."""
+
+import pytest
+import torch
+
+from tests.experiments import REPOSITORY, write_config, write_data
+from tvn_mmaction import engine
+from tvn_mmaction.engine import configure_training, read_config
+from tvn_mmaction.engine.config import datasets
+from tvn_mmaction.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture
+def config_file(tmp_path, data_root):
+    return write_config(tmp_path, data_root)
+
+
+def test_data_root_reaches_every_data_set_and_the_classifier(config_file, data_root, tmp_path):
+    config = read_config(config_file, data_root='elsewhere')
+    assert {dataset.data_root for dataset in datasets(config)} == {'elsewhere'}
+    assert config.model.cls_head.num_classes == 50
+    config = read_config(REPOSITORY / 'configs/tvn1_ucf50.py', data_root=str(data_root))
+    assert config.model.cls_head.num_classes == 3
+
+
+def test_work_dir_is_named_after_the_config(config_file):
+    assert read_config(config_file).work_dir == 'work_dirs/tiny'
+    assert read_config(config_file, work_dir='there').work_dir == 'there'
+
+
+@pytest.mark.parametrize('decoder', ['Decord', 'OpenCV', 'PyAV'])
+def test_decoder_is_one_variable(config_file, decoder):
+    config = read_config(config_file, options={'decoder': decoder})
+    for dataset in datasets(config):
+        types = [transform['type'] for transform in dataset.pipeline]
+        assert (types[0], types[2]) == (f'{decoder}Init', f'{decoder}Decode')
+
+
+def test_training_options_are_those_of_mmaction(config_file):
+    config = read_config(config_file)
+    configure_training(config, resume='auto', validate=False, auto_scale_lr=True, seed=5, deterministic=True)
+    assert config.resume and config.load_from is None
+    assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
+    assert config.auto_scale_lr.enable
+    assert config.randomness == {'seed': 5, 'deterministic': True}
+    config = read_config(config_file)
+    configure_training(config, resume='epoch_1.pth')
+    assert config.resume and config.load_from == 'epoch_1.pth'
+    assert config.randomness == {'seed': 0}
+
+
+def test_mixed_precision_without_gpu_is_refused(config_file, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    with pytest.raises(UserError, match='--amp needs a GPU'):
+        configure_training(read_config(config_file), amp=True)
+
+
+def test_mixed_precision_with_gpu(config_file, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    config = read_config(config_file)
+    configure_training(config, amp=True)
+    assert config.optim_wrapper.type == 'AmpOptimWrapper' and config.optim_wrapper.loss_scale == 'dynamic'
+
+
+@pytest.mark.parametrize(
+    ('more', 'options', 'told'),
+    [
+        ('', {'decoder': 'FFmpeg'}, 'Decord, OpenCV, PyAV'),
+        ('broken = (', {}, 'SyntaxError'),
+        ('value = 1 / 0', {}, 'ZeroDivisionError'),
+    ],
+)
+def test_unreadable_config_is_told(tmp_path, data_root, more, options, told):
+    file = write_config(tmp_path, data_root, more)
+    with pytest.raises(UserError, match=told):
+        read_config(file, options=options)
+
+
+def test_missing_config_is_told(tmp_path):
+    with pytest.raises(UserError, match=r'no config at .*nowhere\.py'):
+        read_config(tmp_path / 'nowhere.py')
+    (tmp_path / 'config.py').write_text("_base_ = 'nowhere.py'\n")
+    with pytest.raises(UserError, match=r'nowhere\.py'):
+        read_config(tmp_path / 'config.py')
+
+
+def test_data_root_without_place_for_it_is_told(tmp_path):
+    file = tmp_path / 'config.py'
+    file.write_text('model = dict()\n')
+    with pytest.raises(UserError, match='no data set'):
+        read_config(file, data_root='elsewhere')
+
+
+def test_scaling_of_an_unknown_learning_rate_is_told(tmp_path, data_root):
+    file = write_config(tmp_path, data_root, 'auto_scale_lr = dict(_delete_=True)\n')
+    with pytest.raises(UserError, match='auto_scale_lr'):
+        configure_training(read_config(file), auto_scale_lr=True)
+
+
+def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
+    torch.save({'state_dict': {'cls_head.fc_cls.weight': torch.zeros(5, 8)}}, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r'other\.pth does not fit the model of .*tiny\.py: .*cls_head'):
+        engine.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')

@@ -1,0 +1,53 @@
+"""Accuracies and their intervals."""
+
+import numpy as np
+import pytest
+from mmaction.evaluation import mean_class_accuracy, top_k_accuracy
+
+from tvn_mmaction.evaluation import accuracies, confusion_matrix
+
+
+@pytest.fixture
+def scored():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 7, 200)
+    scores = generator.random((200, 7))
+    scores[np.arange(200), labels] += 0.4
+    return scores, labels
+
+
+def test_accuracies_are_those_of_mmaction(scored):
+    metrics = accuracies(*scored)
+    top1, top5 = top_k_accuracy(*scored, (1, 5))
+    assert metrics['top1'].value == pytest.approx(top1)
+    assert metrics['top5'].value == pytest.approx(top5)
+    assert metrics['mean_class'].value == pytest.approx(mean_class_accuracy(*scored))
+
+
+def test_mean_class_is_over_the_classes_that_were_tested():
+    labels = np.array([0, 0, 1, 1])
+    scores = np.eye(3)[[0, 0, 1, 2]]
+    assert accuracies(scores, labels)['mean_class'].value == pytest.approx(0.75)
+
+
+def test_intervals_hold_the_value_and_shrink_with_more_clips(scored):
+    scores, labels = scored
+    few, many = accuracies(scores, labels), accuracies(np.tile(scores, (20, 1)), np.tile(labels, 20))
+    for name, estimate in few.items():
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert many[name].high - many[name].low < estimate.high - estimate.low
+
+
+def test_interval_of_a_thousand_clips_at_80_percent():
+    labels = np.zeros(1002, dtype=int)
+    scores = np.eye(2)[(np.arange(1002) >= 802).astype(int)]
+    estimate = accuracies(scores, labels)['top1']
+    assert estimate.high - estimate.low == pytest.approx(0.05, abs=0.002)
+
+
+def test_confusion_matrix_counts_every_clip(scored):
+    scores, labels = scored
+    counts = confusion_matrix(scores, labels)
+    assert counts.sum() == len(labels)
+    assert (counts.sum(1) == np.bincount(labels, minlength=7)).all()
+    assert confusion_matrix(np.eye(3)[[1]], np.array([0])).tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]

@@ -1,0 +1,123 @@
+"""The record of a run, in words, files and pictures."""
+
+import json
+from dataclasses import replace
+
+import mmengine
+import numpy as np
+import pytest
+
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import (
+    Estimate,
+    Protocol,
+    Result,
+    Scores,
+    describe,
+    plot_confusion_matrix,
+    plot_curves,
+    write_predictions,
+)
+
+PNG = b'\x89PNG'
+
+
+@pytest.fixture
+def result():
+    protocol = Protocol(
+        data='ucf50',
+        split='videowise',
+        split_seed=0,
+        train_clips=8,
+        test_clips=4,
+        classes=2,
+        test_clips_with_sibling_in_train=3,
+        test_pipeline=[{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}],
+        views=1,
+        epochs=2,
+        batch_size=16,
+        training_seed=0,
+        initial_weights='scratch',
+    )
+    return Result(
+        name='tvn1_ucf50',
+        config_sha256='0' * 64,
+        checkpoint='epoch_2.pth',
+        checkpoint_sha256='1' * 64,
+        protocol=protocol,
+        metrics={name: Estimate(0.75, 0.3, 0.95) for name in ('top1', 'top5', 'mean_class')},
+        costs={'parameters': 10, 'train_seconds': None, 'test_seconds': 1.5},
+        environment={'device': 'Größe'},
+        history=[{'epoch': 1, 'loss': 2.0}, {'epoch': 2, 'loss': 1.0, 'train_top1': 0.5, 'test_top1': 0.75}],
+    )
+
+
+@pytest.fixture
+def scores():
+    clips = ['Biking/v_Biking_g01_c01.avi', 'Straße/ein Clip.avi']
+    return Scores(clips, ['Biking', 'Straße'], np.array([0, 1]), np.array([[0.9, 0.1], [0.4, 0.6]], np.float32))
+
+
+def test_result_survives_json(result, tmp_path):
+    result.save(tmp_path / 'new/result.json')
+    assert Result.load(tmp_path / 'new/result.json') == result
+
+
+@pytest.mark.parametrize('content', ['', '{', '[]', '{}', '{"schema_version": 1}', '{"schema_version": 99}'])
+def test_what_is_no_result_is_told(content, tmp_path):
+    (tmp_path / 'result.json').write_text(content)
+    with pytest.raises(UserError, match=r'result\.json'):
+        Result.load(tmp_path / 'result.json')
+
+
+def test_missing_result_is_told(tmp_path):
+    with pytest.raises(UserError, match='no result at'):
+        Result.load(tmp_path / 'result.json')
+
+
+def test_scores_survive_and_hold_no_code(scores, tmp_path):
+    scores.save(tmp_path / 'scores.npz')
+    loaded = Scores.load(tmp_path / 'scores.npz')
+    assert (loaded.clips, loaded.classes) == (scores.clips, scores.classes)
+    assert (loaded.scores == scores.scores).all() and (loaded.labels == scores.labels).all()
+
+    np.savez(tmp_path / 'attack.npz', clips=np.array([print], dtype=object))
+    with pytest.raises(ValueError, match='allow_pickle'):
+        Scores.load(tmp_path / 'attack.npz')
+
+
+def test_description_has_intervals_leak_and_files(result, tmp_path):
+    (tmp_path / 'result.json').touch()
+    text = describe(result, tmp_path)
+    assert 'top-1' in text and '30.0% to 95.0%' in text
+    assert '75.0% of the test clips have a sibling' in text
+    assert text.endswith(f'in {tmp_path}: result.json')
+    assert 'mean class' not in describe(result, tmp_path, ['top_k_accuracy'])
+    honest = replace(result, protocol=replace(result.protocol, test_clips_with_sibling_in_train=0))
+    assert 'sibling' not in describe(honest, tmp_path)
+
+
+@pytest.mark.parametrize('suffix', ['json', 'pkl'])
+def test_predictions(scores, suffix, tmp_path):
+    write_predictions(scores, tmp_path / f'new/predictions.{suffix}')
+    first, second = mmengine.load(tmp_path / f'new/predictions.{suffix}')
+    assert first == {'clip': scores.clips[0], 'label': 0, 'scores': [0.9, 0.1]}
+    assert second['clip'] == scores.clips[1]
+
+
+def test_predictions_in_another_format_are_refused(scores, tmp_path):
+    with pytest.raises(UserError, match=r'predictions\.csv'):
+        write_predictions(scores, tmp_path / 'predictions.csv')
+
+
+def test_pictures(result, tmp_path):
+    plot_curves(result.history, tmp_path / 'curves.png')
+    plot_confusion_matrix(np.array([[3, 1], [0, 0]]), ['Biking', 'Straße'], tmp_path / 'confusion_matrix.png')
+    plot_curves([{'epoch': 1, 'loss': 2.0}], tmp_path / 'one_epoch.png')
+    for name in ('curves.png', 'confusion_matrix.png', 'one_epoch.png'):
+        assert (tmp_path / name).read_bytes().startswith(PNG)
+
+
+def test_result_is_plain_json(result, tmp_path):
+    result.save(tmp_path / 'result.json')
+    assert json.loads((tmp_path / 'result.json').read_text(encoding='utf-8'))['environment']['device'] == 'Größe'
