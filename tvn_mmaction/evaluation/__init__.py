@@ -2,7 +2,7 @@
 
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
 from .plots import plot_confusion_matrix, plot_curves
-from .report import EVALUATIONS, describe, write_predictions
+from .report import EVALUATIONS, describe, results_table, write_predictions
 from .result import Protocol, Result, Scores
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     'describe',
     'plot_confusion_matrix',
     'plot_curves',
+    'results_table',
     'write_predictions',
 ]

@@ -49,3 +49,35 @@ def write_predictions(scores: Scores, path: Path) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     mmengine.dump(predictions, str(path))
+
+
+def results_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table, one row a result."""
+    rows = [
+        '| config | data | train / test clips | input | epochs | top-1 | mean class | parameters | training | on |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+    ]
+    for result in results:
+        protocol, top1 = result.protocol, result.metrics['top1']
+        environment = result.environment
+        cells = [
+            f'`{result.name}`',
+            f'{protocol.data}, {protocol.split}',
+            f'{protocol.train_clips} / {protocol.test_clips}',
+            _input(protocol.test_pipeline),
+            protocol.epochs,
+            f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
+            f'{result.metrics["mean_class"].value:.1%}',
+            f'{result.costs["parameters"] / 1e6:.1f} M',
+            f'{result.costs["train_seconds"] / 60:.0f} min',
+            f'{environment["device"]}, {environment["threads"]} threads, {environment["precision"]}',
+        ]
+        rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
+    return '\n'.join(rows) + '\n'
+
+
+def _input(pipeline: Sequence[dict]) -> str:
+    """Say how many frames of which size a pipeline gives."""
+    sampling = next(step for step in pipeline if 'Sample' in step['type'])
+    width, height = next(step for step in pipeline if step['type'] == 'Resize')['scale']
+    return f'{sampling["clip_len"] * sampling.get("num_clips", 1)} × {width} × {height}'
