@@ -19,7 +19,7 @@ def run_tool(main: Callable[[], int | None]) -> None:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(str(interruption) or 'interrupted', file=sys.stderr)
         code = 130
     sys.exit(code)

@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+import mmaction
 import pytest
 import torch
 
@@ -126,3 +128,11 @@ def test_misuse_is_told_without_traceback(experiment):
     assert process.returncode == 2 and 'Traceback' not in process.stderr
     assert 'attack.pth' in process.stderr and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in process.stderr
     assert not (folder / 'attacked').exists()
+
+
+def test_tool_of_mmaction_runs_our_config(experiment):
+    folder, _ = experiment
+    tool = Path(mmaction.__file__).parent / '.mim/tools/train.py'
+    process = run_tool(tool, 'tiny.py', '--work-dir', 'stock', '--cfg-options', 'train_cfg.max_epochs=1', folder=folder)
+    assert process.returncode == 0, process.stderr
+    assert torch.load(folder / 'stock/epoch_1.pth', weights_only=True)['meta']['epoch'] == 1
