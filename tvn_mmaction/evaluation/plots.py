@@ -32,7 +32,8 @@ def plot_curves(history: list[dict], path: Path) -> None:
         if entries:
             percent = [100 * entry[name] for entry in entries]
             accuracy_axes.plot([entry['epoch'] for entry in entries], percent, '.-', color=colour, label=label)
-            accuracy_axes.annotate(f'{percent[-1]:.0f}', (entries[-1]['epoch'], percent[-1]), color=colour)
+            last = (entries[-1]['epoch'], percent[-1])
+            accuracy_axes.annotate(f'{last[1]:.0f}', last, (4, 4), textcoords='offset points', color=colour)
     accuracy_axes.set(title='top-1 accuracy, %', xlabel='epoch', ylim=(0, 102))
     if accuracy_axes.lines:
         accuracy_axes.legend(loc='lower right')

@@ -54,8 +54,8 @@ def write_predictions(scores: Scores, path: Path) -> None:
 def results_table(results: Sequence[Result]) -> str:
     """Return a Markdown table, one row a result."""
     rows = [
-        '| config | data | train / test clips | input | epochs | top-1 | mean class | parameters | training | on |',
-        '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+        '| config | data | train / test clips | input | epochs | top-1 | mean class | parameters | on |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
     ]
     for result in results:
         protocol, top1 = result.protocol, result.metrics['top1']
@@ -69,7 +69,6 @@ def results_table(results: Sequence[Result]) -> str:
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["parameters"] / 1e6:.1f} M',
-            f'{result.costs["train_seconds"] / 60:.0f} min',
             f'{environment["device"]}, {environment["threads"]} threads, {environment["precision"]}',
         ]
         rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
