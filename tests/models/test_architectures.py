@@ -83,7 +83,7 @@ def test_value_out_of_range_is_named(field, value, names):
 
 @pytest.mark.parametrize('kind', ['spatial', 'temporal'])
 def test_unknown_kind_lists_the_known(kind):
-    with pytest.raises(ValueError, match="'conv'.*'maxpool'.*'avgpool'"):
+    with pytest.raises(ValueError, match=r"'conv'.*'maxpool'.*'avgpool'"):
         Block(**{**BLOCK, kind: ['none', 1, 1]})
 
 

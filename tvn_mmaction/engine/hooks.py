@@ -39,8 +39,8 @@ class EpochHistoryHook(Hook):
             self.entries = [entry for entry in past if entry['epoch'] <= runner.epoch]
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(
-            f'training {Path(runner.cfg.filename).stem}: {clips} clips, {steps} steps an epoch, epochs {runner.epoch + 1} '
-            f'to {runner.max_epochs}; log, checkpoints and results in {runner.work_dir}'
+            f'training {Path(runner.cfg.filename).stem}: {clips} clips, {steps} steps an epoch, epochs '
+            f'{runner.epoch + 1} to {runner.max_epochs}; log, checkpoints and results in {runner.work_dir}'
         )
 
     def before_train_epoch(self, runner: Runner) -> None:
