@@ -44,62 +44,37 @@ class SameConv2d(nn.Conv2d):
 
 
 class SamePool2d(nn.Module):
-    """Max or average pooling of each frame; padding takes part in neither the maximum nor the mean."""
+    """Max or average pooling; padding takes part in neither the maximum nor the mean. Windows are (rows, columns)."""
 
-    def __init__(self, kind: str, kernel: int, stride: int):
+    def __init__(self, kind: str, kernel: tuple[int, int], stride: tuple[int, int]):
         super().__init__()
         self.kind, self.kernel, self.stride = kind, kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool `(N, C, H, W)` into `(N, C, ceil(H / stride), ceil(W / stride))`."""
-        (top, bottom), (left, right) = (same_padding(size, self.kernel, self.stride) for size in x.shape[-2:])
-        # PyTorch pads both sides alike. Where SAME wants one more behind than before, `ceil_mode` grants it. At stride
-        # 1 it does not: there the larger padding goes on both sides, and the first row and column are left out.
-        padding = (bottom, right) if self.stride == 1 else (top, left)
+        pads = list(map(same_padding, x.shape[-2:], self.kernel, self.stride))
+        # PyTorch pads both sides alike. Where SAME wants one more behind than before, `ceil_mode` grants it. At
+        # stride 1 it does not: there the larger padding goes on both sides, and the first row or column is left out.
+        padding = [after if stride == 1 else before for (before, after), stride in zip(pads, self.stride, strict=True)]
         if self.kind == 'maxpool':
             x = F.max_pool2d(x, self.kernel, self.stride, padding, ceil_mode=True)
         else:
             x = F.avg_pool2d(x, self.kernel, self.stride, padding, ceil_mode=True, count_include_pad=False)
-        return x[..., bottom - top :, right - left :] if self.stride == 1 else x
+        top, left = (
+            after - before if stride == 1 else 0 for (before, after), stride in zip(pads, self.stride, strict=True)
+        )
+        return x[..., top:, left:]
 
 
-class TemporalConv(nn.Module):
-    """A convolution over the frames of a clip, at each position by itself, with batch norm and activation."""
-
-    def __init__(self, channels: int, kernel: int, stride: int, activation: str):
-        super().__init__()
-        self.conv = SameConv2d(channels, channels, (kernel, 1), (stride, 1))
-        self.norm = nn.BatchNorm2d(channels)
-        self.activation = ACTIVATIONS[activation]()
+class OverTime(nn.Sequential):
+    """Layers that see a clip as an image whose rows are its frames and whose columns are the positions in a frame."""
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Convolve `(N*T, C, H, W)` into `(N*ceil(T / stride), C, H, W)`."""
+        """Map `(N*T, C, H, W)` to `(N*T', C, H, W)`."""
         size = x.shape[-2:]
         x = x.unflatten(0, (-1, frames)).transpose(1, 2).flatten(3)  # (N, C, T, H*W), a view if x is channels_last
-        x = self.activation(self.norm(self.conv(x)))
+        x = super().forward(x)
         return x.unflatten(3, size).transpose(1, 2).flatten(0, 1)
-
-
-class TemporalPool(nn.Module):
-    """Max or average pooling over the frames of a clip; padding takes part in neither the maximum nor the mean."""
-
-    def __init__(self, kind: str, kernel: int, stride: int):
-        super().__init__()
-        self.kind, self.kernel, self.stride = kind, kernel, stride
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Pool `(N*T, C, H, W)` into `(N*ceil(T / stride), C, H, W)`."""
-        x = x.unflatten(0, (-1, frames))
-        padding = (0,) * 6 + same_padding(frames, self.kernel, self.stride)
-        if self.kind == 'maxpool':
-            x = F.pad(x, padding, value=float('-inf')) if any(padding) else x
-            x = x.unfold(1, self.kernel, self.stride).amax(-1)
-        else:
-            counted = F.pad(x.new_ones(1, frames, 1, 1, 1), padding)
-            x = F.pad(x, padding) if any(padding) else x
-            x, counted = (y.unfold(1, self.kernel, self.stride).sum(-1) for y in (x, counted))
-            x = x / counted
-        return x.flatten(0, 1)
 
 
 class ClipGate(nn.Sequential):
@@ -143,7 +118,7 @@ class TinyVideoBlockRepetition(nn.Module):
             channels = wide
 
         if kind in ('maxpool', 'avgpool'):
-            self.spatial = SamePool2d(kind, kernel, stride)
+            self.spatial = SamePool2d(kind, (kernel, kernel), (stride, stride))
         else:
             width = wide if block.inverted_bottleneck else block.filters
             groups = width if kind == 'depthwise' else 1
@@ -156,10 +131,13 @@ class TinyVideoBlockRepetition(nn.Module):
             channels = width
 
         self.temporal = None
-        if temporal and temporal.kind == 'conv':
-            self.temporal = TemporalConv(channels, temporal.kernel, temporal.stride, block.temporal_activation)
-        elif temporal:
-            self.temporal = TemporalPool(*temporal)
+        if temporal:
+            window, step = (temporal.kernel, 1), (temporal.stride, 1)
+            if temporal.kind == 'conv':
+                conv = SameConv2d(channels, channels, window, step)
+                self.temporal = OverTime(*normalised(conv, block.temporal_activation))
+            else:
+                self.temporal = OverTime(SamePool2d(temporal.kind, window, step))
 
         self.expand = None if block.inverted_bottleneck else normalised(pointwise(channels, wide))
         self.squeeze_excite = None
