@@ -18,7 +18,8 @@ setup(
     packages=find_packages(include=['tvn_mmaction', 'tvn_mmaction.*']),
     python_requires='>=3.10,<3.14',
     install_requires=[
-        'torch>=2.1,<2.14',
+        # Below 2.4, loading as data only refuses what a checkpoint's schedule holds; above 2.13 nothing was tested.
+        'torch>=2.4,<2.14',
         'mmengine>=0.10.4,<0.11',
         'mmaction2>=1.2,<1.3',
         # mmaction2 1.2 refuses mmcv 2.2 and newer; mmcv-lite is mmcv without compiled operators.

@@ -63,9 +63,8 @@ def test_starting_is_silent(prelude, warns):
     code = prelude + 'import mmcv.cnn.bricks.transformer; from mmengine.hub import get_config; '
     code += "get_config('mmaction::_base_/default_runtime.py')"
     process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
-    for message in ('MultiScaleDeformableAttention', 'pkg_resources is deprecated'):
-        assert (message in process.stderr) is warns, CAN_GO
-    assert warns or process.stderr == ''
+    assert ('MultiScaleDeformableAttention' in process.stderr) is warns, CAN_GO
+    assert warns or 'pkg_resources' not in process.stderr  # only some releases of setuptools warn
 
 
 # missing_drn
@@ -96,7 +95,7 @@ def test_backbone_loads_no_file_upstream(name):
     backbone = getattr(backbones, name)
     upstream = inspect.unwrap(backbone.init_weights)
     assert upstream is not backbone.init_weights, CAN_GO
-    with pytest.raises(TypeError, match='NoneType'):
+    with pytest.raises(TypeError, match=r'NoneType|expected string'):
         upstream(backbone(**FROM_SCRATCH[name]))
 
 

@@ -1,6 +1,7 @@
-"""UCF50: data set, sampling and lists of clips."""
+"""UCF50 and the demo set: data sets, sampling and lists of clips."""
 
+from .demo import DemoDataset
 from .sampling import SampleFirstFrames
 from .ucf50 import UCF50Dataset
 
-__all__ = ['SampleFirstFrames', 'UCF50Dataset']
+__all__ = ['DemoDataset', 'SampleFirstFrames', 'UCF50Dataset']

@@ -1,0 +1,145 @@
+"""The demo set: drawn once, the same under the same seed, complete or absent, test groups apart from training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmaction.registry import DATASETS
+from mmengine.registry import DefaultScope
+
+from tvn_mmaction.datasets import demo
+from tvn_mmaction.datasets.demo import ACTIONS, draw_clip, draw_demo
+from tvn_mmaction.errors import UserError
+
+SMALL = {'groups': 3, 'test_groups': 1, 'clips_per_group': 2, 'frames': 10}
+DATA_SET = {
+    'type': 'DemoDataset',
+    'pipeline': [
+        {'type': 'DecordInit'},
+        {'type': 'SampleFrames', 'clip_len': 1, 'frame_interval': 1, 'num_clips': 4, 'test_mode': True},
+        {'type': 'DecordDecode'},
+        {'type': 'Resize', 'scale': (48, 48), 'keep_ratio': False},
+        {'type': 'FormatShape', 'input_format': 'NCHW'},
+        {'type': 'PackActionInputs'},
+    ],
+}
+
+
+@pytest.fixture(scope='module')
+def drawn(tmp_path_factory) -> Path:
+    """A drawn demo set in small."""
+    root = tmp_path_factory.mktemp('drawn') / 'demo'
+    draw_demo(root, **SMALL)
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob('*') if path.is_file()}
+
+
+def read_list(path: Path) -> list[tuple[str, int]]:
+    lines = (line.split(' ') for line in path.read_text().splitlines())
+    return [(name, int(label)) for name, label in lines]
+
+
+def test_names_and_counts(drawn):
+    names = sorted(path.relative_to(drawn).as_posix() for path in drawn.rglob('*.avi'))
+    assert names == [
+        f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi'
+        for name in sorted(ACTIONS)
+        for group in (1, 2, 3)
+        for clip in (1, 2)
+    ]
+    assert (drawn / 'classes.txt').read_text().split() == sorted(ACTIONS)
+    summary = json.loads((drawn / 'summary.json').read_text())
+    assert (summary['clips'], summary['train_clips'], summary['test_clips']) == (48, 32, 16)
+    assert summary['frame_count'] == {'min': 10, 'median': 10, 'max': 10}
+    assert summary['test_clips_with_sibling_in_train']['count'] == 0
+
+
+def test_test_groups_are_held_out(drawn):
+    train, test = ({name[-11:-8] for name, _ in read_list(drawn / f'{subset}.txt')} for subset in ('train', 'test'))
+    assert (train, test) == ({'g01', 'g02'}, {'g03'})
+    for subset in ('train', 'test'):
+        assert {label for _, label in read_list(drawn / f'{subset}.txt')} == set(range(len(ACTIONS)))
+
+
+def test_same_seed_gives_the_same_files(drawn, tmp_path):
+    draw_demo(tmp_path / 'again', **SMALL)
+    assert contents(tmp_path / 'again') == contents(drawn)
+
+
+def test_clips_differ_by_seed_group_and_number():
+    clip = draw_clip('Walking', group=1, clip=1, frames=2)
+    assert clip.shape == (2, 240, 320, 3)
+    assert clip.dtype == np.uint8
+    assert np.array_equal(clip, draw_clip('Walking', group=1, clip=1, frames=2))
+    for other in ({'group': 1, 'clip': 1, 'seed': 1}, {'group': 2, 'clip': 1}, {'group': 1, 'clip': 2}):
+        assert not np.array_equal(clip, draw_clip('Walking', **other, frames=2))
+
+
+@pytest.mark.parametrize('name', ACTIONS)
+def test_figure_moves_and_stays_in_the_picture(name):
+    for group in range(1, 17):
+        clip = draw_clip(name, group, clip=1)
+        moving = np.ptp(clip, axis=0).any(axis=-1)
+        assert moving.mean() > 0.005
+        assert not (moving[0].any() or moving[-1].any() or moving[:, 0].any() or moving[:, -1].any())
+
+
+def test_background_belongs_to_the_group():
+    frames = {(name, group): draw_clip(name, group, clip=1, frames=1)[0] for name in ACTIONS for group in (1, 2)}
+
+    def equal_pixels(first: tuple[str, int], second: tuple[str, int]) -> float:
+        return (frames[first] == frames[second]).all(axis=-1).mean()
+
+    for name in ACTIONS:
+        assert equal_pixels((name, 1), ('Walking', 1)) > 0.7
+        assert equal_pixels((name, 1), (name, 2)) < 0.1
+
+
+def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch, drawn):
+    def interrupt(path: Path, frames: np.ndarray) -> None:
+        if 'Punch' in path.name:
+            raise KeyboardInterrupt
+        path.write_bytes(b'')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, '_write_video', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            draw_demo(tmp_path / 'demo', **SMALL)
+    assert not list(tmp_path.iterdir())
+    draw_demo(tmp_path / 'demo', **SMALL)
+    assert contents(tmp_path / 'demo') == contents(drawn)
+
+
+def test_refuses_a_folder_that_is_something_else(tmp_path):
+    (tmp_path / 'notes.txt').write_text('mine')
+    with pytest.raises(UserError, match='remove it or choose another folder'):
+        draw_demo(tmp_path, **SMALL)
+    with pytest.raises(UserError, match='choose another folder'):
+        draw_demo(tmp_path / 'notes.txt' / 'demo', **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
+
+
+def test_data_set_draws_itself_once_and_loads(tmp_path, monkeypatch):
+    drawings = []
+
+    def draw(root: Path) -> None:
+        drawings.append(root)
+        draw_demo(root, **SMALL)
+
+    monkeypatch.setattr(demo, 'draw_demo', draw)
+    root = tmp_path / 'data' / 'demo'
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        train, test = (
+            DATASETS.build({**DATA_SET, 'data_root': str(root), 'ann_file': ann_file})
+            for ann_file in ('train.txt', 'test.txt')
+        )
+        assert drawings == [root]
+        assert (len(train), len(test)) == (32, 16)
+        assert train.metainfo['classes'] == tuple(sorted(ACTIONS))
+        sample = test[5]
+    assert sample['inputs'].shape == (4, 3, 48, 48)
+    assert sample['data_samples'].gt_label.item() == 2
