@@ -422,7 +422,11 @@ def test_channels_last_computes_the_same(network):
     formats = {}
 
     def note_format(name, module, inputs, output):
-        for x in (inputs[0], output):
+        block, index = map(int, name.split('.')[1:3])
+        temporal = network.arch.blocks[block].repetitions(network.frames)[index].temporal
+        # Pooling an even number of frames at stride 1 leaves a first one to cut off, which costs a copy.
+        cut = temporal and temporal.kind != 'conv' and temporal.stride == 1 and temporal.kernel % 2 == 0
+        for x in (output,) if cut else (inputs[0], output):
             last = x.stride(1) == 1 or x.shape[-2:] == (1, 1)  # also of a part of the pixels, as pooling leaves it
             formats[name] = formats.get(name, True) and last
 
