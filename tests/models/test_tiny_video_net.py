@@ -469,8 +469,18 @@ def test_autocast_trains(small):
 @pytest.mark.slow
 def test_compiled_computes_the_same(small):
     clips = torch.randn(2, 3, 4, 32, 32)
+    compiled = torch.compile(small)
     with torch.no_grad():
-        torch.testing.assert_close(torch.compile(small)(clips), small(clips), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(compiled(clips), small(clips), rtol=1e-3, atol=1e-5)
+
+    small.train()
+    gradients = []
+    for network in (small, compiled):
+        small.zero_grad()
+        network(clips).square().mean().backward()
+        gradients.append([parameter.grad.clone() for parameter in small.parameters()])
+    for ours, expected in zip(gradients[1], gradients[0], strict=True):
+        assert (ours - expected).norm() <= 0.01 * expected.norm() + 1e-6
 
 
 @torch.inference_mode()

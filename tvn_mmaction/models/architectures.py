@@ -29,6 +29,11 @@ class Repetition(NamedTuple):
     out_frames: int
 
 
+def _check_count(name: str, value: Any, smallest: int = 1) -> None:
+    if not isinstance(value, int) or value < smallest:
+        raise ValueError(f'{name} is {value!r}; it must be a whole number of at least {smallest}')
+
+
 @dataclass(frozen=True)
 class Block:
     """One block: the same layers `repeats` times, of which only the first strides.
@@ -50,18 +55,25 @@ class Block:
     temporal_activation: str = 'relu'
 
     def __post_init__(self) -> None:
-        for name, known in (('spatial', SPATIAL_LAYERS), ('temporal', TEMPORAL_LAYERS)):
-            layer = Layer(*getattr(self, name))
-            object.__setattr__(self, name, layer)  # a config gives a plain list
-            if layer.kind not in known or min(layer.kernel, layer.stride) < 1:
-                raise ValueError(f'Block.{name} is {tuple(layer)}; give (kind, kernel, stride) with a kind of {known}')
+        for name, kinds, smallest in (('spatial', SPATIAL_LAYERS, 2), ('temporal', TEMPORAL_LAYERS, 1)):
+            given = getattr(self, name)
+            if len(given) != 3 or given[0] not in kinds:
+                raise ValueError(f'Block.{name} is {tuple(given)}; give (kind, kernel, stride) with a kind of {kinds}')
+            layer = Layer(*given)  # a config gives a plain list
+            object.__setattr__(self, name, layer)
+            _check_count(f'the kernel of Block.{name}', layer.kernel, smallest)
+            _check_count(f'the stride of Block.{name}', layer.stride)
+        if self.temporal.kernel == 1 and self.temporal.stride > 1:
+            raise ValueError(
+                f'Block.temporal is {tuple(self.temporal)}: kernel 1 means no layer, so nothing can stride'
+            )
         for name in ('spatial_activation', 'temporal_activation'):
             if getattr(self, name) not in ACTIVATIONS:
                 raise ValueError(f'Block.{name} is {getattr(self, name)!r}; known are {ACTIVATIONS}')
-        if min(self.filters, self.expand, self.repeats) < 1:
-            raise ValueError(f'filters, expand and repeats must be at least 1: {self}')
-        if not 0 <= self.squeeze_ratio <= 1:
-            raise ValueError(f'Block.squeeze_ratio is {self.squeeze_ratio}; it must lie in [0, 1]')
+        for name in ('filters', 'expand', 'repeats'):
+            _check_count(f'Block.{name}', getattr(self, name))
+        if not isinstance(self.squeeze_ratio, (int, float)) or not 0 <= self.squeeze_ratio <= 1:
+            raise ValueError(f'Block.squeeze_ratio is {self.squeeze_ratio!r}; it must be a number in [0, 1]')
 
     @property
     def wide_channels(self) -> int:
@@ -100,6 +112,12 @@ class Architecture:
     frame_stride: int
     image_size: int
     blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        for name in ('frames', 'frame_stride', 'image_size'):
+            _check_count(f'Architecture.{name}', getattr(self, name))
+        if not self.blocks:
+            raise ValueError('Architecture.blocks is empty; give at least one block')
 
     @classmethod
     def of(cls, arch: 'str | Mapping[str, Any]') -> 'Architecture':

@@ -6,7 +6,6 @@ and travels with its number of frames `T`. Spatial layers and batch norms act on
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from math import sqrt
 from typing import Any
 
@@ -15,7 +14,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .architectures import Architecture, Block, Layer, Repetition
+from .architectures import Architecture, Block, Repetition
 
 ACTIVATIONS = {'relu': nn.ReLU, 'hswish': nn.Hardswish}
 
@@ -172,18 +171,6 @@ class TinyVideoBlockRepetition(nn.Module):
         return F.relu(x), frames
 
 
-@cache
-def layers_with_weights(arch: Architecture, frames: int) -> list[tuple[Layer | None, bool]]:
-    """Return the temporal convolution and the residual of every repetition, which depend on the clips' length."""
-    layers = []
-    for block in arch.blocks:
-        for repetition in block.repetitions(frames):
-            convolves = repetition.temporal is not None and repetition.temporal.kind == 'conv'
-            layers.append((convolves, repetition.skip))
-            frames = repetition.out_frames
-    return layers
-
-
 @MODELS.register_module()
 class TinyVideoNet(BaseModule):
     """A Tiny Video Network as a backbone (arXiv 1910.06961), equal to the authors' released definition.
@@ -196,7 +183,7 @@ class TinyVideoNet(BaseModule):
         arch: A name of `ARCHITECTURES`, or a dict of `Architecture`'s fields.
         num_segments: Frames of a clip; needed where they come in the batch axis (`Recognizer2D`). By default the
             architecture's own number.
-        out_indices: The blocks whose outputs are returned; negative ones count from the end.
+        out_indices: The blocks whose outputs are returned, in the blocks' order; negative ones count from the end.
         frozen_stages: The blocks up to this index are fixed, with their batch norm statistics; -1 fixes none.
         norm_eval: Whether all batch norms keep their running statistics while training.
         init_cfg: MMEngine's initialisation; by default that of the release (truncated normal, fan in).
@@ -216,10 +203,13 @@ class TinyVideoNet(BaseModule):
     ):
         super().__init__(init_cfg)
         self.arch = Architecture.of(arch)
+        if num_segments is not None and num_segments < 1:
+            raise ValueError(f'num_segments is {num_segments}; give the number of frames of a clip, or None')
         self.num_segments = num_segments
         self.frames = num_segments or self.arch.frames
         blocks = len(self.arch.blocks)
-        if not all(-blocks <= index < blocks for index in out_indices) or not -1 <= frozen_stages < blocks:
+        known = [-blocks <= index < blocks for index in out_indices]
+        if not known or not all(known) or not -1 <= frozen_stages < blocks:
             raise ValueError(
                 f'out_indices {out_indices} and frozen_stages {frozen_stages} must name some of {blocks} blocks'
             )
@@ -249,17 +239,17 @@ class TinyVideoNet(BaseModule):
         Raises:
             ValueError: Another shape, or a length of clips for which the architecture has other layers.
         """
-        if x.ndim == 5:
+        if x.ndim == 5 and x.shape[1] == 3:
             frames = x.shape[2]
             x = x.transpose(1, 2).flatten(0, 1)
-        elif x.ndim == 4 and self.num_segments and len(x) % self.num_segments == 0:
+        elif x.ndim == 4 and x.shape[1] == 3 and self.num_segments and len(x) % self.num_segments == 0:
             frames = self.num_segments
         else:
             raise ValueError(
-                f'input of shape {tuple(x.shape)} with num_segments={self.num_segments}: give (N, C, T, H, W), or '
-                '(N*T, C, H, W) and num_segments=T'
+                f'input of shape {tuple(x.shape)} with num_segments={self.num_segments}: give (N, 3, T, H, W), or '
+                '(N*T, 3, H, W) and num_segments=T'
             )
-        if layers_with_weights(self.arch, frames) != layers_with_weights(self.arch, self.frames):
+        if frames != self.frames and self._layers_at(frames) != self._layers_at(self.frames):
             raise ValueError(
                 f'clips of {frames} frames need other layers than this network has, which was built for {self.frames}: '
                 f'build it with num_segments={frames}'
@@ -272,6 +262,16 @@ class TinyVideoNet(BaseModule):
                 outputs.append(x.unflatten(0, (-1, frames)).transpose(1, 2))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
+    def _layers_at(self, frames: int) -> list[tuple[bool, bool]]:
+        """Return which repetitions convolve over time and which have a residual, for clips of this length."""
+        layers = []
+        for block in self.arch.blocks:
+            for repetition in block.repetitions(frames):
+                convolves = repetition.temporal is not None and repetition.temporal.kind == 'conv'
+                layers.append((convolves, repetition.skip))
+                frames = repetition.out_frames
+        return layers
+
     def init_weights(self) -> None:
         """Initialise as the release does: truncated normal of variance 2 / fan_in, biases 0; or as `init_cfg` says."""
         for module in self.modules():
@@ -282,7 +282,9 @@ class TinyVideoNet(BaseModule):
                 nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        super().init_weights()
+        if self.init_cfg:
+            super().init_weights()
+        self.is_init = True
 
     def train(self, mode: bool = True) -> 'TinyVideoNet':
         """Set the mode; frozen blocks, and all batch norms under `norm_eval`, stay in evaluation mode."""
