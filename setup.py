@@ -31,7 +31,7 @@ setup(
         'matplotlib',
         'numpy',
         'opencv-python',
-        'rich',
+        'rich>=14.1',  # a drawing shows its progress inside a training's, which older releases refuse
         'scipy',
     ],
     extras_require={
