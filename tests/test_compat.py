@@ -1,9 +1,13 @@
 """Each cure of `tvn_mmaction.compat`: upstream still has the fault (else the cure can go), and the cure mends it."""
 
+import functools
 import inspect
+import os
 import pickle
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -97,6 +101,13 @@ def test_backbone_loads_no_file_upstream(name):
     assert upstream is not backbone.init_weights, CAN_GO
     with pytest.raises(TypeError, match=r'NoneType|expected string'):
         upstream(backbone(**FROM_SCRATCH[name]))
+
+
+def test_tanet_trains_from_scratch_without_a_cure():
+    backbone = MODELS.build({'type': 'TANet', 'depth': 50, 'num_segments': 8, 'pretrained': None})
+    backbone(torch.randn(8, 3, 32, 32)).mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters() if parameter.grad is not None)
+    assert backbone.conv1.conv.weight.grad.any()
 
 
 @pytest.mark.parametrize('name', FROM_SCRATCH)
@@ -266,7 +277,7 @@ def test_message_hub_still_reads_histories_of_stock_checkpoints():
     assert len(hub.get_scalar('train/loss').data[0]) == 3
 
 
-class TinyModel(BaseModel):  # noqa: D101
+class TinyModel(BaseModel):
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(2, 1)
@@ -276,7 +287,7 @@ class TinyModel(BaseModel):  # noqa: D101
         return {'loss': output.square().mean()} if mode == 'loss' else list(output)
 
 
-class NumpyScore(BaseMetric):  # noqa: D101
+class NumpyScore(BaseMetric):
     def process(self, data_batch, data_samples):  # noqa: D102
         self.results.append(len(data_samples))
 
@@ -326,7 +337,7 @@ def test_resumed_training_continues_its_histories(tmp_path):
         assert 'state_dict' in torch.load(path, weights_only=True)
 
 
-# safe_local_loading
+# safe_loading
 
 
 @pytest.fixture
@@ -344,6 +355,33 @@ def test_plain_checkpoint_loads(tmp_path, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
     assert load('~/plain.pth', map_location='cpu')['w'] == 1
+
+
+class Attack:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_downloaded_checkpoint_runs_no_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
+    torch.save({'w': Attack(tmp_path / 'attacked')}, tmp_path / 'attack.pth')
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, 'log_message', lambda *args: None)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}'
+        assert load(f'{url}/plain.pth')['w'] == 1
+        with pytest.raises(UserError, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+            load(f'{url}/attack.pth')
+        with pytest.raises(UserError, match='cannot be downloaded'):
+            load(f'{url}/nowhere.pth')
+        server.shutdown()
+    assert not (tmp_path / 'attacked').exists()
+    assert upstream_checkpoint.load_from_http is compat.load_from_http
 
 
 def test_loader_is_logged_by_its_name(monkeypatch, tmp_path):
@@ -372,7 +410,7 @@ def test_stock_checkpoint_loads_when_trusted(stock_checkpoint, monkeypatch):
     assert load(stock_checkpoint)['history'].current() == 1
 
 
-class Malicious:  # noqa: D101
+class Malicious:
     def __init__(self, victim):
         self.victim = victim
 

@@ -11,7 +11,14 @@ from mmengine.config import DictAction
 
 from tvn_mmaction.engine import read_config, test
 from tvn_mmaction.errors import run_tool
-from tvn_mmaction.evaluation import EVALUATIONS, Scores, describe, write_predictions
+from tvn_mmaction.evaluation import (
+    EVALUATIONS,
+    Scores,
+    check_predictions_file,
+    describe,
+    largest_confusions,
+    write_predictions,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, metavar='FILE', help="every clip's scores, as .json or .pkl")
     parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
     parser.add_argument('--data-root', help="folder with the lists of clips (the config's own)")
-    parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG)')
+    parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -37,16 +44,23 @@ def main() -> None:
     """Test, and say what was found and where it lies."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.out:
+        check_predictions_file(args.out)
     config = read_config(args.config, args.work_dir, args.data_root, args.cfg_options)
+    if not args.work_dir:  # beside the result of the training, not over it
+        config.work_dir = str(Path(config.work_dir, 'test'))
     config.launcher = args.launcher
     if args.average_clips:
         config.model.cls_head.average_clips = args.average_clips
     result = test(config, args.checkpoint)
     if result is None:
         return
+    scores = Scores.load(Path(config.work_dir, 'scores.npz'))
     print(describe(result, config.work_dir, args.eval))
+    if 'confusion_matrix' in args.eval:
+        print(largest_confusions(scores))
     if args.out:
-        write_predictions(Scores.load(Path(config.work_dir, 'scores.npz')), args.out)
+        write_predictions(scores, args.out)
         print(f'scores of every clip: {args.out}')
 
 

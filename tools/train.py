@@ -6,8 +6,6 @@ torchrun --nproc_per_node 2 tools/train.py configs/tvn1_ucf50.py --launcher pyto
 
 import argparse
 import os
-import shlex
-import sys
 
 from mmengine.config import DictAction
 
@@ -52,9 +50,9 @@ def main() -> None:
     try:
         result = train(config)
     except KeyboardInterrupt:
-        again = [argument for argument in sys.argv if argument != '--resume']
-        again.insert(2, '--resume')
-        raise KeyboardInterrupt(f'interrupted; to go on from the last epoch: python {shlex.join(again)}') from None
+        raise KeyboardInterrupt(
+            f'interrupted; the same command with --resume goes on from the last epoch in {config.work_dir}'
+        ) from None
     if result:
         print(describe(result, config.work_dir))
 

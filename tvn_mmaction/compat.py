@@ -15,13 +15,16 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
+from mmengine.dist import barrier, is_main_process
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
@@ -239,12 +242,17 @@ def _to_plain(value: Any) -> Any:
     return value
 
 
-@_cure('a local checkpoint may run code (torch < 2.6) or ends in a long UnpicklingError', 'mmengine #1655')
-def safe_local_loading() -> bool:
-    """Load local checkpoint files as data only, with errors that say what to do (mmengine runner/checkpoint.py)."""
+@_cure('a checkpoint may run code, or ends in a long UnpicklingError', 'mmengine #1655, runner/checkpoint.py')
+def safe_loading() -> bool:
+    """Load checkpoint files and downloads as data only, with errors that say what to do.
+
+    mmengine leaves `weights_only` open, which torch < 2.6 takes for False, and `torch.hub`, for downloads, still does.
+    """
     if 'weights_only' in inspect.getsource(CheckpointLoader._schemes['']):
         return False
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
+    CheckpointLoader.register_scheme(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
+    mmengine_checkpoint.load_from_http = load_from_http  # torchvision:// and open-mmlab:// call it by this name
     return True
 
 
@@ -279,6 +287,27 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
             f'{path} is not a readable checkpoint ({type(error).__name__}: {reason}); a damaged file has to be copied, '
             'downloaded or saved again'
         ) from error
+
+
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """Download a checkpoint into torch's cache, once for all processes, and load it as `load_from_local` does.
+
+    Args:
+        filename: the URL.
+        map_location: as for `torch.load`.
+
+    Raises:
+        UserError: the download fails, or the file is refused as a local one would be.
+    """
+    path = Path(torch.hub.get_dir(), 'checkpoints', PurePosixPath(urlparse(filename).path).name)
+    if is_main_process() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(filename, str(path))
+        except OSError as error:  # URLError is one
+            raise UserError(f'{filename} cannot be downloaded ({error}); load a copy from a file instead') from error
+    barrier()
+    return load_from_local(str(path), map_location)
 
 
 def _refused_globals(path: Path, error: Exception) -> str:

@@ -53,7 +53,7 @@ def plain(tmp_path_factory) -> Path:
 def test_classes_and_subsets(plain):
     train = build_data_set(plain)
     assert train.metainfo['classes'] == ('JumpRope', 'JumpingJack')
-    assert train.class_count == 2
+    assert train.metainfo['classes'].__len__() == 2
     assert len(train) == 4
     test = build_data_set(plain, ann_file='test.txt', test_mode=True)
     assert [test.get_data_info(index)['label'] for index in range(len(test))] == [0, 1]
@@ -103,6 +103,7 @@ def test_blanks_and_other_letters_in_paths(tmp_path):
 @pytest.mark.parametrize('label', ['2', '-1', 'two'])
 def test_wrong_label_names_its_line(tmp_path, label):
     write_data_root(tmp_path, 'A\nB\n', f'a.avi 0\nb c.avi {label}\n')
+    (tmp_path / 'a.avi').touch()
     with pytest.raises(UserError, match=rf"train.txt, line 2: 'b c.avi {label}' is not a path and a label from 0 to 1"):
         build_data_set(tmp_path)
 
@@ -128,4 +129,10 @@ def test_empty_files(tmp_path):
         build_data_set(tmp_path)
     write_data_root(tmp_path, '', 'a.avi 0\n')
     with pytest.raises(UserError, match=r'classes\.txt is empty'):
+        build_data_set(tmp_path)
+
+
+def test_missing_video_names_the_line(tmp_path):
+    write_data_root(tmp_path, 'A\nB\n', 'nowhere.avi 0\n')
+    with pytest.raises(UserError, match=r'train\.txt, line 1: no video at .*nowhere\.avi\n.*build_ucf50'):
         build_data_set(tmp_path)

@@ -34,7 +34,8 @@ def test_work_dir_is_named_after_the_config(config_file):
 
 
 @pytest.mark.parametrize('decoder', ['Decord', 'OpenCV', 'PyAV'])
-def test_decoder_is_one_variable(config_file, decoder):
+def test_decoder_is_one_variable(config_file, decoder, monkeypatch):
+    monkeypatch.setattr('tvn_mmaction.engine.config.find_spec', lambda module: True)
     config = read_config(config_file, options={'decoder': decoder})
     for dataset in datasets(config):
         types = [transform['type'] for transform in dataset.pipeline]
@@ -91,7 +92,11 @@ def test_missing_config_is_told(tmp_path):
 
 def test_data_root_without_place_for_it_is_told(tmp_path):
     file = tmp_path / 'config.py'
-    file.write_text('model = dict()\n')
+    file.write_text(
+        "model = dict(type='Recognizer2D')\n"
+        "train_dataloader = test_dataloader = dict(dataset=dict(type='VideoDataset'))\n"
+        "test_evaluator = dict(type='AccMetric')\n"
+    )
     with pytest.raises(UserError, match='no data set'):
         read_config(file, data_root='elsewhere')
 
@@ -106,3 +111,31 @@ def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
     torch.save({'state_dict': {'cls_head.fc_cls.weight': torch.zeros(5, 8)}}, tmp_path / 'other.pth')
     with pytest.raises(UserError, match=r'other\.pth does not fit the model of .*tiny\.py: .*cls_head'):
         engine.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')
+
+
+def test_part_of_a_config_is_told():
+    with pytest.raises(UserError, match=r'ucf50\.py is only part of a config: it has no model'):
+        read_config(REPOSITORY / 'configs/_base_/ucf50.py')
+
+
+def test_missing_decoder_is_told_with_those_that_are_there(config_file, monkeypatch):
+    monkeypatch.setattr('tvn_mmaction.engine.config.find_spec', lambda module: module == 'cv2')
+    with pytest.raises(UserError, match=r'Decord is not installed; use --cfg-options decoder=OpenCV'):
+        read_config(config_file)
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        ({'model.backbone.num_segments': 4}, 'train_dataloader samples 2 frames and the network takes 4'),
+        ({'model.backbone.num_segments': 1}, 'train_dataloader samples 2 frames and the network takes 1'),
+        ({'test_dataloader.dataset.pipeline.1.num_clips': 3}, 'test_dataloader samples 3 frames'),
+        ({'test_dataloader.dataset.pipeline.1.num_clips': 4}, None),  # two views
+    ],
+)
+def test_frames_that_do_not_fit_the_network_are_told(config_file, options, told):
+    if told is None:
+        read_config(config_file, options=options)
+    else:
+        with pytest.raises(UserError, match=told):
+            read_config(config_file, options=options)

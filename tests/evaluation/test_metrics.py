@@ -51,3 +51,12 @@ def test_confusion_matrix_counts_every_clip(scored):
     assert counts.sum() == len(labels)
     assert (counts.sum(1) == np.bincount(labels, minlength=7)).all()
     assert confusion_matrix(np.eye(3)[[1]], np.array([0])).tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize('right', [0, 1])
+def test_interval_of_recalls_without_exception_is_not_empty(right):
+    labels = np.repeat(np.arange(3), 21)
+    scores = np.eye(3)[(labels + 1 - right) % 3]
+    estimate = accuracies(scores, labels)['mean_class']
+    assert estimate.value == right
+    assert 0.02 < estimate.high - estimate.low < 0.2

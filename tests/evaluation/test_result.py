@@ -14,6 +14,7 @@ from tvn_mmaction.evaluation import (
     Result,
     Scores,
     describe,
+    largest_confusions,
     plot_confusion_matrix,
     plot_curves,
     write_predictions,
@@ -28,19 +29,26 @@ def result():
         data='ucf50',
         split='videowise',
         split_seed=0,
+        test_ratio=0.15,
         train_clips=8,
         test_clips=4,
         classes=2,
         test_clips_with_sibling_in_train=3,
+        train_list_sha256='2' * 64,
+        test_list_sha256='3' * 64,
+        train_pipeline=[{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}],
         test_pipeline=[{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}],
         views=1,
+        average_clips='prob',
         epochs=2,
         batch_size=16,
+        precision='float32',
         training_seed=0,
         initial_weights='scratch',
     )
     return Result(
         name='tvn1_ucf50',
+        options={'train_cfg.max_epochs': 2},
         config_sha256='0' * 64,
         checkpoint='epoch_2.pth',
         checkpoint_sha256='1' * 64,
@@ -95,6 +103,12 @@ def test_description_has_intervals_leak_and_files(result, tmp_path):
     assert 'mean class' not in describe(result, tmp_path, ['top_k_accuracy'])
     honest = replace(result, protocol=replace(result.protocol, test_clips_with_sibling_in_train=0))
     assert 'sibling' not in describe(honest, tmp_path)
+
+
+def test_largest_confusions(scores):
+    wrong = replace(scores, labels=np.array([1, 1]))
+    assert largest_confusions(wrong).splitlines() == ['most often confused:', '     1 Straße taken for Biking']
+    assert largest_confusions(scores).splitlines()[1] == '  none'
 
 
 @pytest.mark.parametrize('suffix', ['json', 'pkl'])

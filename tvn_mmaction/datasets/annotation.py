@@ -15,9 +15,9 @@ from pathlib import Path
 
 import cv2
 
-from tvn_mmaction.console import progress_bar
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.files import write_atomically
+from ..console import progress_bar
+from ..errors import UserError
+from ..files import write_atomically
 
 try:
     import decord

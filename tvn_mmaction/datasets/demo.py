@@ -144,7 +144,7 @@ def draw_demo(
     """
     root = Path(root).absolute()
     if root.exists():
-        raise UserError(f'{root} exists and is no complete demo set; remove it or choose another folder')
+        raise UserError(f'{root} exists and is no complete demo set; choose another folder for the drawing')
     numbers = list(product(ACTIONS, range(1, groups + 1), range(1, clips_per_group + 1)))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
-from tvn_mmaction.errors import UserError
+from ..errors import UserError
 
 
 @DATASETS.register_module()
@@ -21,24 +21,19 @@ class UCF50Dataset(VideoDataset):
         **kwargs: Passed to `VideoDataset`, above all `pipeline` and `test_mode`.
 
     Raises:
-        UserError: A file is missing or empty, or a line is not `path label` with a label of `classes.txt`.
+        UserError: A list or a video is missing, a list is empty, or a line is not a path and a label of `classes.txt`.
     """
 
     def __init__(
         self, ann_file: str = 'train.txt', data_root: str = 'data/ucf50', metainfo: dict | None = None, **kwargs
     ):
-        classes = tuple(_read_lines(Path(data_root, 'classes.txt')))
-        super().__init__(ann_file, data_root=data_root, metainfo={'classes': classes, **(metainfo or {})}, **kwargs)
-
-    @property
-    def class_count(self) -> int:
-        """Number of classes."""
-        return len(self.metainfo['classes'])
+        metainfo = {'classes': tuple(class_names(data_root)), **(metainfo or {})}
+        super().__init__(ann_file, data_root=data_root, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Return one `dict(filename, label)` per line."""
         data_list = []
-        class_count = self.class_count
+        class_count = len(self.metainfo['classes'])
         for number, line in enumerate(_read_lines(Path(self.ann_file)), start=1):
             path, _, label = line.rpartition(' ')  # from the right: the path may hold blanks
             if not path or not label.isdecimal() or int(label) >= class_count:
@@ -46,19 +41,34 @@ class UCF50Dataset(VideoDataset):
                     f'{self.ann_file}, line {number}: {line!r} is not a path and a label from 0 to {class_count - 1}, '
                     f'the lines of {Path(self.data_root, "classes.txt")}'
                 )
-            data_list.append({'filename': str(Path(self.data_prefix['video'], path)), 'label': int(label)})
+            video = Path(self.data_prefix['video'], path)
+            if not video.is_file():
+                raise UserError(f'{self.ann_file}, line {number}: no video at {video}\n{_cure(self.data_root)}')
+            data_list.append({'filename': str(video), 'label': int(label)})
         return data_list
 
 
+def class_names(data_root: str | Path) -> list[str]:
+    """Return the names in `classes.txt` of a data root, by label.
+
+    Raises:
+        UserError: The file is missing or empty.
+    """
+    return _read_lines(Path(data_root, 'classes.txt'))
+
+
 def _read_lines(path: Path) -> list[str]:
-    cure = (
-        f'make it from your videos: python tools/build_ucf50.py VIDEOS --out {path.parent}\n'
-        'or see a training on drawn clips: python tools/train.py configs/tvn1_demo.py'
-    )
     if not path.is_file():
-        raise UserError(f'no list of the data set at {path}\n{cure}')
+        raise UserError(f'no list of the data set at {path}\n{_cure(path.parent)}')
     # Not splitlines(), which also splits at rare characters that a path may hold.
     lines = path.read_text(encoding='utf-8').rstrip('\n').split('\n')
     if lines == ['']:
-        raise UserError(f'the list of the data set at {path} is empty\n{cure}')
+        raise UserError(f'the list of the data set at {path} is empty\n{_cure(path.parent)}')
     return lines
+
+
+def _cure(data_root: str | Path) -> str:
+    return (
+        f'make it from your videos: python tools/build_ucf50.py VIDEOS --out {data_root}\n'
+        'or see a training on drawn clips: python tools/train.py configs/tvn1_demo.py'
+    )

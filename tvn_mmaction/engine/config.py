@@ -1,17 +1,22 @@
 """From a config file and a command line to the config of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from ..console import console
+from ..datasets.ucf50 import class_names
 from ..errors import UserError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-DECODERS = ('Decord', 'OpenCV', 'PyAV')  # prefixes of MMAction2's transforms Init and Decode
+NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
+# By the prefix of MMAction2's transforms Init and Decode, the module that they import.
+DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
 
 
 def read_config(
@@ -39,6 +44,10 @@ def read_config(
         config.merge_from_dict(dict(options or {}))
     except Exception as error:  # a config is Python: anything can go wrong in it
         raise UserError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
+    missing = [name for name in NEEDED if not config.get(name)]
+    if missing:
+        raise UserError(f'{file} is only part of a config: it has no {", ".join(missing)}')
+    config.options = dict(options or {})
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', file.stem))
 
     rooted = [dataset for dataset in datasets(config) if 'data_root' in dataset]
@@ -48,6 +57,7 @@ def read_config(
         dataset.data_root = data_root or dataset.data_root
     _use_classes_of_data(config, rooted)
     _use_decoder(config)
+    _check_frames(config)
     return config
 
 
@@ -103,9 +113,9 @@ def configure_training(
         config.load_from = None if resume == 'auto' else resume
 
 
-def datasets(config: Config) -> Iterator[Config]:
-    """Yield every data set of the config, also those inside of wrappers such as RepeatDataset."""
-    for loader in LOADERS:
+def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:
+    """Yield every data set of the config, wrappers such as RepeatDataset before what is inside of them."""
+    for loader in loaders:
         dataset = (config.get(loader) or {}).get('dataset')
         while dataset is not None:
             yield dataset
@@ -115,11 +125,12 @@ def datasets(config: Config) -> Iterator[Config]:
 def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
     """Let the classifier have as many classes as the data; a missing list is told when the data set is built."""
     head = config.model.get('cls_head') or {}
-    for names in {Path(dataset.data_root, 'classes.txt') for dataset in rooted}:
-        if names.is_file() and 'num_classes' in head:
-            classes = len(names.read_text(encoding='utf-8').splitlines())
+    for root in {dataset.data_root for dataset in rooted}:
+        if Path(root, 'classes.txt').is_file() and 'num_classes' in head:
+            classes = len(class_names(root))
             if classes != head.num_classes:
-                console.print(f'{names} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
+                if is_main_process():
+                    console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
                 head.num_classes = classes
 
 
@@ -130,8 +141,29 @@ def _use_decoder(config: Config) -> None:
         return
     if decoder not in DECODERS:
         raise UserError(f'decoder is {decoder!r}; known are {", ".join(DECODERS)}')
+    if not find_spec(DECODERS[decoder]):
+        others = [name for name, module in DECODERS.items() if find_spec(module)]
+        raise UserError(f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}')
     for dataset in datasets(config):
         for transform in dataset.get('pipeline', []):
             for step in ('Init', 'Decode'):
                 if transform['type'] in [known + step for known in DECODERS]:
                     transform['type'] = decoder + step
+
+
+def _check_frames(config: Config) -> None:
+    """Check that a Tiny Video Network gets the number of frames that it groups into a clip."""
+    backbone = config.model.get('backbone', {})
+    frames = backbone.get('num_segments')
+    if backbone.get('type') != 'TinyVideoNet' or config.model.type != 'Recognizer2D' or not frames:
+        return
+    for loader in LOADERS:
+        for dataset in datasets(config, (loader,)):
+            for step in dataset.get('pipeline', []):
+                sampled = step.get('clip_len', 0) * step.get('num_clips', 1)
+                # While testing, several clips of that length are several views.
+                if sampled % frames or (sampled > frames and loader == 'train_dataloader'):
+                    raise UserError(
+                        f'{loader} samples {sampled} frames and the network takes {frames}: set '
+                        f'model.backbone.num_segments or num_clips of {step["type"]} so that they agree'
+                    )

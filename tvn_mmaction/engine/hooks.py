@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,28 +15,33 @@ from rich.progress import TaskID
 from ..console import console
 from ..evaluation import plot_curves
 from ..files import write_atomically
-
-
-def clips_in(data_batch: dict) -> int:
-    """Return the clips of a batch, over all processes."""
-    return len(data_batch['inputs']) * get_world_size()
+from .record import training_record
 
 
 @HOOKS.register_module()
 class EpochHistoryHook(Hook):
-    """Keeps one entry per epoch in `history.json` of the work directory, draws `curves.png` and says a line.
+    """Keeps one entry per epoch in every checkpoint and in `history.json`, draws `curves.png` and says a line.
 
     An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured), `train_seconds` and
-    `clips_per_second`. A resumed run continues the entries up to the epoch of its checkpoint.
+    `clips_per_second`; loss and `train_top1` are means over the clips of the main process. Checkpoints hold the entries
+    in `meta['training']`, beside what `training_record` says; a resumed run goes on from there.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Take over the epochs that a resumed checkpoint has behind it."""
-        self.path = Path(runner.work_dir) / 'history.json'
+    def __init__(self):
         self.entries = []
-        if runner.epoch and self.path.exists():
-            past = json.loads(self.path.read_text(encoding='utf-8'))
-            self.entries = [entry for entry in past if entry['epoch'] <= runner.epoch]
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take over the epochs that a resumed checkpoint has behind it."""
+        if runner.cfg.get('resume'):
+            self.entries = checkpoint.get('meta', {}).get('training', {}).get('history', [])
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Let the checkpoint say how it was trained."""
+        checkpoint['meta']['training'] = {**training_record(runner.cfg), 'history': self.entries}
+
+    def before_train(self, runner: Runner) -> None:
+        """Say what is going to happen."""
+        self.path = Path(runner.work_dir) / 'history.json'
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(
             f'training {Path(runner.cfg.filename).stem}: {clips} clips, {steps} steps an epoch, epochs '
@@ -46,26 +51,27 @@ class EpochHistoryHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Start to count."""
         self.started = time.perf_counter()
-        self.clips = 0
-        self.losses, self.accuracies = [], []
+        self.sums = Counter()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Count one batch."""
-        self.clips += clips_in(data_batch)
-        self.losses.append(outputs['loss'].item())
-        if 'top1_acc' in outputs:
-            self.accuracies.append(outputs['top1_acc'].item())
+        clips = len(data_batch['inputs'])
+        self.sums['clips'] += clips
+        for name in ('loss', 'top1_acc'):
+            if name in outputs:
+                self.sums[name] += clips * outputs[name].item()
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Add the epoch."""
-        seconds = time.perf_counter() - self.started
-        entry = {'epoch': runner.epoch + 1, 'loss': sum(self.losses) / len(self.losses)}
-        if self.accuracies:
-            entry['train_top1'] = sum(self.accuracies) / len(self.accuracies)
-        entry |= {'train_seconds': seconds, 'clips_per_second': self.clips / seconds}
+        seconds, clips = time.perf_counter() - self.started, self.sums['clips']
+        entry = {'epoch': runner.epoch + 1, 'loss': self.sums['loss'] / clips}
+        accuracy = ''
+        if 'top1_acc' in self.sums:
+            entry['train_top1'] = self.sums['top1_acc'] / clips
+            accuracy = f'  train top-1 {entry["train_top1"]:6.1%}'
+        entry |= {'train_seconds': seconds, 'clips_per_second': clips * get_world_size() / seconds}
         self.entries.append(entry)
         self._keep()
-        accuracy = f'  train top-1 {entry["train_top1"]:6.1%}' if self.accuracies else ''
         self._say(
             f'epoch {entry["epoch"]:3d}/{runner.max_epochs}  loss {entry["loss"]:.4f}{accuracy}'
             f'  {entry["clips_per_second"]:.1f} clips/s  {seconds:.0f} s'
@@ -104,7 +110,7 @@ class ProgressBarHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Move on by one batch."""
-        self.recent.append((time.perf_counter(), clips_in(data_batch)))
+        self.recent.append((time.perf_counter(), len(data_batch['inputs']) * get_world_size()))
         seconds = self.recent[-1][0] - self.recent[0][0]
         status = [f'loss {outputs["loss"].item():.3f}']
         if 'top1_acc' in outputs:

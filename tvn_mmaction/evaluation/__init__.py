@@ -2,7 +2,14 @@
 
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
 from .plots import plot_confusion_matrix, plot_curves
-from .report import EVALUATIONS, describe, results_table, write_predictions
+from .report import (
+    EVALUATIONS,
+    check_predictions_file,
+    describe,
+    largest_confusions,
+    results_table,
+    write_predictions,
+)
 from .result import Protocol, Result, Scores
 
 __all__ = [
@@ -13,8 +20,10 @@ __all__ = [
     'Result',
     'Scores',
     'accuracies',
+    'check_predictions_file',
     'confusion_matrix',
     'describe',
+    'largest_confusions',
     'plot_confusion_matrix',
     'plot_curves',
     'results_table',

@@ -47,11 +47,13 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
         estimates[name] = Estimate(float(share), float(interval.low), float(interval.high))
 
     counts = confusion_matrix(scores, labels)
-    clips = counts.sum(1)
-    recall = (counts.diagonal() / clips.clip(1))[clips > 0]
-    deviation = sqrt((recall * (1 - recall) / clips[clips > 0]).sum()) / len(recall)
+    tested = counts.sum(1) > 0
+    clips, hits = counts.sum(1)[tested], counts.diagonal()[tested]
     # Over the classes that were tested; MMAction2's own counts a class that is only predicted as one more, of recall 0.
-    mean = float(recall.mean())
+    mean = float((hits / clips).mean())
+    # Two successes and two failures more in each class (Agresti and Coull), or a class of recall 0 or 1 had no doubt.
+    recall = (hits + 2) / (clips + 4)
+    deviation = sqrt((recall * (1 - recall) / (clips + 4)).sum()) / len(clips)
     estimates['mean_class'] = Estimate(mean, max(mean - 1.96 * deviation, 0.0), min(mean + 1.96 * deviation, 1.0))
     return estimates
 

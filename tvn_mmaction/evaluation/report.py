@@ -6,6 +6,7 @@ from pathlib import Path
 import mmengine
 
 from ..errors import UserError
+from .metrics import confusion_matrix
 from .result import Result, Scores
 
 # The names of MMAction2 0.x's --eval, and what they mean in a result.
@@ -30,9 +31,23 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
         lines.append(
             f'  {share:.1%} of the test clips have a sibling of the same long video in train: this split leaks'
         )
-    written = ['result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png', result.checkpoint]
+    written = [result.checkpoint, 'result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png']
     written = [name for name in written if Path(work_dir, name).exists()]
     return '\n'.join([*lines, f'in {work_dir}: {", ".join(written)}'])
+
+
+def largest_confusions(scores: Scores, count: int = 5) -> str:
+    """Return the pairs of classes that were confused most often, one a line."""
+    counts = confusion_matrix(scores.scores, scores.labels)
+    pairs = sorted(((counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j), reverse=True)
+    lines = [f'  {clips:4d} {scores.classes[i]} taken for {scores.classes[j]}' for clips, i, j in pairs[:count]]
+    return '\n'.join(['most often confused:', *(lines or ['  none'])])
+
+
+def check_predictions_file(path: Path) -> None:
+    """Raise a UserError unless `write_predictions` knows the format by the file's name."""
+    if path.suffix not in ('.json', '.pkl'):
+        raise UserError(f'--out {path}: give a name that ends in .json or .pkl')
 
 
 def write_predictions(scores: Scores, path: Path) -> None:
@@ -41,8 +56,7 @@ def write_predictions(scores: Scores, path: Path) -> None:
     Raises:
         UserError: The file's name ends in neither `.json` nor `.pkl`.
     """
-    if path.suffix not in ('.json', '.pkl'):
-        raise UserError(f'--out {path}: give a name that ends in .json or .pkl')
+    check_predictions_file(path)
     predictions = [
         {'clip': clip, 'label': int(label), 'scores': [round(float(score), 6) for score in row]}
         for clip, label, row in zip(scores.clips, scores.labels, scores.scores, strict=True)
@@ -69,7 +83,7 @@ def results_table(results: Sequence[Result]) -> str:
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["parameters"] / 1e6:.1f} M',
-            f'{environment["device"]}, {environment["threads"]} threads, {environment["precision"]}',
+            f'{environment["device"]}, {environment["threads"]} threads, {protocol.precision}',
         ]
         rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
     return '\n'.join(rows) + '\n'

@@ -18,29 +18,36 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a figure came about; two figures may be compared where these are equal."""
+    """How a figure came about; None is what the checkpoint does not say. Two figures compare where these are equal."""
 
     data: str  # name of the data root
     split: str | None
     split_seed: int | None
-    train_clips: int
+    test_ratio: float | None
+    train_clips: int | None
     test_clips: int
     classes: int
     test_clips_with_sibling_in_train: int | None  # clips of the same long video on both sides: the leak
-    test_pipeline: list[dict]  # the transforms that decide what the network sees, as in the config
+    train_list_sha256: str | None  # of clips and labels, wherever the videos lie
+    test_list_sha256: str | None
+    train_pipeline: list[dict] | None
+    test_pipeline: list[dict]
     views: int  # clips x crops whose scores are averaged per video
+    average_clips: str | None  # 'prob' or 'score'
     epochs: int | None
     batch_size: int | None  # over all processes
+    precision: str | None  # of the training
     training_seed: int | None
-    initial_weights: str  # 'scratch' or the file they came from
+    initial_weights: str | None  # 'scratch' or the files they came from
 
 
 @dataclass(frozen=True)
 class Result:
     """One trained network, tested: JSON in `result.json`, the scores of every clip in `scores.npz` beside it."""
 
-    name: str
-    config_sha256: str  # of the resolved config
+    name: str  # of the config
+    options: dict[str, Any]  # of the command line, which changed the config of the training
+    config_sha256: str  # of the config that resulted
     checkpoint: str  # file name
     checkpoint_sha256: str
     protocol: Protocol

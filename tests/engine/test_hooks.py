@@ -1,0 +1,50 @@
+"""The arithmetic of what a training shows and keeps."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tvn_mmaction.engine import EpochHistoryHook
+
+
+@pytest.fixture
+def runner(tmp_path):
+    return SimpleNamespace(
+        work_dir=str(tmp_path),
+        cfg=SimpleNamespace(filename='tiny.py', get={}.get),
+        epoch=0,
+        max_epochs=2,
+        train_dataloader=SimpleNamespace(dataset=range(5)),
+    )
+
+
+def train_epoch(hook, runner, batches):
+    hook.before_train_epoch(runner)
+    for clips, loss, accuracy in batches:
+        outputs = {'loss': torch.tensor(loss), 'top1_acc': torch.tensor(accuracy)}
+        hook.after_train_iter(runner, 0, {'inputs': [None] * clips}, outputs)
+    hook.after_train_epoch(runner)
+
+
+def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, capsys):
+    runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
+    hook = EpochHistoryHook()
+    hook.before_train(runner)
+    train_epoch(hook, runner, [(4, 1.0, 0.5), (1, 6.0, 1.0)])
+    hook.after_val_epoch(runner, {'acc/top1': 0.25})
+    (entry,) = hook.entries
+    assert entry['loss'] == pytest.approx(2.0) and entry['train_top1'] == pytest.approx(0.6)
+    assert entry['epoch'] == 1 and entry['test_top1'] == 0.25
+    assert (tmp_path / 'curves.png').exists() and (tmp_path / 'history.json').exists()
+
+
+def test_history_travels_in_the_checkpoint(runner):
+    past = [{'epoch': 1, 'loss': 2.0}]
+    checkpoint = {'meta': {'training': {'history': past}}}
+    hook = EpochHistoryHook()
+    hook.after_load_checkpoint(runner, checkpoint)
+    assert hook.entries == []  # weights to start from, not a training to go on with
+    runner.cfg.get = {'resume': True}.get
+    hook.after_load_checkpoint(runner, checkpoint)
+    assert hook.entries == past
