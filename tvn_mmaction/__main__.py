@@ -78,6 +78,8 @@ def check_decoders() -> Iterator[Check]:
         faults = {name: decoding_fault(decode, path) for name, decode in DECODERS.items()}
     for name, fault in faults.items():
         remedy = f'pip install --force-reinstall --no-deps {name}' if fault else ''
+        if fault and name == 'decord':  # the configs' choice
+            remedy += '; where it has no wheel: --cfg-options decoder=OpenCV'
         yield Check(f'decode with {name}', fault or 'works', remedy, blocks=all(faults.values()))
 
 

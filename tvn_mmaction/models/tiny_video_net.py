@@ -173,7 +173,7 @@ class TinyVideoBlockRepetition(nn.Module):
 
 @MODELS.register_module()
 class TinyVideoNet(BaseModule):
-    """A Tiny Video Network as a backbone (arXiv 1910.06961), equal to the authors' released definition.
+    """A Tiny Video Network as a backbone (arXiv 1910.06961), after the authors' released definition.
 
     Its output keeps the axis of time, so that the stock `I3DHead` (mean over time and space, dropout, linear) is the
     published head in `Recognizer2D` as well as in `Recognizer3D`. Do not put a `TSNHead` on it: TVNs shorten time, and
