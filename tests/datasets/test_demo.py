@@ -116,7 +116,7 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch, drawn):
 
 def test_refuses_a_folder_that_is_something_else(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
-    with pytest.raises(UserError, match='remove it or choose another folder'):
+    with pytest.raises(UserError, match='choose another folder for the drawing'):
         draw_demo(tmp_path, **SMALL)
     with pytest.raises(UserError, match='choose another folder'):
         draw_demo(tmp_path / 'notes.txt' / 'demo', **SMALL)

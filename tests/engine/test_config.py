@@ -1,13 +1,18 @@
 """From a config file and a command line to the config of a run."""
 
+import re
+
 import pytest
 import torch
+from mmaction.registry import MODELS
 
 from tests.experiments import REPOSITORY, write_config, write_data
 from tvn_mmaction import engine
 from tvn_mmaction.engine import configure_training, read_config
 from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.errors import UserError
+
+README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
 
 
 @pytest.fixture(scope='module')
@@ -111,6 +116,25 @@ def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
     torch.save({'state_dict': {'cls_head.fc_cls.weight': torch.zeros(5, 8)}}, tmp_path / 'other.pth')
     with pytest.raises(UserError, match=r'other\.pth does not fit the model of .*tiny\.py: .*cls_head'):
         engine.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')
+
+
+def test_misspelt_option_is_told(config_file):
+    with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable; it has .*train_cfg'):
+        read_config(config_file, options={'trian_cfg.max_epochs': 1})
+
+
+def test_architecture_of_the_readme_trains(tmp_path, data_root):
+    (example,) = re.findall(r"```python\n(_base_ = 'tvn1_ucf50.py'\n.*?)```", README, flags=re.DOTALL)
+    file = tmp_path / 'mine.py'
+    file.write_text(example.replace("'tvn1_ucf50.py'", f"'{REPOSITORY}/configs/tvn1_ucf50.py'"))
+    model = MODELS.build(read_config(file, data_root=str(data_root)).model)
+    assert model.extract_feat(torch.randn(1, 8, 3, 40, 40), stage='head')[0].shape == (1, 3)
+
+
+def test_model_that_cannot_be_built_is_told(tmp_path, config_file):
+    config = read_config(config_file, work_dir=str(tmp_path), options={'model.cls_head.num_clases': 3})
+    with pytest.raises(UserError, match=r'tiny\.py cannot be built: .*num_clases'):
+        engine.train(config)
 
 
 def test_part_of_a_config_is_told():

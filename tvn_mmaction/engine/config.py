@@ -41,12 +41,18 @@ def read_config(
         raise UserError(f'no config at {file}; those of the package are in configs/')
     try:
         config = Config.fromfile(file)
+        given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
         config.merge_from_dict(dict(options or {}))
     except Exception as error:  # a config is Python: anything can go wrong in it
         raise UserError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:
         raise UserError(f'{file} is only part of a config: it has no {", ".join(missing)}')
+    unknown = sorted({name.partition('.')[0] for name in options or {}} - given)
+    if unknown:
+        raise UserError(
+            f'--cfg-options {", ".join(unknown)}: {file} has no such variable; it has {", ".join(sorted(given))}'
+        )
     config.options = dict(options or {})
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', file.stem))
 

@@ -63,15 +63,19 @@ def test(config: Config, checkpoint: str | Path) -> Result | None:
     try:
         runner.load_checkpoint(str(checkpoint), strict=True)
     except RuntimeError as error:
-        reasons = '; '.join(line.strip() for line in str(error).splitlines()[1:3])
+        reasons = '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
         raise UserError(f'{checkpoint} does not fit the model of {config.filename}: {reasons}') from None
     return _test(runner, checkpoint)
 
 
 def _build_runner(config: Config) -> TerminalRunner:
     evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-    config.test_evaluator = [*evaluators, dict(type='ClipScores')]
-    return TerminalRunner.from_cfg(config)
+    if not any(evaluator.type == 'ClipScores' for evaluator in evaluators):  # a config that a run left has it already
+        config.test_evaluator = [*evaluators, dict(type='ClipScores')]
+    try:
+        return TerminalRunner.from_cfg(config)
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise UserError(f'{config.filename} cannot be built: {error}') from error
 
 
 def _test(runner: TerminalRunner, checkpoint: Path, history: list[dict] | None = None) -> Result | None:

@@ -40,12 +40,14 @@ def protocol(config: Config, meta: dict[str, Any], test_clips: int, classes: int
     """Return the protocol of testing a checkpoint with a config.
 
     What is known of the training comes from the checkpoint's `meta`. The split is stated only where the lists beside
-    the test list are those that the checkpoint was trained on; otherwise nobody knows whether it leaks.
+    the test list are those that the checkpoint was trained on, and all of it was tested; otherwise nobody knows whether
+    it leaks.
     """
     trained = meta.get('training', {})
     summary_file = Path(_dataset(config, 'test_dataloader').get('data_root') or '.', 'summary.json')
     summary = json.loads(summary_file.read_text(encoding='utf-8')) if summary_file.is_file() else {}
-    if trained.get('train_list_sha256') != _list_digest(config, 'train_dataloader'):
+    same_training = trained.get('train_list_sha256') == _list_digest(config, 'train_dataloader')
+    if not same_training or summary.get('test_clips') != test_clips:
         summary = {}
     return Protocol(
         data=summary_file.parent.resolve().name,
