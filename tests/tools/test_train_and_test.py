@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -97,11 +96,8 @@ def test_interrupted_training_is_resumed(experiment):
 
 def test_two_processes_without_gpu(experiment):
     folder, _ = experiment
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
     process = run_tool(
-        '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_addr=127.0.0.1', f'--master_port={port}',
+        '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
         TRAIN, 'tiny.py', '--launcher', 'pytorch', '--work-dir', 'distributed', folder=folder,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.runner.checkpoint import CheckpointLoader, find_latest_checkpoint
 
 from ..console import console
@@ -39,6 +39,7 @@ def train(config: Config) -> Result | None:
     if config.get('resume') and not config.get('load_from') and not find_latest_checkpoint(config.work_dir):
         console.print(f'no checkpoint in {config.work_dir} to resume from: training from the start', highlight=False)
     runner.train()
+    barrier()  # the main process has written the last checkpoint
     (kept,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
     return _test(runner, Path(find_latest_checkpoint(config.work_dir)), kept.entries)
 
