@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import CheckpointLoader, find_latest_checkpoint
 
 from ..console import console
@@ -87,8 +88,15 @@ def _test(runner: TerminalRunner, checkpoint: Path, history: list[dict] | None =
     started = time.perf_counter()
     runner.test()
     test_seconds = time.perf_counter() - started
-    if not is_main_process():
-        return None
+    result = _record(runner, checkpoint, history, test_seconds) if is_main_process() else None
+    if is_distributed():
+        barrier()  # a process that ends while another still talks to it aborts, and torchrun ends the others
+        torch.distributed.destroy_process_group()
+    return result
+
+
+def _record(runner: TerminalRunner, checkpoint: Path, history: list[dict] | None, test_seconds: float) -> Result:
+    """Write what the runner's test found."""
     (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     dataset = runner.test_dataloader.dataset
     classes = list(dataset.metainfo.get('classes') or map(str, range(kept.scores.shape[1])))
