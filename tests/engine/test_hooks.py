@@ -27,7 +27,8 @@ def train_epoch(hook, runner, batches):
     hook.after_train_epoch(runner)
 
 
-def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, capsys):
+def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch):
+    monkeypatch.setattr('tvn_mmaction.engine.hooks.training_record', lambda config: {})
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
     hook = EpochHistoryHook()
     hook.before_train(runner)
@@ -41,10 +42,11 @@ def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, capsys):
 
 def test_history_travels_in_the_checkpoint(runner):
     past = [{'epoch': 1, 'loss': 2.0}]
-    checkpoint = {'meta': {'training': {'history': past}}}
+    checkpoint = {'meta': {'training': {'history': past, 'initial_weights': 'other.pth'}}}
     hook = EpochHistoryHook()
     hook.after_load_checkpoint(runner, checkpoint)
     assert hook.entries == []  # weights to start from, not a training to go on with
     runner.cfg.get = {'resume': True}.get
     hook.after_load_checkpoint(runner, checkpoint)
     assert hook.entries == past
+    assert hook.resumed == {'initial_weights': 'other.pth'}

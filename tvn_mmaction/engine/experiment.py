@@ -2,11 +2,12 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_distributed, is_main_process
-from mmengine.runner.checkpoint import CheckpointLoader, find_latest_checkpoint
+from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from ..console import console
 from ..errors import UserError
@@ -42,7 +43,8 @@ def train(config: Config) -> Result | None:
     runner.train()
     barrier()  # the main process has written the last checkpoint
     (kept,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
-    return _test(runner, Path(find_latest_checkpoint(config.work_dir)), kept.entries)
+    meta = {'epoch': runner.epoch, 'seed': runner.seed, 'training': kept.training}
+    return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta)
 
 
 def test(config: Config, checkpoint: str | Path) -> Result | None:
@@ -63,11 +65,11 @@ def test(config: Config, checkpoint: str | Path) -> Result | None:
         raise UserError(f'no checkpoint at {checkpoint}')
     runner = _build_runner(config)
     try:
-        runner.load_checkpoint(str(checkpoint), strict=True)
+        meta = runner.load_checkpoint(str(checkpoint), strict=True).get('meta', {})
     except RuntimeError as error:
         reasons = '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
         raise UserError(f'{checkpoint} does not fit the model of {config.filename}: {reasons}') from None
-    return _test(runner, checkpoint)
+    return _test(runner, checkpoint, meta)
 
 
 def _build_runner(config: Config) -> TerminalRunner:
@@ -80,31 +82,31 @@ def _build_runner(config: Config) -> TerminalRunner:
         raise UserError(f'{config.filename} cannot be built: {error}') from error
 
 
-def _test(runner: TerminalRunner, checkpoint: Path, history: list[dict] | None = None) -> Result | None:
+def _test(runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any]) -> Result | None:
     """Test the weights that the runner holds, which are those of `checkpoint`; write what was found.
 
-    The history comes from the training, or from the checkpoint, which was saved before its epoch was validated.
+    `meta` says how they were trained. A checkpoint's own has no test accuracy of its last epoch, before whose
+    validation it was saved.
     """
     started = time.perf_counter()
     runner.test()
     test_seconds = time.perf_counter() - started
-    result = _record(runner, checkpoint, history, test_seconds) if is_main_process() else None
+    result = _record(runner, checkpoint, meta, test_seconds) if is_main_process() else None
     if is_distributed():
         barrier()  # a process that ends while another still talks to it aborts, and torchrun ends the others
         torch.distributed.destroy_process_group()
     return result
 
 
-def _record(runner: TerminalRunner, checkpoint: Path, history: list[dict] | None, test_seconds: float) -> Result:
+def _record(runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any], test_seconds: float) -> Result:
     """Write what the runner's test found."""
     (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     dataset = runner.test_dataloader.dataset
     classes = list(dataset.metainfo.get('classes') or map(str, range(kept.scores.shape[1])))
     work_dir = Path(runner.work_dir)
 
-    meta = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu', logger=runner.logger).get('meta', {})
     trained = meta.get('training', {})
-    history = trained.get('history', []) if history is None else history
+    history = trained.get('history', [])
     result = Result(
         name=Path(runner.cfg.filename).stem,
         options=trained.get('options', {}),

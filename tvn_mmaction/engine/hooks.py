@@ -29,18 +29,22 @@ class EpochHistoryHook(Hook):
 
     def __init__(self):
         self.entries = []
+        self.resumed = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the epochs that a resumed checkpoint has behind it."""
+        """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
         if runner.cfg.get('resume'):
-            self.entries = checkpoint.get('meta', {}).get('training', {}).get('history', [])
+            trained = checkpoint.get('meta', {}).get('training', {})
+            self.entries = trained.get('history', [])
+            self.resumed = {'initial_weights': trained.get('initial_weights')}
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Let the checkpoint say how it was trained."""
-        checkpoint['meta']['training'] = {**training_record(runner.cfg), 'history': self.entries}
+        checkpoint['meta']['training'] = self.training
 
     def before_train(self, runner: Runner) -> None:
-        """Say what is going to happen."""
+        """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
+        self.training = {**training_record(runner.cfg), **self.resumed, 'history': self.entries}
         self.path = Path(runner.work_dir) / 'history.json'
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(

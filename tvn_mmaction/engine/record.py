@@ -12,7 +12,7 @@ from mmengine.dist import get_world_size
 
 from ..evaluation import Protocol
 from ..evaluation.result import sha256_of
-from .config import LOADERS, datasets
+from .config import datasets
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
 CROPS = {'ThreeCrop': 3, 'TenCrop': 10}
@@ -100,11 +100,8 @@ def config_digest(config: Config) -> str:
         content.pop('load_from', None)  # when resuming it says where the training had got to, not where it started
     for key in WHERE_NOT_WHAT:
         content.pop(key, None)
-    for loader in LOADERS:
-        dataset = (content.get(loader) or {}).get('dataset')
-        while dataset:
-            dataset.pop('data_root', None)
-            dataset = dataset.get('dataset')
+    for dataset in datasets(content):
+        dataset.pop('data_root', None)
     return sha256_of(json.dumps(content, sort_keys=True, default=str))
 
 
