@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from . import compat
+from .datasets import demo
 from .errors import run_tool
 from .version import __version__
 
@@ -104,10 +105,7 @@ GREY_LEVELS = np.arange(0, 240, 30)  # one frame each
 
 def write_video(path: Path) -> None:
     """Write one grey frame of 64 x 48 pixels per level of `GREY_LEVELS`."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'XVID'), 25, (64, 48))
-    for level in GREY_LEVELS:
-        writer.write(np.full((48, 64, 3), level, np.uint8))
-    writer.release()
+    demo.write_video(path, np.stack([np.full((48, 64, 3), level, np.uint8) for level in GREY_LEVELS]))
 
 
 def decode_with_decord(path: Path) -> np.ndarray:

@@ -154,7 +154,7 @@ def draw_demo(
             for name, group, clip in numbers:
                 path = unfinished / 'videos' / name / f'v_{name}_g{group:02d}_c{clip:02d}.avi'
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write_video(path, draw_clip(name, group, clip, seed, frames))
+                write_video(path, draw_clip(name, group, clip, seed, frames))
                 bar.advance(task)
             clips = scan(unfinished / 'videos')
             held_out = {f'{group:02d}' for group in range(groups - test_groups + 1, groups + 1)}
@@ -288,7 +288,7 @@ def _fixed(pixels: np.ndarray | float) -> np.ndarray:
     return np.round(np.asarray(pixels) * 2**FRACTION_BITS).astype(np.int32)
 
 
-def _write_video(path: Path, frames: np.ndarray) -> None:
+def write_video(path: Path, frames: np.ndarray) -> None:
     """Write `(T, H, W, 3)` uint8 RGB frames as an AVI file."""
     height, width = frames.shape[1:3]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'XVID'), FPS, (width, height))
