@@ -106,7 +106,7 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch, drawn):
         path.write_bytes(b'')
 
     with monkeypatch.context() as patch:
-        patch.setattr(demo, '_write_video', interrupt)
+        patch.setattr(demo, 'write_video', interrupt)
         with pytest.raises(KeyboardInterrupt):
             draw_demo(tmp_path / 'demo', **SMALL)
     assert not list(tmp_path.iterdir())
