@@ -16,6 +16,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['tvn_mmaction', 'tvn_mmaction.*']),
+    package_data={'tvn_mmaction.datasets': ['ucf50_inventory.csv']},
     python_requires='>=3.10,<3.14',
     install_requires=[
         # Below 2.4, loading as data only refuses what a checkpoint's schedule holds; above 2.13 nothing was tested.

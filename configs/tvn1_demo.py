@@ -9,7 +9,8 @@ decode_and_resize = [dict(type='DecordDecode'), dict(type='Resize', scale=(48, 4
 pack = [dict(type='FormatShape', input_format='NCHW'), dict(type='PackActionInputs')]
 train_pipeline = [dict(type='DecordInit'), sampling, *decode_and_resize, dict(type='Flip', flip_ratio=0.5), *pack]
 test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *decode_and_resize, *pack]
-demo = dict(type='DemoDataset', data_root='data/demo')
+split = dict(protocol='group5', fold=0, seed=0)
+demo = dict(type='DemoDataset', data_root='data/demo', **split)
 train_dataloader = dict(batch_size=8, dataset=dict(**demo, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(**demo, pipeline=test_pipeline))
 test_dataloader = val_dataloader

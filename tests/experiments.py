@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tvn_mmaction.datasets.annotation import build
+from tvn_mmaction.datasets.builder import build
 
 from .videos import write_video
 
@@ -17,6 +17,7 @@ _base_ = '{repository}/configs/tvn1_ucf50.py'
 arch = dict(
     frames=2, frame_stride=1, image_size=32,
     blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=4, expand=2, context_gate=True)])
+split = dict(protocol='ucf101like', fold=0, seed=0)
 model = dict(
     backbone=dict(_delete_=True, type='TinyVideoNet', arch=arch, num_segments=2), cls_head=dict(in_channels=8))
 sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=2)
@@ -39,10 +40,11 @@ train_cfg = dict(max_epochs=2)
 
 
 def write_data(folder: Path) -> Path:
-    """Write 12 videos of 3 classes, list them and return the data root."""
-    for class_name in ('Biking', 'Diving', 'Fencing'):
+    """Write 12 videos of 3 classes, describe them and return the data root."""
+    for label, class_name in enumerate(('Biking', 'Diving', 'Fencing')):
         for group in (1, 2, 8, 9):
-            write_video(folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi')
+            path = folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi'
+            write_video(path, frame_count=8 + 10 * label + group)
     build(folder / 'videos', folder / 'lists', 'ucf101like')
     return folder / 'lists'
 

@@ -14,14 +14,17 @@ from mmengine.runner import Runner
 
 import tvn_mmaction  # noqa: F401 - registers what the configs name
 from tests.videos import write_video
+from tvn_mmaction.datasets import Clip, assign_folds
 from tvn_mmaction.datasets.demo import ACTIONS
+from tvn_mmaction.datasets.inventory import UCF50_CLASSES
+from tvn_mmaction.datasets.manifest import write_manifest
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.models import ARCHITECTURES
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 FILES = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('compare/*.py')])
-UCF50_FILES = [file for file in FILES if file.stem.endswith(('_ucf50', '_ucf50_first80'))]
+UCF50_FILES = [file for file in FILES if '_ucf50' in file.stem]
 CLASSES = 50
 
 every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
@@ -36,16 +39,24 @@ def mmaction_scope():
         yield
 
 
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory) -> Path:
-    """UCF50 in small: two videos to train on, the second shorter than any clip, and one to test."""
-    data_root = tmp_path_factory.mktemp('ucf50')
-    for name, frame_count in (('long', 45), ('short', 5), ('held_out', 30)):
-        write_video(data_root / f'{name}.avi', frame_count)
-    (data_root / 'classes.txt').write_text(''.join(f'Class{index:02d}\n' for index in range(CLASSES)))
-    (data_root / 'train.txt').write_text('long.avi 3\nshort.avi 49\n')
-    (data_root / 'test.txt').write_text('held_out.avi 0\n')
-    return data_root
+def write_data_root(folder: Path, split: dict) -> Path:
+    """Describe UCF50 in small: two videos that the split trains on, one shorter than any clip, and one that it tests.
+
+    All others cannot be read, so that there are 50 classes.
+    """
+    names = [f'{name}/v_{name}_g{group:02d}_c01.avi' for name in UCF50_CLASSES for group in range(1, 26)]
+    clips = [Clip(name, name.partition('/')[0], name[-10:-8], problem='the file is empty') for name in names]
+    folds = assign_folds(clips, split['protocol'], split['seed'])
+    for class_name, tested, frames in (('Biking', False, 45), ('YoYo', False, 5), ('Biking', True, 30)):
+        index = next(
+            index
+            for index, clip in enumerate(clips)
+            if clip.class_name == class_name and (folds[index] == split['fold']) == tested
+        )
+        write_video(folder / clips[index].path, frames)
+        clips[index] = clips[index]._replace(problem='', frames=frames)
+    write_manifest(folder / 'manifest.csv', clips)
+    return folder
 
 
 def recipe(file: Path) -> str:
@@ -103,7 +114,7 @@ def test_loads_with_and_without_this_package(file):
 @every_config
 def test_names_no_path_of_a_machine(file):
     named = list(strings(Config.fromfile(file).to_dict()))
-    assert 'train.txt' in named
+    assert 'train' in named
     assert not [name for name in named if name.startswith(('/', '~', '\\', 'file:')) or re.match(r'[A-Za-z]:\\', name)]
 
 
@@ -146,6 +157,31 @@ def test_recipe_tells_what_the_pipelines_do(file):
 
 
 @every_config
+def test_variable_split_is_that_of_the_data_sets(file):
+    """MMAction2's own tools see the data sets only, this package's also the variable."""
+    config = Config.fromfile(file)
+    for loader, subset in (('train_dataloader', 'train'), ('val_dataloader', 'test'), ('test_dataloader', 'test')):
+        dataset = config[loader].dataset
+        assert dataset.subset == subset
+        assert {name: dataset[name] for name in config.split} == config.split
+    other = read_config(file, options={'split.protocol': 'logo', 'split.fold': 7})
+    assert all((dataset.protocol, dataset.fold) == ('logo', 7) for dataset in datasets(other))
+
+
+@pytest.mark.parametrize(
+    ('name', 'protocol'), [('tvn1_ucf50', 'videowise'), ('tvn1_ucf50_group5', 'group5'), ('tvn1_ucf50_logo', 'logo')]
+)
+def test_protocol_in_the_name_is_the_only_difference(name, protocol):
+    config, base = (read_config(FOLDER / f'{file}.py').to_dict() for file in (name, 'tvn1_ucf50'))
+    assert config['split'] == {'protocol': protocol, 'fold': 0, 'seed': 0}
+    for each in (config, base):
+        for dataset in datasets(each):
+            del dataset['protocol']
+        del each['split'], each['work_dir']
+    assert config == base
+
+
+@every_config
 def test_backbone_gets_the_clips_of_the_pipeline(file):
     config = Config.fromfile(file)
     backbone, sampling = config.model.backbone, transform(config, 'train_dataloader', 'Sample')
@@ -169,8 +205,8 @@ def test_model_builds_and_its_classifier_fits_the_data(file):
 
 
 @every_ucf50_config
-def test_trains_a_step_predicts_and_reloads(file, data_root):
-    config = read_config(file, data_root=str(data_root))
+def test_trains_a_step_predicts_and_reloads(file, tmp_path):
+    config = read_config(file, data_root=str(write_data_root(tmp_path, Config.fromfile(file).split)))
     size = 112 if config.model.backbone.type == 'C3D' else 32  # C3D's linear layers fix it
     for dataset in datasets(config):
         for step in dataset.pipeline:
@@ -196,7 +232,7 @@ def test_trains_a_step_predicts_and_reloads(file, data_root):
         (prediction,) = model.test_step(testing_batch)
     assert prediction.pred_score.shape == (CLASSES,)
     assert prediction.pred_score.sum().item() == pytest.approx(1, abs=1e-4)
-    assert prediction.gt_label.item() == 0
+    assert prediction.gt_label.item() == 3
 
     with torch.device('meta'):  # so that whatever the checkpoint lacks cannot compute
         reloaded = MODELS.build(config.model)

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 
 
-def write_video(path: Path, frame_count: int = 8, width: int = 32, height: int = 24, fps: float = 25.0) -> Path:
-    """Write a MJPG video whose frames grow brighter, so that a decoded frame tells its place."""
+def write_video(
+    path: Path, frame_count: int = 8, width: int = 32, height: int = 24, fps: float = 25.0, codec: str = 'MJPG'
+) -> Path:
+    """Write a video whose frames grow brighter, so that a decoded frame tells its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), fps, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (width, height))
     assert writer.isOpened(), path
     for index in range(frame_count):
         writer.write(np.full((height, width, 3), 255 * index // max(frame_count - 1, 1), np.uint8))

@@ -1,6 +1,7 @@
-"""Write the lists that training and testing read, from a folder of class folders such as UCF50.
+"""Describe UCF50, or any folder of class folders, for training and testing: manifest, protocols, lists.
 
-    python tools/build_ucf50.py UCF50 --out data/ucf50
+    python tools/build_ucf50.py --download --out data/ucf50
+    python tools/build_ucf50.py VIDEOS --out data/mine
 
 The clips stay where they are.
 """
@@ -9,48 +10,107 @@ import argparse
 import shlex
 from pathlib import Path
 
-from tvn_mmaction.datasets.annotation import PROTOCOLS, build
-from tvn_mmaction.errors import run_tool
+from tvn_mmaction.datasets.archive import UCF50_BYTES, UCF50_URL, download, extract
+from tvn_mmaction.datasets.builder import build
+from tvn_mmaction.datasets.protocols import PROTOCOLS
+from tvn_mmaction.datasets.scan import GROUP_PATTERNS
+from tvn_mmaction.errors import UserError, run_tool
 
-UNREADABLE_SHOWN = 10
+NAMES_SHOWN = 10
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Write the lists of clips that training and testing read.')
-    parser.add_argument('videos', type=Path, help='folder that holds one folder of clips per class')
-    parser.add_argument('--out', type=Path, default=Path('data/ucf50'), help='folder for the lists (%(default)s)')
+    parser = argparse.ArgumentParser(description='Describe a folder of clips for training and testing.')
+    parser.add_argument('videos', type=Path, nargs='?', help='folder that holds one folder of clips per class')
     parser.add_argument(
-        '--split',
-        choices=PROTOCOLS,
-        default='videowise',
-        help='videowise: random clips of each class; ucf101like: groups 01-07 test, the rest train (%(default)s)',
-    )
-    parser.add_argument('--test-ratio', type=float, default=0.15, help="videowise's share of test clips (%(default)s)")
-    parser.add_argument('--seed', type=int, default=0, help="videowise's choice of test clips (%(default)s)")
+        '--download', nargs='?', const=UCF50_URL, metavar='URL',
+        help='fetch and unpack an archive into OUT first (UCF50 from its publisher, 3.2 GB)',
+    )  # fmt: skip
+    parser.add_argument('--out', type=Path, default=Path('data/ucf50'), help='the data root to write (%(default)s)')
+    parser.add_argument(
+        '--protocol', '--split', choices=PROTOCOLS, default='videowise', metavar='NAME',
+        help=f'whose lists to write and leak to print, one of {", ".join(PROTOCOLS)} (%(default)s)',
+    )  # fmt: skip
+    parser.add_argument('--seed', type=int, default=0, help='what the protocol draws by (%(default)s)')
+    parser.add_argument(
+        '--group-pattern', default='ucf50', metavar='PATTERN',
+        help=f'where a file name tells its group: {", ".join(GROUP_PATTERNS)}, or a regular expression (%(default)s)',
+    )  # fmt: skip
     return parser.parse_args()
 
 
 def main() -> None:
-    """Build the lists and print what they hold."""
+    """Build the data root and print what it holds."""
     args = parse_args()
-    summary = build(args.videos, args.out, args.split, args.test_ratio, args.seed)
-    short, unreadable = summary['short_clips'], summary['unreadable']
-    print(f'split        {args.split}')
-    print(f'classes      {summary["classes"]}')
-    print(f'train clips  {summary["train_clips"]}')
-    print(f'test clips   {summary["test_clips"]}')
-    print(f'groups       {summary["groups"]}')
-    print(f'short clips  {short["count"]} (fewer than {short["frames_below"]} frames)')
-    print(f'unreadable   {len(unreadable)}')
-    for path, problem in list(unreadable.items())[:UNREADABLE_SHOWN]:
-        print(f'  {path}: {problem}')
-    if len(unreadable) > UNREADABLE_SHOWN:
-        print(f'  and {len(unreadable) - UNREADABLE_SHOWN} more in summary.json')
-    siblings = summary['test_clips_with_sibling_in_train']['count']
-    print(f'{siblings} of {summary["test_clips"]} test clips have a sibling of the same long video in train')
-    print(f'\nwritten to {args.out}: classes.txt, train.txt, test.txt, summary.json')
-    print(f'next: python tools/train.py configs/tvn1_ucf50.py --data-root {shlex.quote(str(args.out))}')
+    if (args.videos is None) == (args.download is None):
+        raise UserError('name the folder of videos, or --download')
+    try:
+        videos = args.videos or fetch(args.download, args.out)
+        summary = build(videos, args.out, args.protocol, args.seed, args.group_pattern)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('interrupted; the same command goes on from here') from None
+    print_clips(summary)
+    print_protocol(summary)
+    root = shlex.quote(str(args.out))
+    print(f'\nwritten to {args.out}: manifest.csv, classes.txt, lists, summary.json')
+    option = '' if args.protocol == 'videowise' else f' --cfg-options split.protocol={args.protocol}'
+    print(f'next: python tools/train.py configs/tvn1_ucf50.py --data-root {root}{option}')
+
+
+def fetch(url: str, out: Path) -> Path:
+    """Download and unpack an archive into `out`, and return the folder of its class folders."""
+    archive = out / Path(url).name
+    download(url, archive, UCF50_BYTES if url == UCF50_URL else None)
+    videos = archive.with_suffix('')
+    extract(archive, videos)
+    return videos
+
+
+def print_clips(summary: dict) -> None:
+    """Print what was found."""
+    print(f'this is      {summary["archive"]}')
+    print(f'clips        {summary["clips"]:,} of {summary["classes"]} classes, {summary["hours"]:.1f} hours')
+    print(f'groups       {summary["groups"]:,}')
+    if summary['clips_without_group']:
+        print(
+            f'             {summary["clips_without_group"]:,} clips have no group in their name (pattern '
+            f'{summary["group_pattern"]}): each counts as a group of its own,\n'
+            '             and where clips are cut from one video every result will flatter; see --group-pattern'
+        )
+    short = summary['short_clips']
+    print(f'short clips  {short["count"]:,} (fewer than {short["frames_below"]} frames)')
+    print_names('unreadable', [f'{path}: {problem}' for path, problem in summary['unreadable'].items()])
+    print_names('copies', [' = '.join(paths) for paths in summary['copies']])
+    print_names('ignored', [f'{path}: {reason}' for path, reason in summary['ignored'].items()])
+
+
+def print_names(title: str, lines: list[str]) -> None:
+    """Print how many there are, and the first of them."""
+    print(f'{title:13s}{len(lines)}')
+    for line in lines[:NAMES_SHOWN]:
+        print(f'  {line}')
+    if len(lines) > NAMES_SHOWN:
+        print(f'  and {len(lines) - NAMES_SHOWN} more in summary.json')
+
+
+def print_protocol(summary: dict) -> None:
+    """Print the sizes of the folds, and what leaks."""
+    folds = summary['folds']
+    print(f'protocol     {summary["protocol"]}: {PROTOCOLS[summary["protocol"]].description}')
+    for name in ('train_clips', 'test_clips'):
+        sizes = sorted({fold[name] for fold in folds})
+        print(f'{name.replace("_", " "):13s}' + (f'{sizes[0]}' if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'))
+    if len(folds) > 1:
+        print(f'folds        {len(folds)}')
+    if summary['dropped']:
+        print(f'dropped      {summary["dropped"]} clips, whose groups not every class has')
+    tested = sum(fold['test_clips'] for fold in folds)
+    siblings = sum(fold['test_clips_with_sibling_in_train'] for fold in folds)
+    copies = sum(fold['test_clips_with_copy_in_train'] for fold in folds)
+    print(f'leak         {siblings} of {tested} test clips have a sibling of the same long video in train')
+    if copies:
+        print(f'             {copies} of them are in train as well, under another name')
 
 
 if __name__ == '__main__':

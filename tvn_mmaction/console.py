@@ -1,7 +1,15 @@
 """The terminal that progress bars and warnings share; results go to stdout, everything here to stderr."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 console = Console(stderr=True)
 
@@ -18,4 +26,17 @@ def progress_bar(visible: bool = True) -> Progress:
         transient=True,
         disable=not visible,
         speed_estimate_period=300,  # seconds; a training step of a large model takes many
+    )
+
+
+def download_bar() -> Progress:
+    """Return a live display with one line per task, counted in bytes: what, bar, count, speed and the time left."""
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(bar_width=None),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     )

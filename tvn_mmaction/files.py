@@ -1,5 +1,6 @@
-"""Writing files that are complete or absent."""
+"""Files that are complete or absent, and what identifies them."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -21,3 +22,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink()
         raise
+
+
+def sha256_of(content: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes, or of a text."""
+    digest = hashlib.sha256()
+    if isinstance(content, str):
+        digest.update(content.encode())
+    else:
+        with content.open('rb') as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """The demo set: drawn once, the same under the same seed, complete or absent, test groups apart from training."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,12 @@ import pytest
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
 
-from tvn_mmaction.datasets import demo
+from tvn_mmaction.datasets import assign_folds, demo, read_manifest, subsets
 from tvn_mmaction.datasets.demo import ACTIONS, draw_clip, draw_demo
+from tvn_mmaction.datasets.manifest import classes_of
 from tvn_mmaction.errors import UserError
 
-SMALL = {'groups': 3, 'test_groups': 1, 'clips_per_group': 2, 'frames': 10}
+SMALL = {'groups': 5, 'clips_per_group': 2, 'frames': 10}
 DATA_SET = {
     'type': 'DemoDataset',
     'pipeline': [
@@ -34,13 +34,10 @@ def drawn(tmp_path_factory) -> Path:
     return root
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob('*') if path.is_file()}
-
-
-def read_list(path: Path) -> list[tuple[str, int]]:
-    lines = (line.split(' ') for line in path.read_text().splitlines())
-    return [(name, int(label)) for name, label in lines]
+def contents(root: Path) -> dict[str, bytes | list]:
+    """Return every file's content, the manifest's without the times of the files."""
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob('*') if path.is_file()}
+    return files | {'manifest.csv': [clip._replace(modified_ns=0) for clip in read_manifest(root)]}
 
 
 def test_names_and_counts(drawn):
@@ -48,21 +45,24 @@ def test_names_and_counts(drawn):
     assert names == [
         f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi'
         for name in sorted(ACTIONS)
-        for group in (1, 2, 3)
+        for group in (1, 2, 3, 4, 5)
         for clip in (1, 2)
     ]
-    assert (drawn / 'classes.txt').read_text().split() == sorted(ACTIONS)
-    summary = json.loads((drawn / 'summary.json').read_text())
-    assert (summary['clips'], summary['train_clips'], summary['test_clips']) == (48, 32, 16)
-    assert summary['frame_count'] == {'min': 10, 'median': 10, 'max': 10}
-    assert summary['test_clips_with_sibling_in_train']['count'] == 0
+    clips = read_manifest(drawn)
+    assert [clip.path for clip in clips] == names
+    assert {(clip.frames, clip.fps, clip.width, clip.height, clip.problem) for clip in clips} == {
+        (10, 25, 320, 240, '')
+    }
+    assert classes_of(clips) == sorted(ACTIONS)
+    assert len({clip.sha256 for clip in clips}) == len(clips)
 
 
-def test_test_groups_are_held_out(drawn):
-    train, test = ({name[-11:-8] for name, _ in read_list(drawn / f'{subset}.txt')} for subset in ('train', 'test'))
-    assert (train, test) == ({'g01', 'g02'}, {'g03'})
-    for subset in ('train', 'test'):
-        assert {label for _, label in read_list(drawn / f'{subset}.txt')} == set(range(len(ACTIONS)))
+def test_protocols_hold_out_whole_groups_of_all_actions(drawn):
+    folds = assign_folds(read_manifest(drawn), 'group5')
+    for fold in range(5):
+        train, test = subsets(read_manifest(drawn), folds, fold)
+        assert len({clip.group for clip in test}) == 1 and len({clip.class_name for clip in test}) == len(ACTIONS)
+        assert not {clip.group for clip in test} & {clip.group for clip in train}
 
 
 def test_same_seed_gives_the_same_files(drawn, tmp_path):
@@ -134,11 +134,11 @@ def test_data_set_draws_itself_once_and_loads(tmp_path, monkeypatch):
     root = tmp_path / 'data' / 'demo'
     with DefaultScope.overwrite_default_scope('mmaction'):
         train, test = (
-            DATASETS.build({**DATA_SET, 'data_root': str(root), 'ann_file': ann_file})
-            for ann_file in ('train.txt', 'test.txt')
+            DATASETS.build({**DATA_SET, 'data_root': str(root), 'protocol': 'group5', 'subset': subset})
+            for subset in ('train', 'test')
         )
         assert drawings == [root]
-        assert (len(train), len(test)) == (32, 16)
+        assert (len(train), len(test)) == (64, 16)
         assert train.metainfo['classes'] == tuple(sorted(ACTIONS))
         sample = test[5]
     assert sample['inputs'].shape == (4, 3, 48, 48)

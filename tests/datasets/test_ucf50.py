@@ -1,4 +1,4 @@
-"""The data set reads what the builder writes, decodes it, and names the line that is wrong."""
+"""The data set takes its side of a fold from the manifest, decodes it, and refuses a list that leaks."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 import tvn_mmaction.datasets.ucf50  # noqa: F401 - registers the data set
 from tests.videos import write_video
-from tvn_mmaction.datasets.annotation import build
+from tvn_mmaction.datasets.builder import build
+from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.errors import UserError
 
 DECODE = [
@@ -32,13 +33,6 @@ def build_data_set(data_root: Path, **kwargs):
     return DATASETS.build({'type': 'UCF50Dataset', 'data_root': str(data_root), 'pipeline': [], **kwargs})
 
 
-def write_data_root(data_root: Path, classes: str, train: str) -> Path:
-    data_root.mkdir(exist_ok=True)
-    (data_root / 'classes.txt').write_text(classes, encoding='utf-8')
-    (data_root / 'train.txt').write_text(train, encoding='utf-8')
-    return data_root
-
-
 @pytest.fixture(scope='module')
 def plain(tmp_path_factory) -> Path:
     """A built data set without blanks in its paths."""
@@ -50,35 +44,48 @@ def plain(tmp_path_factory) -> Path:
     return data_root
 
 
+def file_names(data_set) -> list[str]:
+    return [Path(data_set.get_data_info(index)['filename']).name for index in range(len(data_set))]
+
+
 def test_classes_and_subsets(plain):
-    train = build_data_set(plain)
+    train = build_data_set(plain, protocol='ucf101like')
     assert train.metainfo['classes'] == ('JumpRope', 'JumpingJack')
-    assert train.metainfo['classes'].__len__() == 2
+    assert train.metainfo['split'] == {'protocol': 'ucf101like', 'fold': 0, 'seed': 0, 'subset': 'train'}
     assert len(train) == 4
-    test = build_data_set(plain, ann_file='test.txt', test_mode=True)
+    test = build_data_set(plain, protocol='ucf101like', subset='test', test_mode=True)
     assert [test.get_data_info(index)['label'] for index in range(len(test))] == [0, 1]
+    assert file_names(test) == ['v_JumpRope_g01_c01.avi', 'v_JumpingJack_g01_c01.avi']
 
 
-def test_stock_data_set_reads_the_same_lists(plain):
-    ours = build_data_set(plain)
+def test_each_fold_tests_other_groups(plain):
+    tested = [file_names(build_data_set(plain, protocol='logo', fold=fold, subset='test')) for fold in range(3)]
+    assert [name[-11:-8] for names in tested for name in names] == ['g01', 'g01', 'g08', 'g08', 'g09', 'g09']
+
+
+@pytest.mark.parametrize('subset', ['train', 'test'])
+def test_stock_data_set_reads_the_same_lists(plain, subset):
+    ours = build_data_set(plain, protocol='ucf101like', subset=subset)
     stock = DATASETS.build(
-        {'type': 'VideoDataset', 'ann_file': 'train.txt', 'data_root': str(plain), 'data_prefix': {'video': ''}}
-        | {'pipeline': []}
+        {'type': 'VideoDataset', 'ann_file': f'lists/ucf101like/fold0_{subset}.txt', 'data_root': str(plain)}
+        | {'data_prefix': {'video': ''}, 'pipeline': []}
     )
-    assert [ours.get_data_info(index) for index in range(len(ours))] == [
-        stock.get_data_info(index) for index in range(len(stock))
-    ]
+    assert len(ours) == len(stock) > 0
+    for index in range(len(ours)):
+        assert stock.get_data_info(index).items() <= ours.get_data_info(index).items()
 
 
 def test_lazy_init_knows_its_classes(plain):
-    data_set = build_data_set(plain, lazy_init=True)
+    data_set = build_data_set(plain, protocol='ucf101like', lazy_init=True)
     assert not data_set._fully_initialized
     assert data_set.metainfo['classes'] == ('JumpRope', 'JumpingJack')
     assert len(data_set) == 4
 
 
 def test_decodes_in_a_loader(plain):
-    loader = DataLoader(build_data_set(plain, pipeline=DECODE), batch_size=2, collate_fn=pseudo_collate)
+    loader = DataLoader(
+        build_data_set(plain, protocol='ucf101like', pipeline=DECODE), batch_size=2, collate_fn=pseudo_collate
+    )
     batches = list(loader)
     assert len(batches) == 2
     # pseudo_collate keeps lists: four frames, each with its two videos.
@@ -90,7 +97,7 @@ def test_blanks_and_other_letters_in_paths(tmp_path):
     for class_name in ('Größe mit Blank', '跳绳 7'):
         for number in (1, 2):
             write_video(data_root / f'clips of mine/{class_name}/Übung {number} .avi', frame_count=9)
-    build(data_root / 'clips of mine', data_root, test_ratio=0.5)
+    build(data_root / 'clips of mine', data_root)
     data_set = build_data_set(data_root, pipeline=DECODE)
     assert data_set.metainfo['classes'] == ('Größe mit Blank', '跳绳 7')
     for index, class_name in enumerate(data_set.metainfo['classes']):
@@ -100,39 +107,66 @@ def test_blanks_and_other_letters_in_paths(tmp_path):
         assert np.shape(sample['imgs']) == (4, 24, 32, 3)
 
 
-@pytest.mark.parametrize('label', ['2', '-1', 'two'])
-def test_wrong_label_names_its_line(tmp_path, label):
-    write_data_root(tmp_path, 'A\nB\n', f'a.avi 0\nb c.avi {label}\n')
-    (tmp_path / 'a.avi').touch()
-    with pytest.raises(UserError, match=rf"train.txt, line 2: 'b c.avi {label}' is not a path and a label from 0 to 1"):
-        build_data_set(tmp_path)
+def chosen(plain: Path, tmp_path: Path, *lines: str, **kwargs) -> list[str]:
+    (tmp_path / 'mine.txt').write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    return file_names(build_data_set(plain, ann_file=str(tmp_path / 'mine.txt'), **kwargs))
 
 
-def test_missing_label_names_its_line(tmp_path):
-    write_data_root(tmp_path, 'A\nB\n', 'a.avi\n')
-    with pytest.raises(UserError, match='line 1'):
-        build_data_set(tmp_path)
+def test_a_list_chooses_from_the_subset(plain, tmp_path):
+    line = 'videos/JumpingJack/v_JumpingJack_g09_c01.avi 1'
+    assert chosen(plain, tmp_path, line, protocol='ucf101like') == ['v_JumpingJack_g09_c01.avi']
 
 
-def test_missing_files_name_the_command(tmp_path):
+@pytest.mark.parametrize(('subset', 'group'), [('train', '01'), ('test', '08')])
+def test_a_list_that_leaks_is_refused(plain, tmp_path, subset, group):
+    line = f'videos/JumpRope/v_JumpRope_g{group}_c01.avi 0'
+    with pytest.raises(UserError, match=rf"mine.txt, line 1: '{line}', of group {group}, is no {subset} clip .* leaks"):
+        chosen(plain, tmp_path, line, protocol='ucf101like', subset=subset)
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'videos/JumpRope/v_JumpRope_g08_c01.avi 1',
+        'videos/JumpRope/v_JumpRope_g08_c01.avi',
+        'videos/JumpRope/v_JumpRope_g77_c01.avi 0',
+    ],
+)
+def test_a_line_that_is_no_clip_is_named(plain, tmp_path, line):
+    good = 'videos/JumpRope/v_JumpRope_g08_c01.avi 0'
+    with pytest.raises(
+        UserError, match=f"mine.txt, line 2: '{line}' is not the path of a clip in the manifest and its label"
+    ):
+        chosen(plain, tmp_path, good, line, protocol='ucf101like')
+
+
+def test_lists_that_hold_nothing(plain, tmp_path):
+    with pytest.raises(UserError, match=r'the list of clips at .*mine\.txt is empty'):
+        chosen(plain, tmp_path)
+    with pytest.raises(UserError, match=r'no list of clips at .*gone\.txt; leave ann_file out'):
+        build_data_set(plain, ann_file='gone.txt')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ({'protocol': 'random'}, 'unknown protocol random; known are videowise'),
+        ({'protocol': 'logo', 'fold': 3}, 'no fold 3: the protocol has 3, from 0 to 2'),
+        ({'subset': 'val'}, 'unknown subset val; known are train, test'),
+    ],
+)
+def test_unknown_split(plain, arguments, message):
+    with pytest.raises(UserError, match=message):
+        build_data_set(plain, **arguments)
+
+
+def test_missing_manifest_names_the_command(tmp_path):
     command = f'python tools/build_ucf50.py VIDEOS --out {tmp_path}'
-    with pytest.raises(UserError, match=rf'no list .*classes\.txt\n.*{command}\n.*tvn1_demo\.py'):
-        build_data_set(tmp_path)
-    write_data_root(tmp_path, 'A\nB\n', 'a.avi 0\n')
-    with pytest.raises(UserError, match=rf'no list .*val\.txt\n.*{command}\n'):
-        build_data_set(tmp_path, ann_file='val.txt')
-
-
-def test_empty_files(tmp_path):
-    write_data_root(tmp_path, 'A\nB\n', '\n')
-    with pytest.raises(UserError, match=r'train\.txt is empty'):
-        build_data_set(tmp_path)
-    write_data_root(tmp_path, '', 'a.avi 0\n')
-    with pytest.raises(UserError, match=r'classes\.txt is empty'):
+    with pytest.raises(UserError, match=rf'no manifest\.csv in .*\n.*{command}\n.*tvn1_demo\.py'):
         build_data_set(tmp_path)
 
 
-def test_missing_video_names_the_line(tmp_path):
-    write_data_root(tmp_path, 'A\nB\n', 'nowhere.avi 0\n')
-    with pytest.raises(UserError, match=r'train\.txt, line 1: no video at .*nowhere\.avi\n.*build_ucf50'):
-        build_data_set(tmp_path)
+def test_missing_video_names_it(plain, tmp_path):
+    write_manifest(tmp_path / 'manifest.csv', read_manifest(plain))
+    with pytest.raises(UserError, match=r'no video at .*v_JumpRope_g08_c01\.avi\n.*build_ucf50'):
+        build_data_set(tmp_path, protocol='ucf101like')

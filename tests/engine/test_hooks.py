@@ -28,7 +28,7 @@ def train_epoch(hook, runner, batches):
 
 
 def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch):
-    monkeypatch.setattr('tvn_mmaction.engine.hooks.training_record', lambda config: {})
+    monkeypatch.setattr('tvn_mmaction.engine.hooks.training_record', lambda config, dataset: {})
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
     hook = EpochHistoryHook()
     hook.before_train(runner)

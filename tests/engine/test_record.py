@@ -1,9 +1,15 @@
 """What a record says of a run, from its config and checkpoint."""
 
+import shutil
+
 import pytest
+from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from tests.experiments import write_config, write_data
+from tests.videos import write_video
+from tvn_mmaction.datasets.builder import build
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.record import config_digest, initial_weights, protocol, training_record, views
 
@@ -75,14 +81,45 @@ def test_digest_is_of_what_and_not_of_where(config):
     assert config_digest(config) != before
 
 
-def test_split_is_stated_only_for_the_lists_of_the_training(config, data_root, tmp_path):
-    meta = {'epoch': 2, 'seed': 0, 'training': training_record(config)}
-    stated = protocol(config, meta, test_clips=6, classes=3)
-    assert (stated.split, stated.test_clips_with_sibling_in_train, stated.batch_size) == ('ucf101like', 0, 2)
+def built(config, loader, **changes):
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        return DATASETS.build({**config[loader].dataset, **changes})
+
+
+def test_split_is_stated_only_for_the_clips_of_the_training(config):
+    train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
+    meta = {'epoch': 2, 'seed': 0, 'training': training_record(config, train)}
+    stated = protocol(config, meta, train, test, classes=3)
+    assert (stated.split, stated.split_fold, stated.split_seed) == ('ucf101like', 0, None)
+    assert (stated.train_clips, stated.test_clips, stated.classes, stated.batch_size) == (6, 6, 3, 2)
+    assert stated.test_clips_with_sibling_in_train == stated.test_clips_with_copy_in_train == 0
     assert stated.train_list_sha256 and stated.test_list_sha256 and stated.initial_weights == 'scratch'
 
-    other = meta | {'training': meta['training'] | {'train_list_sha256': '0' * 64}}
-    unknown = protocol(config, other, test_clips=6, classes=3)
-    assert unknown.split is None and unknown.test_clips_with_sibling_in_train is None
-    foreign = protocol(config, {}, test_clips=6, classes=3)
-    assert foreign.split is None and foreign.batch_size is None and foreign.initial_weights is None
+    for other_train, other_meta in ((train, {}), (None, meta), (built(config, 'train_dataloader', fold=0, seed=0,
+                                                                      protocol='videowise'), meta)):  # fmt: skip
+        unknown = protocol(config, other_meta, other_train, test, classes=3)
+        assert unknown.split is unknown.train_clips is unknown.test_clips_with_sibling_in_train is None
+    foreign = protocol(config, {}, train, test, classes=3)
+    assert foreign.batch_size is None and foreign.initial_weights is None
+
+
+def test_leak_is_counted_from_the_clips(tmp_path):
+    """Two groups of two clips each, one of which is the same file in both."""
+    for name, frames in (('A', 9), ('B', 20)):
+        for group in (1, 2):
+            for clip in (1, 2):
+                write_video(
+                    tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi', frames + 2 * group + clip
+                )
+    shutil.copy(tmp_path / 'videos/A/v_A_g01_c01.avi', tmp_path / 'videos/A/v_A_g02_c01.avi')
+    build(tmp_path / 'videos', tmp_path / 'lists')
+    config = read_config(write_config(tmp_path, tmp_path / 'lists'), options={'split.protocol': 'videowise'})
+    train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
+    stated = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)
+    assert (stated.split, stated.split_seed, stated.test_clips) == ('videowise', 0, 2)
+    assert stated.test_clips_with_sibling_in_train == 2
+
+    config = read_config(write_config(tmp_path, tmp_path / 'lists'), options={'split.protocol': 'logo'})
+    train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
+    stated = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)
+    assert (stated.test_clips_with_sibling_in_train, stated.test_clips_with_copy_in_train) == (0, 1)

@@ -1,5 +1,6 @@
 """The tool as a user starts it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,25 +23,52 @@ def videos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('videos')
     for name in ('Biking', 'Rowing'):
         for number in (1, 2, 3):
-            write_video(folder / f'{name}/v_{name}_g01_c{number:02d}.avi')
+            write_video(folder / f'{name}/v_{name}_g01_c{number:02d}.avi', len(name) * number)
     write_empty(folder / 'Biking/v_Biking_g01_c04.avi')
     write_text(folder / 'Biking/v_Biking_g01_c05.avi')
     write_truncated(folder / 'Rowing/v_Rowing_g01_c04.avi')
+    write_text(folder / 'Rowing/notes.txt')
     return folder
 
 
 def test_success(videos, tmp_path):
-    out = tmp_path / 'my lists'
+    out = tmp_path / 'my root'
     done = run(videos, '--out', out)
     assert done.returncode == 0, done.stderr
-    assert 'train clips  4' in done.stdout
-    assert 'test clips   2' in done.stdout
-    assert 'short clips  6 (fewer than 71 frames)' in done.stdout
-    assert 'unreadable   3' in done.stdout
-    assert f'{videos}/Biking/v_Biking_g01_c04.avi: the file is empty' in done.stdout
-    assert '2 of 2 test clips have a sibling of the same long video in train' in done.stdout
-    assert f"python tools/train.py configs/tvn1_ucf50.py --data-root '{out}'" in done.stdout
-    assert sorted(path.name for path in out.iterdir()) == ['classes.txt', 'summary.json', 'test.txt', 'train.txt']
+    for line in (
+        'this is      not UCF50: 2 classes, 9 clips',
+        'clips        6 of 2 classes',
+        'short clips  6 (fewer than 71 frames)',
+        'unreadable   3',
+        f'  {videos}/Biking/v_Biking_g01_c04.avi: the file is empty',
+        '  Rowing/notes.txt: no video by its ending',
+        'protocol     videowise: 15 % of the clips of each class are the test',
+        f"next: python tools/train.py configs/tvn1_ucf50.py --data-root '{out}'",
+    ):
+        assert line in done.stdout, line
+    train, test = (int(re.search(rf'{name} clips +(\d+)', done.stdout)[1]) for name in ('train', 'test'))
+    assert train + test == 6 and 1 <= test <= 2  # what cannot be read is drawn as well, and left out
+    assert f'leak         {test} of {test} test clips have a sibling of the same long video in train' in done.stdout
+    assert not done.stderr.strip()
+    assert sorted(path.name for path in out.iterdir()) == ['classes.txt', 'lists', 'manifest.csv', 'summary.json']
+
+
+def test_folds_and_the_next_command(tmp_path):
+    for name in ('Biking', 'Rowing'):
+        for group in range(1, 7):
+            write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', len(name) * 5 + group)
+    done = run(tmp_path / 'videos', '--out', tmp_path / 'root', '--protocol', 'group5')
+    assert done.returncode == 0, done.stderr
+    assert 'folds        5' in done.stdout and 'test clips   2 to 4' in done.stdout
+    assert 'leak         0 of 12 test clips' in done.stdout
+    assert done.stdout.rstrip().endswith('--cfg-options split.protocol=group5')
+
+
+def test_clips_without_groups_are_told_aloud(videos, tmp_path):
+    done = run(videos, '--out', tmp_path, '--group-pattern', 'none')
+    assert done.returncode == 0, done.stderr
+    assert '6 clips have no group in their name (pattern none): each counts as a group of its own' in done.stdout
+    assert 'leak         0 of' in done.stdout
 
 
 def broken_only(folder: Path) -> Path:
@@ -54,15 +82,19 @@ def broken_only(folder: Path) -> Path:
     [
         (lambda videos, tmp_path: [tmp_path / 'nowhere'], 'nowhere is not a folder'),
         (lambda videos, tmp_path: [videos / 'Biking'], 'if Biking is a class, pass'),
-        (lambda videos, tmp_path: [videos, '--test-ratio', '1.0'], 'the test ratio is 1.0'),
-        (lambda videos, tmp_path: [videos, '--split', 'random'], "invalid choice: 'random'"),
+        (lambda videos, tmp_path: [videos, '--protocol', 'random'], "invalid choice: 'random'"),
+        (lambda videos, tmp_path: [videos, '--protocol', 'group5'], '5 folds of whole groups need 5 groups or more'),
+        (lambda videos, tmp_path: [videos, '--group-pattern', '_g('], '--group-pattern _g('),
         (lambda videos, tmp_path: [broken_only(tmp_path)], 'no clip of any class can be read'),
+        (lambda videos, tmp_path: [], 'name the folder of videos, or --download'),
+        (lambda videos, tmp_path: [videos, '--download'], 'name the folder of videos, or --download'),
+        (lambda videos, tmp_path: ['--download', 'http://127.0.0.1:9/a.rar'], '127.0.0.1'),
     ],
-    ids=['missing', 'depth', 'ratio', 'split', 'unreadable'],
+    ids=['missing', 'depth', 'protocol', 'groups', 'pattern', 'unreadable', 'nothing', 'both', 'refused'],
 )
 def test_misuse(videos, tmp_path, arguments, message):
     done = run(*arguments(videos, tmp_path), '--out', tmp_path / 'lists')
     assert done.returncode == 2
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
-    assert not (tmp_path / 'lists').exists()
+    assert not (tmp_path / 'lists/summary.json').exists()

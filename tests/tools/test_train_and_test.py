@@ -114,7 +114,7 @@ def test_misuse_is_told_without_traceback(experiment):
     assert process.returncode == 2 and 'Traceback' not in process.stderr
     error = process.stderr[process.stderr.index('error:') :].splitlines()
     assert len(error) == 3
-    assert 'nowhere/classes.txt' in error[0]
+    assert 'no manifest.csv in nowhere' in error[0]
     assert 'build_ucf50.py' in error[1] and 'tvn1_demo.py' in error[2]
 
     class Attack:

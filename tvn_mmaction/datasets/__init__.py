@@ -1,7 +1,20 @@
-"""UCF50 and the demo set: data sets, sampling and lists of clips."""
+"""UCF50 and the demo set: building a data root, protocols, data sets, sampling."""
 
+from .builder import build
 from .demo import DemoDataset
+from .manifest import Clip, read_manifest
+from .protocols import PROTOCOLS, assign_folds, subsets
 from .sampling import SampleFirstFrames
 from .ucf50 import UCF50Dataset
 
-__all__ = ['DemoDataset', 'SampleFirstFrames', 'UCF50Dataset']
+__all__ = [
+    'PROTOCOLS',
+    'Clip',
+    'DemoDataset',
+    'SampleFirstFrames',
+    'UCF50Dataset',
+    'assign_folds',
+    'build',
+    'read_manifest',
+    'subsets',
+]

@@ -19,7 +19,8 @@ from mmengine.dist import barrier, is_main_process
 
 from ..console import progress_bar
 from ..errors import UserError
-from .annotation import Probe, scan, split_by_group, write_lists
+from .builder import build
+from .manifest import FILE_NAME
 from .ucf50 import UCF50Dataset
 
 WIDTH, HEIGHT, FPS = 320, 240, 25  # as UCF50
@@ -124,18 +125,15 @@ class Scene:
         )
 
 
-def draw_demo(
-    root: Path, seed: int = 0, groups: int = 16, test_groups: int = 4, clips_per_group: int = 2, frames: int = 48
-) -> None:
-    """Draw the videos and lists of a demo data set into the new folder `root`, with a progress bar on stderr.
+def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int = 2, frames: int = 48) -> None:
+    """Draw the videos of a demo data set and build the new data root `root`, with a progress bar on stderr.
 
-    The folder appears when all is done. The same arguments give the same pixels and lists.
+    The folder appears when all is done. The same arguments give the same pixels and names.
 
     Args:
         root: What `DemoDataset` takes as `data_root`.
         seed: Another seed is another choice of scenes.
         groups: Number of scenes, the same for every class.
-        test_groups: How many of them, the last ones, are held out for testing.
         clips_per_group: Clips of each class in each group.
         frames: Length of a clip.
 
@@ -148,22 +146,16 @@ def draw_demo(
     numbers = list(product(ACTIONS, range(1, groups + 1), range(1, clips_per_group + 1)))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as temporary, progress_bar() as bar:
+        with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as temporary:
             unfinished = Path(temporary, root.name)
-            task = bar.add_task('drawing the demo set', total=len(numbers), status='')
-            for name, group, clip in numbers:
-                path = unfinished / 'videos' / name / f'v_{name}_g{group:02d}_c{clip:02d}.avi'
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_video(path, draw_clip(name, group, clip, seed, frames))
-                bar.advance(task)
-            clips = scan(unfinished / 'videos')
-            held_out = {f'{group:02d}' for group in range(groups - test_groups + 1, groups + 1)}
-            write_lists(
-                unfinished,
-                dict.fromkeys(clips, Probe(frames, FPS)),
-                *split_by_group(clips, held_out),
-                {'protocol': 'demo', 'test_ratio': None, 'seed': seed},
-            )
+            with progress_bar() as bar:
+                task = bar.add_task('drawing the demo set', total=len(numbers), status='')
+                for name, group, clip in numbers:
+                    path = unfinished / 'videos' / name / f'v_{name}_g{group:02d}_c{clip:02d}.avi'
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_video(path, draw_clip(name, group, clip, seed, frames))
+                    bar.advance(task)
+            build(unfinished / 'videos', unfinished, protocol='group5')
             unfinished.rename(root)
     except OSError as error:
         raise UserError(f'{root} cannot be drawn: {error.strerror}; choose another folder') from error
@@ -301,16 +293,15 @@ def write_video(path: Path, frames: np.ndarray) -> None:
 
 @DATASETS.register_module()
 class DemoDataset(UCF50Dataset):
-    """A `UCF50Dataset` that is drawn by `draw_demo` when its folder lacks `summary.json`.
+    """A `UCF50Dataset` that is drawn by `draw_demo` when its folder has no manifest.
 
     Args:
-        ann_file: `train.txt` or `test.txt`.
         data_root: The folder to draw into.
         **kwargs: As for `UCF50Dataset`.
     """
 
-    def __init__(self, ann_file: str = 'train.txt', data_root: str = 'data/demo', **kwargs):
-        if is_main_process() and not Path(data_root, 'summary.json').exists():
+    def __init__(self, data_root: str = 'data/demo', **kwargs):
+        if is_main_process() and not Path(data_root, FILE_NAME).exists():
             draw_demo(Path(data_root))
         barrier()  # the other processes wait for the drawing
-        super().__init__(ann_file, data_root=data_root, **kwargs)
+        super().__init__(data_root=data_root, **kwargs)

@@ -1,74 +1,98 @@
-"""The data set that `tools/build_ucf50.py` writes; any other folder of class folders works alike."""
+"""The data set that `tools/build_ucf50.py` describes; any other folder of class folders works alike."""
 
 from pathlib import Path
+from typing import Literal
 
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
 from ..errors import UserError
+from .manifest import Clip, classes_of, read_manifest
+from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, subsets
 
 
 @DATASETS.register_module()
 class UCF50Dataset(VideoDataset):
-    """Videos with one label each, listed as `path label` lines, the class names in `classes.txt` beside the list.
+    """One side of one fold of a protocol, straight from the manifest of a data root.
 
-    The names are in `metainfo['classes']`. Paths may hold blanks, which the stock `VideoDataset` refuses.
+    The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed and
+    subset. Each entry of the data list has `filename`, `label`, and the clip's `group` and `sha256`.
 
     Args:
-        ann_file: The list, relative to `data_root`.
-        data_root: The folder with the lists; relative paths in them start here.
+        data_root: The folder of the manifest, see `tvn_mmaction.datasets.builder`.
+        protocol: A name in `PROTOCOLS`.
+        fold: From 0; protocols with one fold have fold 0.
+        subset: `'train'` or `'test'`.
+        seed: What the protocol draws by.
+        ann_file: A list of `path label` lines, relative to `data_root`, that chooses some clips of the subset by hand.
         metainfo: More about the data set; goes before what is read.
         **kwargs: Passed to `VideoDataset`, above all `pipeline` and `test_mode`.
 
     Raises:
-        UserError: A list or a video is missing, a list is empty, or a line is not a path and a label of `classes.txt`.
+        UserError: Manifest, list or a video is missing; the protocol, fold or subset is unknown; a line of the list is
+            no clip of the manifest with its label, or one of the other subset, which would leak.
     """
 
     def __init__(
-        self, ann_file: str = 'train.txt', data_root: str = 'data/ucf50', metainfo: dict | None = None, **kwargs
+        self,
+        data_root: str = 'data/ucf50',
+        protocol: str = 'videowise',
+        fold: int = 0,
+        subset: Literal['train', 'test'] = 'train',
+        seed: int = 0,
+        ann_file: str = '',
+        metainfo: dict | None = None,
+        **kwargs,
     ):
-        metainfo = {'classes': tuple(class_names(data_root)), **(metainfo or {})}
+        if subset not in ('train', 'test'):
+            raise UserError(f'unknown subset {subset}; known are train, test')
+        self.clips = read_manifest(data_root)
+        self.split = {'protocol': protocol, 'fold': fold, 'seed': seed, 'subset': subset}
+        metainfo = {'classes': tuple(classes_of(self.clips)), 'split': self.split, **(metainfo or {})}
         super().__init__(ann_file, data_root=data_root, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one `dict(filename, label)` per line."""
+        """Return one `dict(filename, label, group, sha256)` per clip."""
+        protocol, fold, seed, subset = self.split.values()
+        both = subsets(self.clips, assign_folds(self.clips, protocol, seed), fold)
+        if PROTOCOLS[protocol].by_group:
+            check_groups_are_apart(*both)
+        clips = both._asdict()[subset]
+        if self.ann_file:
+            clips = self._choose(clips, Path(self.ann_file))
+        labels = {name: label for label, name in enumerate(classes_of(self.clips))}
         data_list = []
-        class_count = len(self.metainfo['classes'])
-        for number, line in enumerate(_read_lines(Path(self.ann_file)), start=1):
-            path, _, label = line.rpartition(' ')  # from the right: the path may hold blanks
-            if not path or not label.isdecimal() or int(label) >= class_count:
-                raise UserError(
-                    f'{self.ann_file}, line {number}: {line!r} is not a path and a label from 0 to {class_count - 1}, '
-                    f'the lines of {Path(self.data_root, "classes.txt")}'
-                )
-            video = Path(self.data_prefix['video'], path)
+        for clip in clips:
+            video = Path(self.data_root, clip.path)
             if not video.is_file():
-                raise UserError(f'{self.ann_file}, line {number}: no video at {video}\n{_cure(self.data_root)}')
-            data_list.append({'filename': str(video), 'label': int(label)})
+                raise UserError(
+                    f'no video at {video}\nmake the manifest again: python tools/build_ucf50.py VIDEOS --out '
+                    f'{self.data_root}'
+                )
+            label = labels[clip.class_name]
+            data_list.append({'filename': str(video), 'label': label, 'group': clip.group, 'sha256': clip.sha256})
         return data_list
 
-
-def class_names(data_root: str | Path) -> list[str]:
-    """Return the names in `classes.txt` of a data root, by label.
-
-    Raises:
-        UserError: The file is missing or empty.
-    """
-    return _read_lines(Path(data_root, 'classes.txt'))
-
-
-def _read_lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise UserError(f'no list of the data set at {path}\n{_cure(path.parent)}')
-    # Not splitlines(), which also splits at rare characters that a path may hold.
-    lines = path.read_text(encoding='utf-8').rstrip('\n').split('\n')
-    if lines == ['']:
-        raise UserError(f'the list of the data set at {path} is empty\n{_cure(path.parent)}')
-    return lines
-
-
-def _cure(data_root: str | Path) -> str:
-    return (
-        f'make it from your videos: python tools/build_ucf50.py VIDEOS --out {data_root}\n'
-        'or see a training on drawn clips: python tools/train.py configs/tvn1_demo.py'
-    )
+    def _choose(self, clips: list[Clip], path: Path) -> list[Clip]:
+        """Return those of the subset's clips that a list holds."""
+        if not path.is_file():
+            raise UserError(f'no list of clips at {path}; leave ann_file out, and the protocol alone chooses the clips')
+        protocol, fold, _, subset = self.split.values()
+        labels = {name: label for label, name in enumerate(classes_of(self.clips))}
+        allowed = {f'{clip.path} {labels[clip.class_name]}': clip for clip in clips}
+        others = {f'{clip.path} {labels[clip.class_name]}': clip for clip in self.clips}
+        # Not splitlines(), which also splits at rare characters that a path may hold.
+        lines = [line for line in path.read_text(encoding='utf-8').split('\n') if line]
+        for number, line in enumerate(lines, start=1):
+            if line in others and line not in allowed:
+                raise UserError(
+                    f'{path}, line {number}: {line!r}, of group {others[line].group}, is no {subset} clip of '
+                    f'{protocol}, fold {fold}: the list leaks; take the line out, or name the fold that the list is of'
+                )
+            if line not in allowed:
+                raise UserError(
+                    f'{path}, line {number}: {line!r} is not the path of a clip in the manifest and its label'
+                )
+        if not lines:
+            raise UserError(f'the list of clips at {path} is empty')
+        return [allowed[line] for line in lines]

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..console import console
-from ..datasets.ucf50 import class_names
+from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..errors import UserError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -25,7 +25,7 @@ def read_config(
     data_root: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Read a config and settle where it writes, which data it reads, their decoder and number of classes.
+    """Read a config and settle where it writes, which data it reads, their split, decoder and number of classes.
 
     Args:
         file: The config.
@@ -61,6 +61,8 @@ def read_config(
         raise UserError(f'--data-root {data_root}: no data set of {file} has a data_root to replace; use UCF50Dataset')
     for dataset in rooted:
         dataset.data_root = data_root or dataset.data_root
+        if 'protocol' in dataset:
+            dataset.update(config.get('split', {}))  # also where --cfg-options or a cross-validation changed it
     _use_classes_of_data(config, rooted)
     _use_decoder(config)
     _check_frames(config)
@@ -129,11 +131,11 @@ def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Confi
 
 
 def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
-    """Let the classifier have as many classes as the data; a missing list is told when the data set is built."""
+    """Let the classifier have as many classes as the data; a missing manifest is told when the data set is built."""
     head = config.model.get('cls_head') or {}
     for root in {dataset.data_root for dataset in rooted}:
-        if Path(root, 'classes.txt').is_file() and 'num_classes' in head:
-            classes = len(class_names(root))
+        if Path(root, FILE_NAME).is_file() and 'num_classes' in head:
+            classes = len(classes_of(read_manifest(root)))
             if classes != head.num_classes:
                 if is_main_process():
                     console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
@@ -19,7 +21,8 @@ from ..evaluation import (
     confusion_matrix,
     plot_confusion_matrix,
 )
-from ..evaluation.result import sha256_of
+from ..files import sha256_of
+from .config import datasets
 from .hooks import EpochHistoryHook
 from .record import config_digest, environment, protocol
 from .runner import TerminalRunner
@@ -44,7 +47,7 @@ def train(config: Config) -> Result | None:
     barrier()  # the main process has written the last checkpoint
     (kept,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
     meta = {'epoch': runner.epoch, 'seed': runner.seed, 'training': kept.training}
-    return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta)
+    return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta, runner.train_dataloader.dataset)
 
 
 def test(config: Config, checkpoint: str | Path) -> Result | None:
@@ -69,7 +72,7 @@ def test(config: Config, checkpoint: str | Path) -> Result | None:
     except RuntimeError as error:
         reasons = '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
         raise UserError(f'{checkpoint} does not fit the model of {config.filename}: {reasons}') from None
-    return _test(runner, checkpoint, meta)
+    return _test(runner, checkpoint, meta, _train_dataset(config))
 
 
 def _build_runner(config: Config) -> TerminalRunner:
@@ -82,23 +85,39 @@ def _build_runner(config: Config) -> TerminalRunner:
         raise UserError(f'{config.filename} cannot be built: {error}') from error
 
 
-def _test(runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any]) -> Result | None:
+def _train_dataset(config: Config) -> BaseDataset | None:
+    """Return the clips that the config trains on, without reading a video; None where they are not at hand."""
+    try:
+        return DATASETS.build({**list(datasets(config, ('train_dataloader',)))[-1], 'pipeline': []})
+    except (UserError, OSError):
+        return None
+
+
+def _test(
+    runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any], train_dataset: BaseDataset | None
+) -> Result | None:
     """Test the weights that the runner holds, which are those of `checkpoint`; write what was found.
 
-    `meta` says how they were trained. A checkpoint's own has no test accuracy of its last epoch, before whose
-    validation it was saved.
+    `meta` says how they were trained, `train_dataset` on what the config would train. A checkpoint's own meta has no
+    test accuracy of its last epoch, before whose validation it was saved.
     """
     started = time.perf_counter()
     runner.test()
     test_seconds = time.perf_counter() - started
-    result = _record(runner, checkpoint, meta, test_seconds) if is_main_process() else None
+    result = _record(runner, checkpoint, meta, train_dataset, test_seconds) if is_main_process() else None
     if is_distributed():
         barrier()  # a process that ends while another still talks to it aborts, and torchrun ends the others
         torch.distributed.destroy_process_group()
     return result
 
 
-def _record(runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any], test_seconds: float) -> Result:
+def _record(
+    runner: TerminalRunner,
+    checkpoint: Path,
+    meta: dict[str, Any],
+    train_dataset: BaseDataset | None,
+    test_seconds: float,
+) -> Result:
     """Write what the runner's test found."""
     (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     dataset = runner.test_dataloader.dataset
@@ -113,7 +132,7 @@ def _record(runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any], test
         config_sha256=trained.get('config_sha256') or config_digest(runner.cfg),
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),
-        protocol=protocol(runner.cfg, meta, len(kept.labels), len(classes)),
+        protocol=protocol(runner.cfg, meta, train_dataset, dataset, len(classes)),
         metrics=accuracies(kept.scores, kept.labels),
         costs={
             'parameters': sum(parameter.numel() for parameter in runner.model.parameters()),

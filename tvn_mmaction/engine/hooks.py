@@ -44,7 +44,11 @@ class EpochHistoryHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
-        self.training = {**training_record(runner.cfg), **self.resumed, 'history': self.entries}
+        self.training = {
+            **training_record(runner.cfg, runner.train_dataloader.dataset),
+            **self.resumed,
+            'history': self.entries,
+        }
         self.path = Path(runner.work_dir) / 'history.json'
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(

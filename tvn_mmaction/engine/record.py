@@ -8,10 +8,13 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 
+from ..datasets.manifest import Clip
+from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
-from ..evaluation.result import sha256_of
+from ..files import sha256_of
 from .config import datasets
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
@@ -19,7 +22,7 @@ CROPS = {'ThreeCrop': 3, 'TenCrop': 10}
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
 
 
-def training_record(config: Config) -> dict[str, Any]:
+def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any]:
     """Return what a checkpoint should say of its training, as plain data.
 
     Keys: `config_sha256`, `options` (of the command line), `train_pipeline`, `batch_size` (over all processes),
@@ -32,34 +35,39 @@ def training_record(config: Config) -> dict[str, Any]:
         'batch_size': config.train_dataloader.batch_size * get_world_size(),
         'precision': 'mixed' if config.optim_wrapper.get('type') == 'AmpOptimWrapper' else 'float32',
         'initial_weights': initial_weights(config),
-        'train_list_sha256': _list_digest(config, 'train_dataloader'),
+        'train_list_sha256': _list_digest(_clips(train_dataset)),
     }
 
 
-def protocol(config: Config, meta: dict[str, Any], test_clips: int, classes: int) -> Protocol:
+def protocol(
+    config: Config,
+    meta: dict[str, Any],
+    train_dataset: BaseDataset | None,
+    test_dataset: BaseDataset,
+    classes: int,
+) -> Protocol:
     """Return the protocol of testing a checkpoint with a config.
 
-    What is known of the training comes from the checkpoint's `meta`. The split is stated only where the lists beside
-    the test list are those that the checkpoint was trained on, and all of it was tested; otherwise nobody knows whether
-    it leaks.
+    What is known of the training comes from the checkpoint's `meta`. The split and what leaks through it are stated
+    only where `train_dataset`, which the config names, is what the checkpoint was trained on; otherwise nobody knows.
     """
     trained = meta.get('training', {})
-    summary_file = Path(_dataset(config, 'test_dataloader').get('data_root') or '.', 'summary.json')
-    summary = json.loads(summary_file.read_text(encoding='utf-8')) if summary_file.is_file() else {}
-    same_training = trained.get('train_list_sha256') == _list_digest(config, 'train_dataloader')
-    if not same_training or summary.get('test_clips') != test_clips:
-        summary = {}
+    train, test = _clips(train_dataset), _clips(test_dataset)
+    known = train is not None and trained.get('train_list_sha256') == _list_digest(train)
+    split = test_dataset.metainfo.get('split', {}) if known else {}
+    grouped = known and all(clip.group for clip in (*train, *test))
     return Protocol(
-        data=summary_file.parent.resolve().name,
-        split=summary.get('protocol'),
-        split_seed=summary.get('seed'),
-        test_ratio=summary.get('test_ratio'),
-        train_clips=summary.get('train_clips'),
-        test_clips=test_clips,
+        data=Path(_dataset(config, 'test_dataloader').get('data_root') or '.').resolve().name,
+        split=split.get('protocol'),
+        split_fold=split.get('fold'),
+        split_seed=split['seed'] if split and PROTOCOLS[split['protocol']].seeded else None,
+        train_clips=len(train) if known else None,
+        test_clips=len(test_dataset),
         classes=classes,
-        test_clips_with_sibling_in_train=summary.get('test_clips_with_sibling_in_train', {}).get('count'),
+        test_clips_with_sibling_in_train=len(with_sibling(test, train)) if grouped else None,
+        test_clips_with_copy_in_train=len(with_copy(test, train)) if grouped else None,
         train_list_sha256=trained.get('train_list_sha256'),
-        test_list_sha256=_list_digest(config, 'test_dataloader'),
+        test_list_sha256=_list_digest(test),
         train_pipeline=trained.get('train_pipeline'),
         test_pipeline=_pipeline(config, 'test_dataloader'),
         views=views(config),
@@ -142,11 +150,21 @@ def _pipeline(config: Config, loader: str) -> list[dict]:
     return _plain(_dataset(config, loader).get('pipeline', []))
 
 
-def _list_digest(config: Config, loader: str) -> str | None:
-    """Return the SHA-256 of a list's classes, clips and labels, wherever the videos lie; None if there is no list."""
-    dataset = _dataset(config, loader)
-    path = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
-    if not path.is_file():
+def _clips(dataset: BaseDataset | None) -> list[Clip] | None:
+    """Return what a data set knows of its clips, inside of all wrappers; None where it lists no files."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))] if dataset else []
+    if not infos or 'filename' not in infos[0]:
         return None
-    lines = path.read_text(encoding='utf-8').split('\n')
-    return sha256_of('\n'.join('/'.join(line.split('/')[-2:]) for line in lines))
+    return [
+        Clip(info['filename'], str(info['label']), info.get('group', ''), sha256=info.get('sha256', ''))
+        for info in infos
+    ]
+
+
+def _list_digest(clips: list[Clip] | None) -> str | None:
+    """Return the SHA-256 of clips and labels, wherever the videos lie."""
+    if clips is None:
+        return None
+    return sha256_of(''.join(f'{"/".join(Path(clip.path).parts[-2:])} {clip.class_name}\n' for clip in clips))

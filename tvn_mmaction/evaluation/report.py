@@ -17,7 +17,7 @@ LABELS = {'top1': 'top-1', 'top5': 'top-5', 'mean_class': 'mean class'}
 def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = tuple(EVALUATIONS)) -> str:
     """Return the accuracies as a table, the protocol they hold for, and the files that lie in `work_dir`."""
     protocol = result.protocol
-    split = f', split {protocol.split}' if protocol.split else ''
+    split = f', split {protocol.split}, fold {protocol.split_fold}' if protocol.split else ''
     lines = [
         f'{result.name}: {protocol.test_clips} test clips of {protocol.classes} classes from {protocol.data}{split}'
     ]
@@ -30,6 +30,11 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
         share = protocol.test_clips_with_sibling_in_train / protocol.test_clips
         lines.append(
             f'  {share:.1%} of the test clips have a sibling of the same long video in train: this split leaks'
+        )
+    if protocol.test_clips_with_copy_in_train:
+        lines.append(
+            f'  {protocol.test_clips_with_copy_in_train} of the {protocol.test_clips} test clips are in train as well, '
+            'under another name'
         )
     written = [result.checkpoint, 'result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png']
     written = [name for name in written if Path(work_dir, name).exists()]

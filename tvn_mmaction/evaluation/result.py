@@ -1,6 +1,5 @@
 """The record of one measured run: what every table, comparison and fusion reads."""
 
-import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from ..errors import UserError
 from ..files import write_atomically
 from .metrics import Estimate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -21,13 +20,14 @@ class Protocol:
     """How a figure came about; None is what the checkpoint does not say. Two figures compare where these are equal."""
 
     data: str  # name of the data root
-    split: str | None
-    split_seed: int | None
-    test_ratio: float | None
+    split: str | None  # name in tvn_mmaction.datasets.PROTOCOLS
+    split_fold: int | None
+    split_seed: int | None  # None also where the split leaves nothing to chance
     train_clips: int | None
     test_clips: int
     classes: int
     test_clips_with_sibling_in_train: int | None  # clips of the same long video on both sides: the leak
+    test_clips_with_copy_in_train: int | None  # the same file, byte by byte, under two names
     train_list_sha256: str | None  # of clips and labels, wherever the videos lie
     test_list_sha256: str | None
     train_pipeline: list[dict] | None
@@ -106,15 +106,3 @@ class Scores:
         """Read what `save` wrote, without running code from it."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls(arrays['clips'].tolist(), arrays['classes'].tolist(), arrays['labels'], arrays['scores'])
-
-
-def sha256_of(content: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes, or of a text."""
-    digest = hashlib.sha256()
-    if isinstance(content, str):
-        digest.update(content.encode())
-    else:
-        with content.open('rb') as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()

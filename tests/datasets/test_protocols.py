@@ -1,0 +1,224 @@
+"""Protocols: exact on the published inventory, the same on every machine, and never a long video on both sides."""
+
+import hashlib
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from tests.datasets.test_inventory import clips_of
+from tvn_mmaction.datasets.inventory import ucf50_names
+from tvn_mmaction.datasets.manifest import Clip
+from tvn_mmaction.datasets.protocols import (
+    DROPPED,
+    PROTOCOLS,
+    assign_folds,
+    check_groups_are_apart,
+    subsets,
+    with_copy,
+    with_sibling,
+)
+from tvn_mmaction.errors import UserError
+
+UCF50 = clips_of(ucf50_names())
+BY_GROUP = [name for name, protocol in PROTOCOLS.items() if protocol.by_group]
+every_protocol = pytest.mark.parametrize('protocol', PROTOCOLS)
+
+
+def folds_of(clips, protocol, seed=0):
+    folds = assign_folds(clips, protocol, seed)
+    return [subsets(clips, folds, fold) for fold in range(max(folds) + 1)]
+
+
+def fake_clips(class_sizes: dict[str, int], clips_per_group: int = 2) -> list[Clip]:
+    return [
+        Clip(f'{name}/v_{name}_g{1 + index // clips_per_group:02d}_c{1 + index % clips_per_group:02d}.avi', name,
+             f'{1 + index // clips_per_group:02d}')
+        for name, size in class_sizes.items()
+        for index in range(size)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('protocol', 'test_sizes', 'digest'),
+    [
+        ('videowise', [1002], '24ab00e61e74fa43d4f7a55c3ad08c01e2972ea7d3f5447a496b3301cc900173'),
+        (
+            'videowise5',
+            [1338, 1336, 1334, 1334, 1339],
+            'e62836f42757c8f19b01dc24c553c2d06f331ab012ac9935bc8482d72bd2ae17',
+        ),
+        ('ucf101like', [1891], '7d01f930ea779b078c295b65987f300e65f1fee7f0f11596b4f9e3c2a35c7d09'),
+        ('group5', [1328, 1338, 1338, 1328, 1349], 'dde29f38df27b4fae404feb11a8005f2a3871b9e6a45283839591b5336b0ecc6'),
+        ('twothirds', [2163, 2377, 2141], '4f1e8852292ece48d196ac6f2db4cd3e947de97b80424c349f66dc31a4bd6a7e'),
+        (
+            'logo',
+            [
+                269,
+                264,
+                262,
+                279,
+                271,
+                270,
+                276,
+                252,
+                265,
+                257,
+                276,
+                263,
+                266,
+                255,
+                265,
+                256,
+                260,
+                257,
+                269,
+                273,
+                260,
+                253,
+                253,
+                267,
+                280,
+            ],
+            '2ae78b4a0f3e91c79f215b647236fb1120ff512f2aff141c2aec7c651afa4d39',
+        ),
+    ],
+)
+def test_folds_of_ucf50(protocol, test_sizes, digest):
+    folds = folds_of(UCF50, protocol)
+    assert [len(test) for _, test in folds] == test_sizes
+    lists = '\n'.join(f'{fold} {clip.path}' for fold, (_, test) in enumerate(folds) for clip in test)
+    assert hashlib.sha256(lists.encode()).hexdigest() == digest
+
+
+@every_protocol
+def test_every_clip_of_a_fold_is_on_one_side(protocol):
+    folds = assign_folds(UCF50, protocol)
+    kept = [clip for clip, fold in zip(UCF50, folds, strict=True) if fold != DROPPED]
+    for train, test in folds_of(UCF50, protocol):
+        assert not set(train) & set(test)
+        assert sorted((*train, *test)) == sorted(kept)
+        assert {clip.class_name for clip in train} == {clip.class_name for clip in test}
+        assert len({clip.class_name for clip in test}) == 50
+
+
+def test_leave_one_group_out_drops_what_not_every_class_has():
+    folds = assign_folds(UCF50, 'logo')
+    assert folds.count(DROPPED) == 63
+    assert {clip.group for clip, fold in zip(UCF50, folds, strict=True) if fold == 24} == {'25'}
+    assert len(UCF50) - folds.count(DROPPED) == sum(len(test) for _, test in folds_of(UCF50, 'logo')) == 6618
+
+
+@pytest.mark.parametrize('protocol', ['group5', 'videowise5', 'twothirds', 'logo'])
+def test_folds_of_a_cross_validation_test_every_clip_once(protocol):
+    folds = assign_folds(UCF50, protocol)
+    tested = Counter(clip.path for _, test in folds_of(UCF50, protocol) for clip in test)
+    assert set(tested.values()) == {1}
+    assert len(tested) == len(UCF50) - folds.count(DROPPED)
+
+
+@pytest.mark.parametrize('protocol', BY_GROUP)
+@pytest.mark.parametrize('seed', [0, 1])
+def test_no_long_video_is_on_both_sides(protocol, seed):
+    for train, test in folds_of(UCF50, protocol, seed):
+        check_groups_are_apart(train, test)
+        assert not {clip.group for clip in train} & {clip.group for clip in test}  # nor a person, where one is a group
+
+
+@pytest.mark.parametrize(('protocol', 'least'), [('videowise', 0.99), ('videowise5', 0.99)])
+def test_clip_by_clip_leaks(protocol, least):
+    for train, test in folds_of(UCF50, protocol):
+        assert len(with_sibling(test, train)) / len(test) > least
+
+
+@pytest.mark.parametrize(('protocol', 'count', 'off'), [('group5', 5, 0.03), ('twothirds', 3, 0.07)])
+def test_groups_are_dealt_evenly(protocol, count, off):
+    for _, test in folds_of(UCF50, protocol):  # 25 groups make thirds of 8, 8 and 9
+        assert len(test) == pytest.approx(len(UCF50) / count, rel=off)
+        groups = Counter(name for name, _ in {(clip.class_name, clip.group) for clip in test})
+        assert set(groups.values()) <= {25 // count + extra for extra in range(3)}
+        clips = Counter(clip.class_name for clip in test)
+        whole = Counter(clip.class_name for clip in UCF50)
+        assert all(0.5 < clips[name] * count / whole[name] < 1.6 for name in whole)
+
+
+def test_videowise_is_stratified():
+    sizes = {'A': 20, 'B': 10, 'C': 3, 'D': 2, 'E': 1}
+    ((_, test),) = folds_of(fake_clips(sizes), 'videowise')
+    assert {name: sum(clip.class_name == name for clip in test) for name in sizes} == {
+        'A': 3, 'B': 2, 'C': 1, 'D': 1, 'E': 0,
+    }  # fmt: skip
+
+
+@every_protocol
+def test_order_and_folder_change_nothing(protocol):
+    moved = [clip._replace(path=f'/elsewhere/{clip.path}') for clip in random.Random(1).sample(UCF50, len(UCF50))]
+    expected = dict(zip((clip.file_name for clip in UCF50), assign_folds(UCF50, protocol), strict=True))
+    assert dict(zip((clip.file_name for clip in moved), assign_folds(moved, protocol), strict=True)) == expected
+
+
+@every_protocol
+def test_only_the_seeded_follow_the_seed(protocol):
+    assert (assign_folds(UCF50, protocol, 0) != assign_folds(UCF50, protocol, 1)) == PROTOCOLS[protocol].seeded
+
+
+@every_protocol
+def test_a_clip_that_cannot_be_read_moves_no_other(protocol):
+    clips = [
+        clip._replace(problem='the file is empty') if index % 50 == 7 else clip for index, clip in enumerate(UCF50)
+    ]
+    for whole, partial in zip(folds_of(UCF50, protocol), folds_of(clips, protocol), strict=True):
+        broken = {clip.path for clip in clips if clip.problem}
+        for side in (0, 1):
+            assert [clip.path for clip in partial[side]] == [c.path for c in whole[side] if c.path not in broken]
+
+
+def test_groups_that_are_not_apart_name_a_clip():
+    clips = fake_clips({'A': 4, 'B': 4})
+    with pytest.raises(UserError, match=r'A/v_A_g01_c02\.avi is a test clip, and its group 01 is trained on too'):
+        check_groups_are_apart(clips[:1], clips[1:2])
+
+
+def test_siblings_are_of_one_class_and_copies_of_one_content():
+    clip = Clip('A/a', 'A', '01', sha256='1')
+    assert with_sibling([clip], [Clip('A/b', 'A', '01')]) == [clip]
+    assert with_sibling([clip], [Clip('B/b', 'B', '01'), Clip('A/c', 'A', '02')]) == []
+    assert with_copy([clip], [Clip('B/b', 'B', '09', sha256='1')]) == [clip]
+    assert with_copy([Clip('A/a', 'A', '01')], [Clip('B/b', 'B', '09')]) == []
+
+
+@pytest.mark.parametrize(
+    ('clips', 'protocol', 'message'),
+    [
+        (fake_clips({'A': 4, 'B': 4}), 'random', 'unknown protocol random; known are videowise, videowise5'),
+        (fake_clips({'A': 4, 'B': 4}), 'group5', '5 folds of whole groups need 5 groups or more; the clips have 2'),
+        ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'logo', 'tests none of the 2 clips .*--group-pattern'),
+        ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'ucf101like', 'tests none of the 2 clips'),
+    ],
+)
+def test_protocols_that_the_clips_do_not_allow(clips, protocol, message):
+    with pytest.raises(UserError, match=message):
+        assign_folds(clips, protocol)
+
+
+def test_folds_that_the_clips_do_not_allow():
+    clips = fake_clips({'A': 24, 'B': 2})
+    folds = assign_folds(clips, 'ucf101like')
+    with pytest.raises(UserError, match='tests on all clips of class B'):
+        subsets(clips, folds, 0)
+    with pytest.raises(UserError, match='no fold 1: the protocol has 1, from 0 to 0'):
+        subsets(clips, folds, 1)
+    broken = [clip._replace(problem='x') if clip.group < '08' else clip for clip in clips]
+    with pytest.raises(UserError, match='fold 0 has no test clip that can be read'):
+        subsets(broken, folds, 0)
+
+
+@pytest.mark.parametrize('protocol', ['videowise', 'group5', 'logo'])
+def test_a_million_clips_are_split_in_seconds(protocol):
+    places = [(f'Class{index % 1000:03d}', f'{index // 1000 % 40:02d}', index) for index in range(1_000_000)]
+    clips = [Clip(f'/videos/{name}/v_g{group}_c{index:06d}.avi', name, group) for name, group, index in places]
+    started = time.process_time()
+    train, test = subsets(clips, assign_folds(clips, protocol), 0)
+    assert time.process_time() - started < 10
+    assert len(train) + len(test) == 1_000_000

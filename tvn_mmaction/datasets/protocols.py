@@ -1,0 +1,197 @@
+"""The protocols: which clips are trained and which tested on, by name, fold and seed alone.
+
+Each protocol gives every clip the fold that tests it. A fold depends on names (class, file and group) and never on the
+order of the listing, the folder, the machine or the Python version: what is drawn at random is drawn by hashing.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import UserError
+from .manifest import Clip
+
+NEVER_TESTED, DROPPED = -1, -2  # in the place of a fold: always trained on; neither trained nor tested on
+UCF101_TEST_GROUPS = tuple(f'{number:02d}' for number in range(1, 8))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A rule that divides clips into train and test.
+
+    `assign` takes clips and a seed and returns the fold of each clip, `NEVER_TESTED` or `DROPPED`.
+    """
+
+    description: str
+    by_group: bool  # whole groups are tested: no long video is on both sides
+    seeded: bool  # another seed is another choice of clips
+    assign: Callable[[Sequence[Clip], int], list[int]]
+
+
+class Subsets(NamedTuple):
+    """The clips of one fold that can be used, in the order of the manifest."""
+
+    train: list[Clip]
+    test: list[Clip]
+
+
+def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[int]:
+    """Return for each clip the fold that tests it, from 0; `NEVER_TESTED` or `DROPPED` for the others.
+
+    Clips that cannot be used count as well, so that a file that one machine cannot read moves no other clip.
+
+    Raises:
+        UserError: An unknown protocol, or the clips' groups do not allow it.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f'unknown protocol {protocol}; known are {", ".join(PROTOCOLS)}')
+    folds = PROTOCOLS[protocol].assign(clips, seed)
+    if not any(fold >= 0 for fold in folds):
+        raise UserError(
+            f'protocol {protocol} tests none of the {len(clips)} clips ({PROTOCOLS[protocol].description}); '
+            'use another one, or tell tools/build_ucf50.py with --group-pattern where names hold the group'
+        )
+    return folds
+
+
+def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
+    """Divide clips into `(train, test)` for one fold of what `assign_folds` returned.
+
+    Raises:
+        UserError: There is no such fold, or it leaves nothing to test, or no clip of a tested class to train on.
+    """
+    count = max(folds) + 1
+    if not 0 <= fold < count:
+        raise UserError(f'there is no fold {fold}: the protocol has {count}, from 0 to {count - 1}')
+    train, test = [], []
+    for clip, tested in zip(clips, folds, strict=True):
+        if not clip.problem and tested != DROPPED:
+            (test if tested == fold else train).append(clip)
+    if not test:
+        raise UserError(f'fold {fold} has no test clip that can be read; use another fold or protocol')
+    for class_name in sorted({clip.class_name for clip in test} - {clip.class_name for clip in train}):
+        raise UserError(
+            f'fold {fold} tests on all clips of class {class_name} and leaves none to train on; '
+            'a class needs clips of two or more groups'
+        )
+    return Subsets(train, test)
+
+
+def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
+    """Raise a UserError that names a test clip, if one has a sibling of its group among the train clips."""
+    siblings = with_sibling(test, train)
+    if siblings:
+        first = siblings[0]
+        raise UserError(
+            f'{first.class_name}/{first.file_name} is a test clip, and its group {first.group} is trained on too, with '
+            f'{len(siblings)} such clips in all: this is no split by whole groups'
+        )
+
+
+def with_sibling(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
+    """Return the clips that were cut from the same long video as one of the others."""
+    groups = {(clip.class_name, clip.group) for clip in others}
+    return [clip for clip in clips if (clip.class_name, clip.group) in groups]
+
+
+def with_copy(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
+    """Return the clips whose content, byte by byte, one of the others has as well."""
+    contents = {clip.sha256 for clip in others if clip.sha256}
+    return [clip for clip in clips if clip.sha256 in contents]
+
+
+def _draw(*names: object) -> bytes:
+    """Return what decides by chance: the same on every machine, where a random generator may not be."""
+    return hashlib.sha256('/'.join(map(str, names)).encode()).digest()
+
+
+def _videowise(clips: Sequence[Clip], seed: int) -> list[int]:
+    """Draw 15 % of each class, but never all of it and at least one clip."""
+    folds = [NEVER_TESTED] * len(clips)
+    for members in _shuffled_classes(clips, seed).values():
+        for index in members[: min(max(round(0.15 * len(members)), 1), len(members) - 1)]:
+            folds[index] = 0
+    return folds
+
+
+def _videowise_fifths(clips: Sequence[Clip], seed: int) -> list[int]:
+    folds = [NEVER_TESTED] * len(clips)
+    for class_name, members in _shuffled_classes(clips, seed).items():
+        start = _draw(seed, class_name)[0]  # or fold 0 would get what is left over of every class
+        for place, index in enumerate(members, start):
+            folds[index] = place % 5
+    return folds
+
+
+def _shuffled_classes(clips: Sequence[Clip], seed: int) -> dict[str, list[int]]:
+    """Return the places of each class's clips, in an order drawn by the seed."""
+    drawn = defaultdict(list)
+    for index, clip in enumerate(clips):
+        drawn[clip.class_name].append((_draw(seed, *clip.sort_key), index))
+    return {class_name: [index for _, index in sorted(members)] for class_name, members in drawn.items()}
+
+
+def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
+    """Return a rule that deals whole groups into folds alike in groups and clips, largest groups first.
+
+    Groups of one name go together across classes, so that a person or a place is on one side where that is what a
+    group stands for.
+    """
+
+    def assign(clips: Sequence[Clip], seed: int) -> list[int]:
+        sizes = defaultdict(Counter)  # group -> class -> clips
+        for clip in clips:
+            sizes[clip.group][clip.class_name] += 1
+        if len(sizes) < count:
+            raise UserError(f'{count} folds of whole groups need {count} groups or more; the clips have {len(sizes)}')
+        largest_first = sorted(sizes, key=lambda group: (-sizes[group].total(), _draw(seed, group)))
+        groups_of = [Counter() for _ in range(count)]  # of each fold: class -> groups
+        clips_of = [Counter() for _ in range(count)]
+        totals = [0] * count  # groups of any class
+        fold_of = {}
+        for group in largest_first:
+            classes, start = sizes[group], _draw(seed, group)[0]
+
+            def fullness(fold: int, classes: Counter = classes, start: int = start) -> tuple[int, int, int, int]:
+                return (
+                    sum(groups_of[fold][name] for name in classes),
+                    sum(clips_of[fold][name] for name in classes),
+                    totals[fold],
+                    (fold + start) % count,
+                )
+
+            fold_of[group] = min(range(count), key=fullness)
+            groups_of[fold_of[group]].update(classes.keys())
+            clips_of[fold_of[group]].update(classes)
+            totals[fold_of[group]] += 1
+        return [fold_of[clip.group] for clip in clips]
+
+    return assign
+
+
+def _leave_one_group_out(clips: Sequence[Clip], seed: int) -> list[int]:
+    """Test each group that all classes have; clips of the other groups are dropped."""
+    classes_of = defaultdict(set)
+    for clip in clips:
+        classes_of[clip.group].add(clip.class_name)
+    class_count = len({clip.class_name for clip in clips})
+    common = sorted(group for group, classes in classes_of.items() if len(classes) == class_count)
+    fold_of = {group: fold for fold, group in enumerate(common)} if len(common) > 1 else {}
+    return [fold_of.get(clip.group, DROPPED) for clip in clips]
+
+
+def _like_ucf101(clips: Sequence[Clip], seed: int) -> list[int]:
+    return [0 if clip.group in UCF101_TEST_GROUPS else NEVER_TESTED for clip in clips]
+
+
+PROTOCOLS = {
+    'videowise': Protocol('15 % of the clips of each class are the test', False, True, _videowise),
+    'videowise5': Protocol('5 folds of clips, whatever their groups', False, True, _videowise_fifths),
+    'ucf101like': Protocol("groups 01 to 07 are the test, as in UCF101's split 1", True, False, _like_ucf101),
+    'group5': Protocol('5 folds of whole groups', True, True, _balanced_groups(5)),
+    'twothirds': Protocol('3 folds of whole groups: two thirds train, one third test', True, True, _balanced_groups(3)),
+    'logo': Protocol('leave one group out: a fold for each group that all classes have', True, False,
+                     _leave_one_group_out),
+}  # fmt: skip
