@@ -10,8 +10,9 @@ import argparse
 import shlex
 from pathlib import Path
 
-from tvn_mmaction.datasets.archive import UCF50_BYTES, UCF50_URL, download, extract
+from tvn_mmaction.datasets.archive import extract
 from tvn_mmaction.datasets.builder import build
+from tvn_mmaction.datasets.download import UCF50_BYTES, UCF50_URL, download
 from tvn_mmaction.datasets.protocols import PROTOCOLS
 from tvn_mmaction.datasets.scan import GROUP_PATTERNS
 from tvn_mmaction.errors import UserError, run_tool

@@ -1,0 +1,33 @@
+"""What tests of interrupted work share: interrupting it, and looking at what it left."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def interrupted_when(condition):
+    """Press Ctrl-C once the condition holds."""
+
+    def press():
+        wait_until(condition)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    yield
+    thread.join()
