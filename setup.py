@@ -36,6 +36,7 @@ setup(
         'scipy',
     ],
     extras_require={
-        'test': ['pytest>=8', 'ruff>=0.15'],
+        'ray': ['ray>=2.9'],
+        'test': ['pytest>=8', 'ray>=2.9', 'ruff>=0.15'],
     },
 )

@@ -1,4 +1,4 @@
-"""Write what the README shows anew: the table of configs/results/*.json, and the picture of the demo set."""
+"""Write what the README shows anew: the tables of configs/results, and the picture of the demo set."""
 
 from pathlib import Path
 
@@ -7,20 +7,23 @@ import numpy as np
 
 from tvn_mmaction.datasets.demo import ACTIONS, draw_clip
 from tvn_mmaction.errors import run_tool
-from tvn_mmaction.evaluation import Result, results_table
+from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
 from tvn_mmaction.files import write_atomically
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / 'configs/results'
-START, END = '<!-- results -->\n', '<!-- end of results -->'
 
 
 def updated_readme() -> str:
-    """Return the README with the table of the results that are there now."""
+    """Return the README with the tables of the results that are there now."""
     results = [Result.load(path) for path in sorted(RESULTS.glob('*.json'))]
-    before, _, rest = (REPOSITORY / 'README.md').read_text(encoding='utf-8').partition(START)
-    _, _, after = rest.partition(END)
-    return f'{before}{START}{results_table(results)}{END}{after}'
+    validations = [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
+    readme = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
+    for name, table in (('results', results_table(results)), ('protocols', protocols_table(validations))):
+        start, end = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
+        before, _, rest = readme.partition(start)
+        readme = f'{before}{start}{table}{end}{rest.partition(end)[2]}'
+    return readme
 
 
 def contact_sheet(groups: int = 4) -> np.ndarray:

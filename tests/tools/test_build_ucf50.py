@@ -1,8 +1,12 @@
 """The tool as a user starts it."""
 
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,21 @@ def test_misuse(videos, tmp_path, arguments, message):
     assert message in done.stderr
     assert 'Traceback' not in done.stderr
     assert not (tmp_path / 'lists/summary.json').exists()
+
+
+def test_download_unpack_and_describe(videos, tmp_path):
+    """From an address to a data root, and nothing twice."""
+    shutil.make_archive(str(tmp_path / 'site/clips'), 'zip', videos.parent, videos.name)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'site'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = ('--download', f'http://127.0.0.1:{server.server_port}/clips.zip', '--out', tmp_path / 'root')
+        first = run(*command)
+        server.shutdown()
+    assert first.returncode == 0, first.stderr
+    assert 'clips        6 of 2 classes' in first.stdout
+    manifest = (tmp_path / 'root/manifest.csv').read_text()
+    assert 'clips/Biking/v_Biking_g01_c01.avi,Biking,01' in manifest  # relative: the data root can be moved
+    again = run(*command)  # the server is gone
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / 'root/manifest.csv').read_text() == manifest

@@ -62,7 +62,8 @@ def read_config(
     for dataset in rooted:
         dataset.data_root = data_root or dataset.data_root
         if 'protocol' in dataset:
-            dataset.update(config.get('split', {}))  # also where --cfg-options or a cross-validation changed it
+            dataset.update(config.get('split') or {})  # also where --cfg-options or a cross-validation changed it
+    _keep_scores(config)
     _use_classes_of_data(config, rooted)
     _use_decoder(config)
     _check_frames(config)
@@ -128,6 +129,13 @@ def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Confi
         while dataset is not None:
             yield dataset
             dataset = dataset.get('dataset')
+
+
+def _keep_scores(config: Config) -> None:
+    """Let a test keep the scores of every clip, from which results are made."""
+    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+    if not any(evaluator.type == 'ClipScores' for evaluator in evaluators):  # a config that a run left has it already
+        config.test_evaluator = [*evaluators, dict(type='ClipScores')]
 
 
 def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:

@@ -76,9 +76,6 @@ def test(config: Config, checkpoint: str | Path) -> Result | None:
 
 
 def _build_runner(config: Config) -> TerminalRunner:
-    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-    if not any(evaluator.type == 'ClipScores' for evaluator in evaluators):  # a config that a run left has it already
-        config.test_evaluator = [*evaluators, dict(type='ClipScores')]
     try:
         return TerminalRunner.from_cfg(config)
     except (TypeError, ValueError, KeyError, AssertionError) as error:

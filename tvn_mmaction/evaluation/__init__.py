@@ -1,7 +1,8 @@
 """What a test found: metrics with intervals, the record of a run, its pictures."""
 
+from .cross_validation import CrossValidation, describe_cross_validation, pool_folds, protocols_table
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
-from .plots import plot_confusion_matrix, plot_curves
+from .plots import plot_confusion_matrix, plot_curves, plot_folds
 from .report import (
     EVALUATIONS,
     check_predictions_file,
@@ -15,6 +16,7 @@ from .result import Protocol, Result, Scores
 __all__ = [
     'EVALUATIONS',
     'ClipScores',
+    'CrossValidation',
     'Estimate',
     'Protocol',
     'Result',
@@ -23,9 +25,13 @@ __all__ = [
     'check_predictions_file',
     'confusion_matrix',
     'describe',
+    'describe_cross_validation',
     'largest_confusions',
     'plot_confusion_matrix',
     'plot_curves',
+    'plot_folds',
+    'pool_folds',
+    'protocols_table',
     'results_table',
     'write_predictions',
 ]

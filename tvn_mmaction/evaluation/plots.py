@@ -1,12 +1,14 @@
 """Pictures of a run."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from ..files import write_atomically
+from .metrics import Estimate
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -64,4 +66,26 @@ def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) ->
     axes.set_yticks(range(len(classes)), classes, fontsize=8)
     accuracy = counts.trace() / max(counts.sum(), 1)
     axes.set(xlabel='predicted', ylabel='true', title=f'{counts.sum()} clips, top-1 {accuracy:.1%}')
+    _save(figure, path)
+
+
+def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
+    """Draw the top-1 accuracy of each fold with its 95 % interval, and their mean, into a PNG.
+
+    Args:
+        top1: By fold.
+        path: The picture.
+    """
+    values = 100 * np.array([estimate.value for estimate in top1.values()])
+    low, high = (100 * np.array([getattr(estimate, end) for estimate in top1.values()]) for end in ('low', 'high'))
+    figure = Figure(figsize=(max(4.5, 0.32 * len(top1) + 2), 3.4), layout='constrained')
+    axes = figure.subplots()
+    axes.axhline(values.mean(), color='C1')
+    # An interval reaches its value but for what rounding leaves.
+    errors = np.stack([values - low, high - values]).clip(0)
+    axes.errorbar(range(len(top1)), values, errors, fmt='o', markersize=4, capsize=2, linewidth=1, color='C0')
+    axes.set_xticks(range(len(top1)), top1)
+    axes.set(title=f'top-1 accuracy by fold, %, and their mean, {values.mean():.1f}', xlabel='fold', ylim=(0, 102))
+    axes.grid(alpha=0.3, axis='y')
+    axes.spines[['top', 'right']].set_visible(False)
     _save(figure, path)

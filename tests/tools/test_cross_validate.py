@@ -1,0 +1,289 @@
+"""`tools/cross_validate.py` as a process: folds that die, fail, are interrupted and go on."""
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.experiments import REPOSITORY, write_config, write_data
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import Result, Scores
+from tvn_mmaction.evaluation.cross_validation import CrossValidation
+
+TOOL = REPOSITORY / 'tools/cross_validate.py'
+# A training waits behind its first epoch while a file `hold0` (of fold 0) is there, and fails where `broken0` is.
+HOOK = """
+import time
+from pathlib import Path
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class HoldHook(Hook):
+    def before_train_epoch(self, runner):
+        number = Path(runner.work_dir).name.removeprefix('fold')
+        if Path('broken' + number).exists():
+            raise RuntimeError('broken on purpose')
+        while runner.epoch == 1 and Path('hold' + number).exists():
+            time.sleep(0.02)
+"""
+USE_HOOK = """
+custom_imports = dict(imports=['tvn_mmaction', 'hold'], allow_failed_imports=False)
+custom_hooks = [dict(type='HoldHook')]
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Start the tool on the small config and three folds of four groups."""
+    return subprocess.Popen(
+        [sys.executable, TOOL, 'tiny.py', '--protocol', 'twothirds', *arguments],
+        cwd=folder,
+        env=os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of a process that ends by itself."""
+    out, err = process.communicate(timeout=120)
+    assert 'Traceback' not in err
+    return process.returncode, out, err
+
+
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
+
+
+def process_of(fold: Path) -> int:
+    """Return the id of the newest process of a fold."""
+    return int(re.findall(r'=== process (\d+)', (fold / 'terminal.log').read_text())[-1])
+
+
+def runs(process: int) -> bool:
+    status = Path(f'/proc/{process}/status')
+    return status.exists() and 'State:\tZ' not in status.read_text()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('cross_validation')
+    write_config(folder, write_data(folder), USE_HOOK)
+    (folder / 'hold.py').write_text(HOOK)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def all_folds(folder):
+    """The folder that holds those of the folds."""
+    return folder / 'work_dirs/tiny/twothirds_seed0'
+
+
+@pytest.fixture(scope='module')
+def first(folder, all_folds):
+    """Run folds 0 and 1: the first process of fold 0 is killed, fold 1 fails whatever one does."""
+    (folder / 'hold0').touch()
+    (folder / 'broken1').touch()
+    process = start(folder, '--folds', '0,1', '--workers', '2')
+    wait_for(all_folds / 'fold0/last_checkpoint', process)
+    os.kill(process_of(all_folds / 'fold0'), signal.SIGKILL)
+    (folder / 'hold0').unlink()
+    ended = end(process)
+    (folder / 'broken1').unlink()
+    return ended
+
+
+@pytest.fixture(scope='module')
+def interrupted(folder, all_folds, first):
+    """Run all folds, finished ones excepted, and interrupt fold 1 behind its first epoch."""
+    (folder / 'hold1').touch()
+    process = start(folder, '--resume')
+    wait_for(all_folds / 'fold1/last_checkpoint', process)
+    process.send_signal(signal.SIGINT)
+    ended = end(process)
+    (folder / 'hold1').unlink()
+    return ended
+
+
+@pytest.fixture(scope='module')
+def resumed(folder, interrupted):
+    return end(start(folder, '--resume', '--workers', '2'))
+
+
+def test_killed_fold_is_retried_and_goes_on(first, all_folds):
+    _, _, err = first
+    assert re.search(r'fold  0  retried   epoch 1/2', err)
+    assert re.search(r'fold  0  finished  epoch 2/2', err)
+    assert f'fold 0 was retried: its first process died, its log: {all_folds}/fold0/terminal.log' in err
+    before, after = (all_folds / 'fold0/terminal.log').read_text().split('=== process')[1:]
+    assert 'epoch   1/2' in before and 'epoch   1/2' not in after and 'epoch   2/2' in after
+    assert [entry['epoch'] for entry in Result.load(all_folds / 'fold0/result.json').history] == [1, 2]
+
+
+def test_fold_that_always_fails_leaves_the_others_alone(first, all_folds):
+    code, out, err = first
+    assert code == 1
+    assert f'fold 1 failed: RuntimeError: broken on purpose\n  its log: {all_folds}/fold1/terminal.log' in err
+    assert (all_folds / 'fold1/terminal.log').read_text().count('=== process') == 2
+    assert '1 of the 3 folds of twothirds' in out and 'not in it: 1, 2' in out
+
+
+def test_interruption_ends_every_process_and_says_how_to_go_on(interrupted, all_folds):
+    code, out, err = interrupted
+    assert code == 130 and not out
+    assert err.endswith('interrupted; the same command with --resume goes on; 1 of 3 folds are finished\n')
+    assert not runs(process_of(all_folds / 'fold1'))
+    assert not (all_folds / 'fold1/result.json').exists() and not (all_folds / 'fold2/result.json').exists()
+
+
+def test_resuming_goes_on_and_runs_no_finished_fold_again(resumed, first, all_folds):
+    code, _, err = resumed
+    assert code == 0 and '2 of 3 folds to run' in err and 'fold  0' not in err
+    log = (all_folds / 'fold1/terminal.log').read_text()
+    assert 'epoch   2/2' in log and 'epoch   1/2' not in log
+    assert [entry['epoch'] for entry in Result.load(all_folds / 'fold1/result.json').history] == [1, 2]
+    times = [(all_folds / f'fold{fold}/result.json').stat().st_mtime for fold in range(3)]
+    assert times[0] < min(times[1], times[2])
+
+
+def test_what_all_folds_say_together(resumed, all_folds):
+    _, out, _ = resumed
+    assert '3 of the 3 folds of twothirds, 12 test clips' in out and 'not in it' not in out
+    assert 'mean ± standard deviation over folds' in out and '95 % interval' in out
+    assert 'leak: 0 of 12 test clips' in out
+    record = CrossValidation.load(all_folds / 'cross_validation.json')
+    assert (record.name, record.fold_count, record.missing) == ('tiny', 3, [])
+    assert (record.protocol.split, record.protocol.split_fold, record.protocol.test_clips) == ('twothirds', None, 12)
+    assert [fold.protocol.split_fold for fold in record.folds] == [0, 1, 2]
+    scores = Scores.load(all_folds / 'scores.npz')
+    assert len(set(scores.clips)) == 12
+    assert record.metrics['top1'].value == pytest.approx((scores.scores.argmax(1) == scores.labels).mean())
+    for picture in ('folds.png', 'confusion_matrix.png'):
+        assert (all_folds / picture).read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.fixture
+def call(folder, monkeypatch):
+    """Call the tool's `main` in this process."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    main = runpy.run_path(str(TOOL))['main']
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, 'argv', ['cross_validate.py', 'tiny.py', *arguments])
+        return main()
+
+    return call
+
+
+def test_finished_folds_need_no_process(resumed, call, capsys):
+    assert call('--protocol', 'twothirds') == 0
+    assert '3 of the 3 folds' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('option', ['train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=0.5'])
+def test_another_configuration_in_the_same_folder_is_refused(resumed, call, option):
+    with pytest.raises(UserError, match=r'fold0 holds the result of another configuration: name another --work-dir'):
+        call('--protocol', 'twothirds', '--cfg-options', option)
+
+
+def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_folds):
+    result = all_folds / 'fold2/result.json'
+    content = result.read_text()
+    result.unlink()
+    others = [all_folds / f'fold{fold}' for fold in range(2)]
+    try:
+        for other in others:
+            other.rename(other.with_suffix('.away'))
+        with pytest.raises(UserError, match='fold2 has checkpoints of another configuration'):
+            call('--protocol', 'twothirds', '--resume', '--cfg-options', 'train_cfg.max_epochs=3')
+    finally:
+        for other in others:
+            other.with_suffix('.away').rename(other)
+        result.write_text(content)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--protocol', 'logo', '--folds', '2-5'], 'no fold 4: the protocol has 4, from 0 to 3'),
+        (['--folds', '1,x'], '--folds 1,x: give numbers and ranges such as 0,3-7'),
+        (['--folds', '3-1'], '--folds 3-1: give'),
+        (['--folds', ''], '--folds : give'),
+        (['--workers', '0'], '--workers 0'),
+        (['--gpus-per-fold', '2'], '--gpus-per-fold 2.0'),
+        (['--address', 'auto'], 'add --engine ray'),
+        (['--protocol', 'group5'], 'need 5 groups'),
+        (['--data-root', 'nowhere'], 'no manifest.csv in nowhere'),
+    ],
+)
+def test_misuse_is_told(call, arguments, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        call(*arguments)
+
+
+def test_gpu_that_is_not_there(call, monkeypatch):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 0)
+    with pytest.raises(UserError, match='there is no GPU; leave it out'):
+        call('--protocol', 'logo', '--gpus-per-fold', '0.5')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('ending', [signal.SIGTERM, signal.SIGKILL])
+def test_folds_end_with_the_tool(folder, tmp_path, ending):
+    (folder / 'hold0').touch()
+    process = start(folder, '--folds', '0', '--work-dir', str(tmp_path))
+    fold = tmp_path / 'twothirds_seed0/fold0'
+    wait_for(fold / 'last_checkpoint', process)
+    process.send_signal(ending)
+    _, _, err = end(process)
+    assert ending == signal.SIGKILL or 'interrupted; the same command with --resume goes on; 0 of 1' in err
+    deadline = time.monotonic() + 10
+    while runs(process_of(fold)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_ray_retries_a_killed_worker(tmp_path):
+    pytest.importorskip('ray')
+    config = REPOSITORY / 'configs/tvn1_demo.py'
+    process = subprocess.Popen(
+        [sys.executable, TOOL, config, '--engine', 'ray', '--workers', '2', '--protocol', 'group5', '--folds', '0-3',
+         '--cfg-options', 'train_cfg.max_epochs=2'],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    all_folds = tmp_path / 'work_dirs/tvn1_demo/group5_seed0'
+    wait_for(all_folds / 'fold1/last_checkpoint', process, seconds=600)
+    os.kill(process_of(all_folds / 'fold1'), signal.SIGKILL)
+    out, err = process.communicate(timeout=1200)
+    assert process.returncode == 0, err
+    assert 'fold 1 was retried' in err and '4 of the 5 folds of group5, 208 test clips' in out
+    record = CrossValidation.load(all_folds / 'cross_validation.json')
+    assert record.missing == [4]
+    log = (all_folds / 'fold1/terminal.log').read_text()
+    assert log.count('=== process') == 2 and log.count('epoch   1/2') == 1
+
+
+@pytest.mark.slow
+def test_ray_ends_with_the_tool(folder, tmp_path):
+    pytest.importorskip('ray')
+    (folder / 'hold0').touch()
+    process = start(folder, '--engine', 'ray', '--folds', '0', '--work-dir', str(tmp_path))
+    fold = tmp_path / 'twothirds_seed0/fold0'
+    wait_for(fold / 'last_checkpoint', process)
+    process.send_signal(signal.SIGINT)
+    code, _, err = end(process)
+    assert code == 130 and err.endswith('0 of 1 folds are finished\n')
+    assert not runs(process_of(fold))

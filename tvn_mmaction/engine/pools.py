@@ -1,0 +1,204 @@
+"""Where the folds of a cross-validation run: processes of this machine, or a Ray cluster.
+
+Both give each fold a process of its own and a second one, which goes on from the last checkpoint, when that dies.
+"""
+
+import logging
+import math
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Protocol
+
+import torch
+
+from ..errors import UserError
+from .fold import Fold
+
+ATTEMPTS = 2
+
+
+class Pool(Protocol):
+    """What runs folds."""
+
+    workers: int  # folds at the same time
+
+    def submit(self, fold: Fold) -> Future[str | None]:
+        """Run a fold when there is room; the result is None, or what a user has to mend; it raises when a fold dies."""
+
+    def close(self) -> None:
+        """End all processes."""
+
+
+class LocalPool:
+    """Processes of this machine, `workers` at a time, spread over the GPUs that PyTorch sees.
+
+    Args:
+        workers: How many; by default what `gpus_per_fold` allows, or one without a GPU.
+        gpus_per_fold: Above 0, to 1; by default all that `workers` leaves.
+        gpus: Names for `CUDA_VISIBLE_DEVICES`.
+
+    Raises:
+        UserError: There is no GPU to give a share of.
+    """
+
+    def __init__(self, workers: int | None, gpus_per_fold: float | None, gpus: Sequence[str]):
+        self.workers, share = divide(workers, gpus_per_fold, len(gpus), default=1)
+        self.environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # the log has what was said in its order
+        self.environment.setdefault('OMP_NUM_THREADS', str(max(1, len(os.sched_getaffinity(0)) // self.workers)))
+        self.places = SimpleQueue()  # a GPU for each fold that runs at the same time
+        for i in range(self.workers):
+            self.places.put(gpus[i % len(gpus)] if share else None)
+        self.threads = ThreadPoolExecutor(self.workers)
+        self.running = set()
+        self.closed = False
+        self.lock = threading.Lock()  # of the two above
+
+    def submit(self, fold: Fold) -> Future[str | None]:
+        """See `Pool`."""
+        return self.threads.submit(self._run, fold)
+
+    def close(self) -> None:
+        """See `Pool`."""
+        with self.lock:
+            self.closed = True
+            for process in self.running:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+        self.threads.shutdown(cancel_futures=True)
+
+    def _run(self, fold: Fold) -> str | None:
+        gpu = self.places.get()
+        try:
+            for _ in range(ATTEMPTS):
+                code = self._run_process(fold, gpu)
+                if code == 0:
+                    return None
+                said = fold.log.read_text(errors='replace').strip()
+                _, told, mistake = f'\n{said}'.rpartition('\nerror: ')
+                if code == 2 and told:
+                    return mistake
+                reason = f'killed by {signal.Signals(-code).name}' if code < 0 else said.rpartition('\n')[2]
+            raise RuntimeError(reason or f'exit code {code}')
+        finally:
+            self.places.put(gpu)
+
+    def _run_process(self, fold: Fold, gpu: str | None) -> int:
+        """Run the fold in a process group of its own, which ends when its stdin is closed, and return its exit code."""
+        command = [sys.executable, '-c', 'from tvn_mmaction.engine.fold import main; main()', str(fold.folder)]
+        environment = self.environment if gpu is None else {**self.environment, 'CUDA_VISIBLE_DEVICES': gpu}
+        with self.lock, fold.log.open('ab') as log:
+            if self.closed:
+                raise RuntimeError('interrupted')
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+            self.running.add(process)
+        with process:
+            with suppress(BrokenPipeError):  # its exit code tells
+                process.stdin.write(pickle.dumps(fold))
+                process.stdin.flush()
+            process.wait()
+        with self.lock:
+            self.running.remove(process)
+        return process.returncode
+
+
+class RayPool:
+    """A Ray cluster, which has this file system: a new one on this machine, or that at an address.
+
+    Args:
+        workers: How many folds at a time; by default what `gpus_per_fold` allows, or one a node without GPUs. Each
+            fold gets its part of the CPUs.
+        gpus_per_fold: Above 0, to 1; by default all that `workers` leaves.
+        address: Of a running cluster, as `ray.init` takes it.
+
+    Raises:
+        UserError: Ray is not installed, there is no cluster, or it has no GPU to give a share of.
+    """
+
+    def __init__(self, workers: int | None, gpus_per_fold: float | None, address: str | None):
+        os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+        os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # without it Ray tells us of a change to come
+        try:
+            import ray
+        except ModuleNotFoundError:
+            raise UserError('--engine ray: Ray is not installed; pip install -e ".[ray]"') from None
+        self.ray = ray
+        try:
+            if address and '://' not in address and ':' in address:
+                host, _, port = address.rpartition(':')
+                socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for many minutes
+            ray.init(address or 'local', include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise UserError(f'--engine ray: no cluster at {address or "this machine"}: {error}') from None
+        nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
+        gpus = int(sum(node.get('GPU', 0) for node in nodes))
+        self.workers, share = divide(workers, gpus_per_fold, gpus, default=len(nodes))
+        cpus = [int(node.get('CPU', 0)) for node in nodes]
+        self.task = ray.remote(
+            num_cpus=max(1, min(max(cpus), sum(cpus) // self.workers)),
+            num_gpus=share,
+            max_calls=1,  # each fold has a process of its own
+            max_retries=ATTEMPTS - 1,
+            retry_exceptions=True,
+        )(run_in_ray)
+        self.tasks = []
+
+    def submit(self, fold: Fold) -> Future[str | None]:
+        """See `Pool`."""
+        self.tasks.append(self.task.remote(fold))
+        return self.tasks[-1].future()
+
+    def close(self) -> None:
+        """See `Pool`."""
+        for task in self.tasks:
+            self.ray.cancel(task, force=True)
+        self.ray.shutdown()
+
+
+def run_in_ray(fold: Fold) -> str | None:
+    """Run a fold in a Ray worker; what it says goes into the fold's log. Returns what a user has to mend."""
+    with fold.log.open('ab') as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        fold.run()
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return str(error)
+    except BaseException:
+        traceback.print_exc()
+        raise
+    return None
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs of this machine that PyTorch may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    count = torch.cuda.device_count()
+    named = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')[:count]
+    return named if any(named) else [str(number) for number in range(count)]
+
+
+def divide(workers: int | None, gpus_per_fold: float | None, gpus: int, default: int) -> tuple[int, float]:
+    """Return how many folds run at a time and which share of a GPU each has; `default` folds without GPUs.
+
+    Raises:
+        UserError: There is no GPU to give a share of.
+    """
+    if not gpus:
+        if gpus_per_fold:
+            raise UserError(f'--gpus-per-fold {gpus_per_fold}: there is no GPU; leave it out')
+        return workers or default, 0.0
+    share = gpus_per_fold or 1 / math.ceil((workers or gpus) / gpus)
+    room = gpus * int(1 / share + 1e-6)
+    return min(workers or room, room), math.floor(share * 1e4) / 1e4  # Ray counts in ten thousandths
