@@ -29,6 +29,7 @@ setup(
         # Imported by mmaction2 and mmengine, declared by neither.
         'importlib_metadata',
         'setuptools<82',  # mmengine 0.10 imports pkg_resources, which setuptools 82 removed.
+        'filelock',
         'matplotlib',
         'numpy',
         'opencv-python',

@@ -29,11 +29,11 @@ rest = [
 ]
 train_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False,
-    dataset=dict(data_root='{data_root}', pipeline=[dict(type='DecordInit'), sampling, *rest]))
+    dataset=dict(data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), sampling, *rest]))
 val_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False,
     dataset=dict(
-        data_root='{data_root}', pipeline=[dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]))
+        data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=2)
 """

@@ -9,6 +9,7 @@ The clips stay where they are.
 import argparse
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tvn_mmaction.datasets.archive import extract
 from tvn_mmaction.datasets.builder import build
@@ -35,8 +36,9 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='what the protocol draws by (%(default)s)')
     parser.add_argument(
-        '--group-pattern', default='ucf50', metavar='PATTERN',
-        help=f'where a file name tells its group: {", ".join(GROUP_PATTERNS)}, or a regular expression (%(default)s)',
+        '--group-pattern', metavar='PATTERN',
+        help=f'where a file name tells its group: {", ".join(GROUP_PATTERNS)}, or a regular expression (that of '
+        'the last time, at first ucf50)',
     )  # fmt: skip
     return parser.parse_args()
 
@@ -53,17 +55,27 @@ def main() -> None:
         raise KeyboardInterrupt('interrupted; the same command goes on from here') from None
     print_clips(summary)
     print_protocol(summary)
-    root = shlex.quote(str(args.out))
     print(f'\nwritten to {args.out}: manifest.csv, classes.txt, lists, summary.json')
-    option = '' if args.protocol == 'videowise' else f' --cfg-options split.protocol={args.protocol}'
-    print(f'next: python tools/train.py configs/tvn1_ucf50.py --data-root {root}{option}')
+    print(f'next: {next_command(args, fold_count=len(summary["folds"]))}')
+
+
+def next_command(args: argparse.Namespace, fold_count: int) -> str:
+    """Return what trains on the protocol that was described."""
+    root, seed = shlex.quote(str(args.out)), f' split.seed={args.seed}' if args.seed else ''
+    if fold_count > 1:
+        options = f' --cfg-options{seed}' if seed else ''
+        protocol = f'--protocol {args.protocol}'
+        return f'python tools/cross_validate.py configs/tvn1_ucf50.py --data-root {root} {protocol}{options}'
+    split = f'split.protocol={args.protocol}{seed}'
+    options = '' if split == 'split.protocol=videowise' else f' --cfg-options {split}'
+    return f'python tools/train.py configs/tvn1_ucf50.py --data-root {root}{options}'
 
 
 def fetch(url: str, out: Path) -> Path:
     """Download and unpack an archive into `out`, and return the folder of its class folders."""
-    archive = out / Path(url).name
+    archive = out / (Path(urlsplit(url).path).name or 'archive')
+    videos = archive.with_suffix('') if archive.suffix else archive.with_suffix('.videos')
     download(url, archive, UCF50_BYTES if url == UCF50_URL else None)
-    videos = archive.with_suffix('')
     extract(archive, videos)
     return videos
 
@@ -78,6 +90,10 @@ def print_clips(summary: dict) -> None:
             f'             {summary["clips_without_group"]:,} clips have no group in their name (pattern '
             f'{summary["group_pattern"]}): each counts as a group of its own,\n'
             '             and where clips are cut from one video every result will flatter; see --group-pattern'
+        )
+    if summary['regrouped']:
+        print(
+            f'             {summary["regrouped"]:,} clips are of another group than the last time: folds are others now'
         )
     short = summary['short_clips']
     print(f'short clips  {short["count"]:,} (fewer than {short["frames_below"]} frames)')
@@ -105,13 +121,18 @@ def print_protocol(summary: dict) -> None:
     if len(folds) > 1:
         print(f'folds        {len(folds)}')
     if summary['dropped']:
-        print(f'dropped      {summary["dropped"]} clips, whose groups not every class has')
+        groups = ', '.join(summary['dropped_groups'][:NAMES_SHOWN])
+        more = len(summary['dropped_groups']) - NAMES_SHOWN
+        print(
+            f'dropped      {summary["dropped"]} clips of groups that not every class has: {groups}'
+            + (f' and {more} more' if more > 0 else '')
+        )
     tested = sum(fold['test_clips'] for fold in folds)
     siblings = sum(fold['test_clips_with_sibling_in_train'] for fold in folds)
     copies = sum(fold['test_clips_with_copy_in_train'] for fold in folds)
     print(f'leak         {siblings} of {tested} test clips have a sibling of the same long video in train')
     if copies:
-        print(f'             {copies} of them are in train as well, under another name')
+        print(f'             {copies} of {tested} test clips are in train as well, under another name')
 
 
 if __name__ == '__main__':

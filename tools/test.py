@@ -16,7 +16,7 @@ from tvn_mmaction.evaluation import (
     Scores,
     check_predictions_file,
     describe,
-    largest_confusions,
+    describe_confusions,
     write_predictions,
 )
 
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--out', type=Path, metavar='FILE', help="every clip's scores, as .json or .pkl")
     parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
-    parser.add_argument('--data-root', help="folder with the lists of clips (the config's own)")
+    parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -58,7 +58,7 @@ def main() -> None:
     scores = Scores.load(Path(config.work_dir, 'scores.npz'))
     print(describe(result, config.work_dir, args.eval))
     if 'confusion_matrix' in args.eval:
-        print(largest_confusions(scores))
+        print(describe_confusions(scores))
     if args.out:
         write_predictions(scores, args.out)
         print(f'scores of every clip: {args.out}')

@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     """Return the command line's arguments; all but --data-root are those of MMAction2's own tool."""
     parser = argparse.ArgumentParser(description='Train the model of a config and test it.')
     parser.add_argument('config', help='the config, such as configs/tvn1_ucf50.py')
-    parser.add_argument('--data-root', help="folder with the lists of clips (the config's own)")
+    parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for checkpoints, logs and results (work_dirs/CONFIG)')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT', help='go on (from the newest one)')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision, on a GPU')

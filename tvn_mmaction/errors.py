@@ -1,5 +1,6 @@
 """The one error that a user can mend, and how every tool tells it."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -11,9 +12,10 @@ class UserError(Exception):
 def run_tool(main: Callable[[], int | None]) -> None:
     """Run a tool's `main` and end the process with its exit code.
 
-    A `UserError` is told on stderr in its own words with exit code 2, an interruption with exit code 130; anything
-    else is a fault of ours and keeps its traceback.
+    A `UserError` is told on stderr in its own words with exit code 2, an interruption, be it Ctrl-C or SIGTERM, with
+    exit code 130; anything else is a fault of ours and keeps its traceback.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main() or 0
     except UserError as error:

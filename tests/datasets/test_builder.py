@@ -69,7 +69,7 @@ def test_manifest_lists_and_summary(videos, tmp_path):
     assert summary['short_clips']['count'] == 8
     assert all(path.endswith('_c02.avi') for path in summary['short_clips']['paths'])
     assert summary['unreadable'] == summary['ignored'] == {}
-    assert summary['archive'].startswith('not UCF50: 2 classes, 16 clips, 16 of them') or 'subset' in summary['archive']
+    assert summary['archive'].startswith('a subset of UCF50: 2 of its 50 classes, 16 of its 6,681 clips')
 
 
 def test_again_gives_the_same_bytes_and_reads_nothing(videos, tmp_path, monkeypatch):
@@ -161,7 +161,7 @@ def test_hostile_files_are_counted_and_named(tmp_path):
 
     assert summary['clips'] == 4 + 4 + 3  # the whole one, that of one frame and the copy
     half = summary['unreadable'].pop(f'{folder}/half.avi')
-    assert re.fullmatch(r'only \d+ of its 40 frames decode|frame \d+ does not decode', half)
+    assert re.fullmatch(r'only \d+ of its 40 frames decode|not all of its frames decode', half)
     assert summary['unreadable'] == {
         f'{folder}/empty.avi': 'the file is empty',
         f'{folder}/text.avi': 'it does not open as a video',
@@ -237,3 +237,32 @@ def test_manifest_keeps_what_it_is_given(tmp_path):
     write_manifest(tmp_path / 'manifest.csv', clips)
     assert read_manifest(tmp_path) == clips
     assert os.listdir(tmp_path) == ['manifest.csv']  # noqa: PTH208
+
+
+def test_the_pattern_is_remembered_and_a_change_of_groups_is_told(tmp_path):
+    for name in ('A', 'B'):
+        for person in ('anna', 'ben', 'cleo'):
+            for number in (1, 2):
+                write_video(tmp_path / f'videos/{name}/{person}_{number}.avi', len(name + person) + number)
+    first = build(tmp_path / 'videos', tmp_path, 'twothirds', group_pattern=r'^(.+)_\d+$')
+    assert (first['clips_without_group'], first['regrouped']) == (0, 0)
+    again = build(tmp_path / 'videos', tmp_path, 'twothirds')
+    assert {**again, 'regrouped': 0} == first
+    assert (tmp_path / 'lists/twothirds_seed0').is_dir()
+
+    other = build(tmp_path / 'videos', tmp_path, group_pattern='none')
+    assert (other['clips_without_group'], other['regrouped']) == (12, 12)
+    assert not (tmp_path / 'lists/twothirds_seed0').exists()  # its folds are of other groups
+
+
+def test_lists_are_removed_where_their_labels_are_wrong(tmp_path):
+    for name in ('B', 'C'):
+        for number in range(2):
+            write_video(tmp_path / f'videos/{name}/{number}.avi', 5 + number)
+    build(tmp_path / 'videos', tmp_path, seed=1)
+    build(tmp_path / 'videos', tmp_path, seed=2)
+    assert len(list((tmp_path / 'lists').iterdir())) == 2
+    for number in range(2):
+        write_video(tmp_path / f'videos/A/{number}.avi', 5 + number)
+    build(tmp_path / 'videos', tmp_path, seed=2)
+    assert [path.name for path in (tmp_path / 'lists').iterdir()] == ['videowise_seed2']

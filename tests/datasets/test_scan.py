@@ -56,6 +56,7 @@ def test_paths_are_relative_inside_the_data_root_only(tmp_path):
         ),
         ('none', ('v_Biking_g01_c01.avi',), ['v_Biking_g01_c01.avi']),
         (r'^([a-z]+)-\d', ('anna-1.avi', 'anna-2.avi', 'ben-1.avi', 'X.avi'), ['X.avi', 'anna', 'anna', 'ben']),
+        (r'^(?:([a-z]+)_)?\d$', ('1.avi', 'anna_1.avi'), ['1.avi', 'anna']),
     ],
 )
 def test_group_patterns(tmp_path, pattern, names, groups):
@@ -78,12 +79,16 @@ def test_what_is_no_clip_is_named(tmp_path):
     (tmp_path / 'A/loop').symlink_to(tmp_path / 'A')
     (tmp_path / 'self').symlink_to(tmp_path)
     (tmp_path / 'A/bad\nname.avi').touch()
+    (tmp_path / 'empty').mkdir()
+    write_files(tmp_path, 'bad\nclass/a.avi')
     (tmp_path / os.fsdecode(b'A/bad\xff.avi')).touch()
     clips, ignored = scan(tmp_path, tmp_path)
     assert [clip.path for clip in clips] == ['A/a.avi', 'B/b.avi']
-    assert sorted(ignored) == ["'A/bad\\nname.avi'", "'A/bad\\udcff.avi'", 'A/loop', 'A/notes', 'B/b.mpg',
-                               'README.txt', 'self']  # fmt: skip
+    assert sorted(ignored) == ["'A/bad\\nname.avi'", "'A/bad\\udcff.avi'", "'bad\\nclass'", 'A/loop', 'A/notes',
+                               'B/b.mpg', 'README.txt', 'empty', 'self']  # fmt: skip
     assert ignored['A/loop'] == 'a link to a folder'
+    assert ignored['empty'] == 'a folder without a clip'
+    assert 'rename it' in ignored["'bad\\nclass'"]
     assert ignored['self'] == 'a link to a folder that it lies in'
     assert 'rename it' in ignored["'A/bad\\nname.avi'"]
 

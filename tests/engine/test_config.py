@@ -163,3 +163,22 @@ def test_frames_that_do_not_fit_the_network_are_told(config_file, options, told)
     else:
         with pytest.raises(UserError, match=told):
             read_config(config_file, options=options)
+
+
+def test_data_sets_that_contradict_the_split_are_refused(tmp_path, data_root):
+    config = write_config(tmp_path, data_root, "split = dict(protocol='logo', fold=1, seed=0)\n")
+    with pytest.raises(
+        UserError, match="data set of {'protocol': 'ucf101like'.* and the variable split = {'protocol': 'logo"
+    ):
+        read_config(config)
+
+
+def test_options_of_one_data_set_s_split_are_refused(tmp_path, data_root):
+    config = write_config(tmp_path, data_root)
+    with pytest.raises(UserError, match=r'--cfg-options test_dataloader\.dataset\.fold: use split\.fold'):
+        read_config(config, options={'test_dataloader.dataset.fold': 3})
+
+
+def test_data_root_among_the_options_is_that_of_all_data_sets(tmp_path, data_root):
+    config = read_config(write_config(tmp_path, tmp_path / 'nowhere'), options={'data_root': str(data_root)})
+    assert {dataset.data_root for dataset in datasets(config)} == {str(data_root)}

@@ -5,14 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tvn_mmaction.engine import EpochHistoryHook
+from tvn_mmaction.engine import EpochHistoryHook, hooks
+from tvn_mmaction.errors import UserError
 
 
 @pytest.fixture
 def runner(tmp_path):
     return SimpleNamespace(
         work_dir=str(tmp_path),
-        cfg=SimpleNamespace(filename='tiny.py', get={}.get),
+        cfg=SimpleNamespace(filename='tiny.py', load_from='old.pth', get={}.get),
         epoch=0,
         max_epochs=2,
         train_dataloader=SimpleNamespace(dataset=range(5)),
@@ -28,7 +29,7 @@ def train_epoch(hook, runner, batches):
 
 
 def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch):
-    monkeypatch.setattr('tvn_mmaction.engine.hooks.training_record', lambda config, dataset: {})
+    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {})
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
     hook = EpochHistoryHook()
     hook.before_train(runner)
@@ -40,13 +41,22 @@ def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch
     assert (tmp_path / 'curves.png').exists() and (tmp_path / 'history.json').exists()
 
 
-def test_history_travels_in_the_checkpoint(runner):
+def test_history_travels_in_the_checkpoint(runner, monkeypatch):
+    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'train_list_sha256': '1'})
     past = [{'epoch': 1, 'loss': 2.0}]
-    checkpoint = {'meta': {'training': {'history': past, 'initial_weights': 'other.pth'}}}
+    training = {'history': past, 'initial_weights': 'other.pth', 'train_list_sha256': '1'}
     hook = EpochHistoryHook()
-    hook.after_load_checkpoint(runner, checkpoint)
+    hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == []  # weights to start from, not a training to go on with
     runner.cfg.get = {'resume': True}.get
-    hook.after_load_checkpoint(runner, checkpoint)
+    hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == past
     assert hook.resumed == {'initial_weights': 'other.pth'}
+
+
+@pytest.mark.parametrize('meta', [{}, {'training': {'train_list_sha256': '2'}}])
+def test_resuming_on_other_clips_is_refused(runner, monkeypatch, meta):
+    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'train_list_sha256': '1'})
+    runner.cfg.get = {'resume': True}.get
+    with pytest.raises(UserError, match=r'old\.pth was not trained on the clips of tiny\.py'):
+        EpochHistoryHook().after_load_checkpoint(runner, {'meta': meta})

@@ -62,7 +62,7 @@ def result_of(fold: int) -> Result:
 def pooled(results=None):
     results = results or [result_of(fold) for fold in FOLDS]
     scores = [scores_of(fold) for fold in FOLDS]
-    return pool_folds(results, scores, fold_count=4, options={'a': 1}, config_sha256='c' * 64)
+    return pool_folds(results, scores, fold_count=4, dropped_clips=3, options={'a': 1}, config_sha256='c' * 64)
 
 
 def test_pools_the_clips_of_all_folds():
@@ -93,7 +93,7 @@ def test_mean_and_deviation_over_folds():
     record, _ = pooled()
     top1 = [0.75, 1 / 3, 1.0]
     assert record.over_folds('top1') == pytest.approx((np.mean(top1), np.std(top1, ddof=1)))
-    single, _ = pool_folds([result_of(0)], [scores_of(0)], 4, {}, '')
+    single, _ = pool_folds([result_of(0)], [scores_of(0)], 4, 0, {}, '')
     assert single.over_folds('top1') == (0.75, None)
     assert '±' not in describe_cross_validation(single)
 
@@ -114,12 +114,13 @@ def test_seeds_that_were_drawn_may_differ():
 
 def test_clip_of_two_folds_is_refused():
     with pytest.raises(UserError, match=r'Biking/v_g00_c00.avi is a test clip of fold 0 and of fold 1'):
-        pool_folds([result_of(0), result_of(1)], [scores_of(0), scores_of(0)], 4, {}, '')
+        pool_folds([result_of(0), result_of(1)], [scores_of(0), scores_of(0)], 4, 0, {}, '')
 
 
 def test_other_classes_are_refused():
     with pytest.raises(UserError, match='fold 1 has other classes'):
-        pool_folds([result_of(0), result_of(1)], [scores_of(0), replace(scores_of(1), classes=['A', 'B'])], 4, {}, '')
+        scores = [scores_of(0), replace(scores_of(1), classes=['A', 'B'])]
+        pool_folds([result_of(0), result_of(1)], scores, 4, 0, {}, '')
 
 
 def test_record_survives_json(tmp_path):
@@ -146,7 +147,8 @@ def test_description_has_folds_intervals_classes_confusions_and_leak():
     assert 'top-1           66.7%   95 % interval' in text and 'mean class' in text
     assert text.index('Diving  60.0% (5)') < text.index('Biking  75.0% (4)')
     assert '   2 Diving taken for Biking' in text
-    assert 'leak: 0 of 9 test clips have a sibling of the same long video in train, 4 are in train as well' in text
+    assert 'no test clip has a sibling' in text and 'leak: 4 of the 9 test clips are in train as well' in text
+    assert 'dropped: 3 clips' in text
     assert 'not in it: 2' in text
 
 

@@ -14,7 +14,7 @@ from tvn_mmaction.evaluation import (
     Result,
     Scores,
     describe,
-    largest_confusions,
+    describe_confusions,
     plot_confusion_matrix,
     plot_curves,
     write_predictions,
@@ -91,7 +91,7 @@ def test_scores_survive_and_hold_no_code(scores, tmp_path):
     assert (loaded.scores == scores.scores).all() and (loaded.labels == scores.labels).all()
 
     np.savez(tmp_path / 'attack.npz', clips=np.array([print], dtype=object))
-    with pytest.raises(ValueError, match='allow_pickle'):
+    with pytest.raises(UserError, match=r'attack\.npz holds no scores .*allow_pickle'):
         Scores.load(tmp_path / 'attack.npz')
 
 
@@ -103,13 +103,17 @@ def test_description_has_intervals_leak_and_files(result, tmp_path):
     assert text.endswith(f'in {tmp_path}: result.json')
     assert 'mean class' not in describe(result, tmp_path, ['top_k_accuracy'])
     honest = replace(result, protocol=replace(result.protocol, test_clips_with_sibling_in_train=0))
-    assert 'sibling' not in describe(honest, tmp_path)
+    assert 'no test clip has a sibling' in describe(honest, tmp_path)
+    ungrouped = replace(result, protocol=replace(result.protocol, test_clips_with_sibling_in_train=None))
+    assert 'no name tells a group' in describe(ungrouped, tmp_path)
+    foreign = replace(result, protocol=replace(result.protocol, split=None))
+    assert 'leak' not in describe(foreign, tmp_path) and 'sibling' not in describe(foreign, tmp_path)
 
 
-def test_largest_confusions(scores):
+def test_describe_confusions(scores):
     wrong = replace(scores, labels=np.array([1, 1]))
-    assert largest_confusions(wrong).splitlines() == ['most often confused:', '     1 Straße taken for Biking']
-    assert largest_confusions(scores).splitlines()[1] == '  none'
+    assert describe_confusions(wrong).splitlines() == ['most often confused:', '     1 Straße taken for Biking']
+    assert describe_confusions(scores).splitlines()[1] == '  none'
 
 
 @pytest.mark.parametrize('suffix', ['json', 'pkl'])

@@ -117,6 +117,18 @@ def test_misuse_is_told_without_traceback(experiment):
     assert 'no manifest.csv in nowhere' in error[0]
     assert 'build_ucf50.py' in error[1] and 'tvn1_demo.py' in error[2]
 
+    process = run_tool(
+        TRAIN,
+        'tiny.py',
+        '--resume',
+        '--cfg-options',
+        'split.protocol=videowise',
+        'train_cfg.max_epochs=3',
+        folder=folder,
+    )
+    assert process.returncode == 2 and 'Traceback' not in process.stderr
+    assert 'was not trained on the clips of' in process.stderr  # accuracies would be of clips that it has seen
+
     class Attack:
         def __reduce__(self):
             return os.mkdir, (str(folder / 'attacked'),)

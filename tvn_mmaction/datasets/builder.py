@@ -1,6 +1,7 @@
 """From a folder of videos to a data root: scan, read what changed, write manifest, lists and summary."""
 
 import json
+import shutil
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from .protocols import (
     Subsets,
     assign_folds,
     check_groups_are_apart,
+    dropped_clips,
     subsets,
     with_copy,
     with_sibling,
@@ -29,7 +31,7 @@ FULL_CLIP_FRAMES = 71
 
 
 def build(
-    videos: Path, data_root: Path, protocol: str = 'videowise', seed: int = 0, group_pattern: str = 'ucf50'
+    videos: Path, data_root: Path, protocol: str = 'videowise', seed: int = 0, group_pattern: str | None = None
 ) -> dict:
     """Describe the clips `videos/<Class>/<clip>` in a data root.
 
@@ -42,7 +44,7 @@ def build(
         data_root: The folder to write into; made when missing.
         protocol: A name in `PROTOCOLS`.
         seed: What the protocol draws by.
-        group_pattern: Where names hold the group, see `scan`.
+        group_pattern: Where names hold the group, see `scan`; by default that of the last time, at first `'ucf50'`.
 
     Returns:
         What `summary.json` holds.
@@ -53,10 +55,14 @@ def build(
     if protocol not in PROTOCOLS:
         raise UserError(f'unknown protocol {protocol}; known are {", ".join(PROTOCOLS)}')  # before minutes of reading
     data_root = Path(data_root).resolve()
+    group_pattern = group_pattern or _last_group_pattern(data_root) or 'ucf50'
     found, ignored = scan(videos, data_root, group_pattern)
     try:
-        (data_root / 'summary.json').unlink(missing_ok=True)  # without it a data root is not finished
-        clips = _read_what_changed(found, data_root)
+        before = _rows_of(data_root / FILE_NAME)
+        clips = _read_what_changed(found, data_root, before)
+        if before and _listed(before) != _listed(clips):
+            # Its lists would have wrong labels or leak.
+            shutil.rmtree(data_root / 'lists', ignore_errors=True)
         _check_every_class_is_readable(clips)
         folds = assign_folds(clips, protocol, seed)
         fold_subsets = [subsets(clips, folds, fold) for fold in range(max(folds) + 1)]
@@ -67,6 +73,7 @@ def build(
         summary = {
             'archive': compare_with_ucf50(clips),
             'group_pattern': group_pattern,
+            'regrouped': _regrouped(before, clips),
             **_describe_clips(clips),
             'ignored': ignored,
             **_describe_protocol(clips, folds, fold_subsets, protocol, seed),
@@ -79,11 +86,28 @@ def build(
     return summary
 
 
-def _read_what_changed(found: Sequence[Clip], data_root: Path) -> list[Clip]:
-    """Complete clips from the manifest and from what an interrupted run left; read the others; write the manifest."""
+def _last_group_pattern(data_root: Path) -> str | None:
+    with suppress(OSError, ValueError, KeyError):
+        return json.loads((data_root / 'summary.json').read_text(encoding='utf-8'))['group_pattern']
+    return None
+
+
+def _listed(clips: Sequence[Clip]) -> list[tuple[str, str, str, bool]]:
+    """Return what lists depend on."""
+    return [(clip.path, clip.class_name, clip.group, bool(clip.problem)) for clip in clips]
+
+
+def _regrouped(before: Sequence[Clip], clips: Sequence[Clip]) -> int:
+    """Return how many clips were of another group the last time."""
+    groups = {clip.path: clip.group for clip in before}
+    return sum(groups.get(clip.path, clip.group) != clip.group for clip in clips)
+
+
+def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[Clip]) -> list[Clip]:
+    """Complete clips from the last manifest and from what an interrupted run left; read the others; write it anew."""
     partial = data_root / f'{FILE_NAME}.part'
     unfinished = _rows_of(partial)
-    known = {_identity(clip): clip for clip in (*_rows_of(data_root / FILE_NAME), *unfinished) if not clip.problem}
+    known = {_identity(clip): clip for clip in (*before, *unfinished) if not clip.problem}
     fresh = [clip for clip in found if not clip.problem and _identity(clip) not in known]
     if fresh:
         write_manifest(partial, unfinished)
@@ -191,5 +215,6 @@ def _describe_protocol(
             }
             for train, test in fold_subsets
         ],
-        'dropped': sum(fold == DROPPED for clip, fold in zip(clips, folds, strict=True) if not clip.problem),
+        'dropped': dropped_clips(clips, folds),
+        'dropped_groups': sorted({clip.group for clip, fold in zip(clips, folds, strict=True) if fold == DROPPED}),
     }

@@ -50,10 +50,11 @@ def _probe_together(
 ) -> Iterator[Clip]:
     """Read until nothing is waiting; or until a process dies, which leaves what was being read in `suspects`."""
     workers = min(total, os.cpu_count() or 1, 61)  # Windows waits for at most 61 processes
-    with ProcessPoolExecutor(workers, initializer=_prepare_worker) as pool:
-        # Few at a time, so that memory stays flat and few are suspected. The processes start here, before the progress
-        # bar's thread: forking beside a thread can deadlock.
-        running = {pool.submit(_probe_in_time, clip, data_root): clip for clip in islice(waiting, 4 * workers)}
+    pool = ProcessPoolExecutor(workers, initializer=_prepare_worker)
+    # Few at a time, so that memory stays flat and few are suspected. The processes start here, before the progress
+    # bar's thread: forking beside a thread can deadlock.
+    running = {pool.submit(_probe_in_time, clip, data_root): clip for clip in islice(waiting, 2 * workers)}
+    try:
         with progress_bar() as progress:
             task = progress.add_task('reading clips', total=total, completed=count, status='')
             while running:
@@ -69,6 +70,8 @@ def _probe_together(
                         running |= {pool.submit(_probe_in_time, clip, data_root): clip for clip in islice(waiting, 1)}
                     progress.advance(task)
                     yield result
+    finally:
+        pool.shutdown(cancel_futures=True)  # when interrupted, what waits is not read first
 
 
 def _probe_alone(clip: Clip, data_root: Path) -> Clip:
@@ -80,8 +83,9 @@ def _probe_alone(clip: Clip, data_root: Path) -> Clip:
 
 
 def _prepare_worker() -> None:
-    # Ctrl-C is the main process's to tell, and decoders print their complaints straight to the terminal.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What ends the main process ends this one without a word; decoders print theirs straight to the terminal.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -104,16 +108,20 @@ def _probe_file(clip: Clip, data_root: Path) -> Clip:
     if not clip.bytes:
         return clip._replace(problem='the file is empty')
     frames, problem = 0, ''
+    # decord raises several types, all with C++ traces that help no user, and not always at the same frame.
     try:
         fps, sizes = _open_with_decord(path) if decord else _open_with_opencv(path)
+    except Exception:
+        return clip._replace(problem='it does not open as a video')
+    try:
         for size in sizes:
             frames, (height, width) = frames + 1, size
-    except Exception:  # decord raises several types, all with C++ traces that help no user
-        problem = f'frame {frames + 1} does not decode' if frames else 'it does not open as a video'
+    except Exception:
+        return clip._replace(problem='not all of its frames decode')
     if not frames:
-        return clip._replace(problem=problem or 'it holds no frame')
+        return clip._replace(problem='it holds no frame')
     declared = _declared_frames(path)
-    if not problem and declared - frames > MISSING_SHARE.get(path.suffix.lower(), 1) * declared:
+    if declared - frames > MISSING_SHARE.get(path.suffix.lower(), 1) * declared:
         problem = f'only {frames} of its {declared} frames decode'
     duration_s = round(frames / fps, 4) if fps > 0 else 0.0
     return clip._replace(

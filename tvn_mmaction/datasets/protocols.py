@@ -14,12 +14,13 @@ from ..errors import UserError
 from .manifest import Clip
 
 NEVER_TESTED, DROPPED = -1, -2  # in the place of a fold: always trained on; neither trained nor tested on
+ONE_GROUP = 1 << 32  # outweighs all clips where folds are balanced
 UCF101_TEST_GROUPS = tuple(f'{number:02d}' for number in range(1, 8))
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """A rule that divides clips into train and test.
+class Rule:
+    """How a protocol divides clips into train and test.
 
     `assign` takes clips and a seed and returns the fold of each clip, `NEVER_TESTED` or `DROPPED`.
     """
@@ -73,10 +74,15 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
         raise UserError(f'fold {fold} has no test clip that can be read; use another fold or protocol')
     for class_name in sorted({clip.class_name for clip in test} - {clip.class_name for clip in train}):
         raise UserError(
-            f'fold {fold} tests on all clips of class {class_name} and leaves none to train on; '
-            'a class needs clips of two or more groups'
+            f'fold {fold} tests on all readable clips of class {class_name} and leaves none to train on; add clips of '
+            'it, of another group where whole groups are tested, or leave the class out'
         )
     return Subsets(train, test)
+
+
+def dropped_clips(clips: Sequence[Clip], folds: Sequence[int]) -> int:
+    """Return how many clips that could be used are in no fold."""
+    return sum(fold == DROPPED and not clip.problem for clip, fold in zip(clips, folds, strict=True))
 
 
 def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
@@ -141,31 +147,24 @@ def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
     """
 
     def assign(clips: Sequence[Clip], seed: int) -> list[int]:
-        sizes = defaultdict(Counter)  # group -> class -> clips
-        for clip in clips:
-            sizes[clip.group][clip.class_name] += 1
-        if len(sizes) < count:
-            raise UserError(f'{count} folds of whole groups need {count} groups or more; the clips have {len(sizes)}')
-        largest_first = sorted(sizes, key=lambda group: (-sizes[group].total(), _draw(seed, group)))
-        groups_of = [Counter() for _ in range(count)]  # of each fold: class -> groups
-        clips_of = [Counter() for _ in range(count)]
+        members = defaultdict(list)  # group -> (class, clips)
+        for (group, class_name), size in Counter((clip.group, clip.class_name) for clip in clips).items():
+            members[group].append((class_name, size))
+        if len(members) < count:
+            raise UserError(f'{count} folds of whole groups need {count} groups or more; the clips have {len(members)}')
+        sizes = {group: sum(size for _, size in classes) for group, classes in members.items()}
+        largest_first = sorted((-size, _draw(seed, group), group) for group, size in sizes.items())
+        fullness = defaultdict(lambda: [0] * count)  # class -> for each fold, groups of it and then clips of it
         totals = [0] * count  # groups of any class
         fold_of = {}
-        for group in largest_first:
-            classes, start = sizes[group], _draw(seed, group)[0]
-
-            def fullness(fold: int, classes: Counter = classes, start: int = start) -> tuple[int, int, int, int]:
-                return (
-                    sum(groups_of[fold][name] for name in classes),
-                    sum(clips_of[fold][name] for name in classes),
-                    totals[fold],
-                    (fold + start) % count,
-                )
-
-            fold_of[group] = min(range(count), key=fullness)
-            groups_of[fold_of[group]].update(classes.keys())
-            clips_of[fold_of[group]].update(classes)
-            totals[fold_of[group]] += 1
+        for _, drawn, group in largest_first:
+            start = -drawn[0] % count  # or what is left over would always be in the first folds
+            same = [sum(folds) for folds in zip(*(fullness[name] for name, _ in members[group]), strict=True)]
+            emptiest = min((*range(start, count), *range(start)), key=lambda fold: (same[fold], totals[fold]))
+            fold_of[group] = emptiest
+            totals[emptiest] += 1
+            for name, size in members[group]:
+                fullness[name][emptiest] += ONE_GROUP + size
         return [fold_of[clip.group] for clip in clips]
 
     return assign
@@ -187,11 +186,11 @@ def _like_ucf101(clips: Sequence[Clip], seed: int) -> list[int]:
 
 
 PROTOCOLS = {
-    'videowise': Protocol('15 % of the clips of each class are the test', False, True, _videowise),
-    'videowise5': Protocol('5 folds of clips, whatever their groups', False, True, _videowise_fifths),
-    'ucf101like': Protocol("groups 01 to 07 are the test, as in UCF101's split 1", True, False, _like_ucf101),
-    'group5': Protocol('5 folds of whole groups', True, True, _balanced_groups(5)),
-    'twothirds': Protocol('3 folds of whole groups: two thirds train, one third test', True, True, _balanced_groups(3)),
-    'logo': Protocol('leave one group out: a fold for each group that all classes have', True, False,
+    'videowise': Rule('15 % of the clips of each class are the test', False, True, _videowise),
+    'videowise5': Rule('5 folds of clips, whatever their groups', False, True, _videowise_fifths),
+    'ucf101like': Rule("groups 01 to 07 are the test, as in UCF101's split 1", True, False, _like_ucf101),
+    'group5': Rule('5 folds of whole groups', True, True, _balanced_groups(5)),
+    'twothirds': Rule('3 folds of whole groups: two thirds train, one third test', True, True, _balanced_groups(3)),
+    'logo': Rule('leave one group out: a fold for each group that all classes have', True, False,
                      _leave_one_group_out),
 }  # fmt: skip

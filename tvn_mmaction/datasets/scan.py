@@ -43,6 +43,8 @@ def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Cl
     videos, data_root = Path(videos).resolve(), Path(data_root).resolve()
     if not videos.is_dir():
         raise UserError(f'{videos} is not a folder; pass the folder that holds one folder of clips per class')
+    if str(videos) != _printable(str(videos)):
+        raise UserError(f'{str(videos)!a} holds a character that no list can hold; rename the folder')
     clips, ignored = [], {}
     for class_entry in _entries(videos):
         if not _is_folder(class_entry):
@@ -51,16 +53,21 @@ def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Cl
                     f'{class_entry.path} does not lie one folder below {videos}, as <Class>/<clip>; '
                     f'if {videos.name} is a class, pass {videos.parent}'
                 )
-            ignored[class_entry.name] = 'no folder of clips'
+            ignored[_printable(class_entry.name)] = 'no folder of clips'
         elif videos.is_relative_to(Path(class_entry.path).resolve()):
             ignored[class_entry.name] = 'a link to a folder that it lies in'
+        elif class_entry.name != _printable(class_entry.name):
+            ignored[_printable(class_entry.name)] = 'its name holds a character that no list can hold; rename it'
         else:
+            found = len(clips)
             for entry in _entries(class_entry.path):
                 reason = _why_no_clip(entry, videos)
                 if reason:
                     ignored[_printable(f'{class_entry.name}/{entry.name}')] = reason
                 else:
                     clips.append(_clip(entry, class_entry.name, data_root, expression))
+            if len(clips) == found:
+                ignored[class_entry.name] = 'a folder without a clip'
     if not clips:
         raise UserError(
             f'{videos} holds no clip <Class>/<clip> with one of the endings {", ".join(VIDEO_SUFFIXES)}; '
@@ -138,7 +145,7 @@ def _clip(entry: os.DirEntry, class_name: str, data_root: Path, expression: re.P
     clip = Clip(
         path=(path.relative_to(data_root) if path.is_relative_to(data_root) else path).as_posix(),
         class_name=class_name,
-        group=match[1] if match else entry.name,
+        group=(match and match[1]) or entry.name,
     )
     try:
         status = entry.stat()

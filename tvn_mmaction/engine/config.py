@@ -1,5 +1,6 @@
 """From a config file and a command line to the config of a run."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,11 +31,12 @@ def read_config(
     Args:
         file: The config.
         work_dir: Where to write; by default the config's own, or `work_dirs/NAME`.
-        data_root: The folder with the lists, for every data set of the config; by default its own.
+        data_root: The folder of the manifest, for every data set of the config; by default its own.
         options: Values that replace the config's, by dotted name (`--cfg-options`).
 
     Raises:
-        UserError: The config is not there or cannot be read, or it has no data set with a `data_root` to replace.
+        UserError: The config is not there or cannot be read, its data sets and its variable `split` name different
+            protocols, or it has no data set with a `data_root` to replace.
     """
     file = Path(file)
     if not file.is_file():
@@ -42,7 +44,10 @@ def read_config(
     try:
         config = Config.fromfile(file)
         given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
+        _check_split(config)
         config.merge_from_dict(dict(options or {}))
+    except UserError:
+        raise
     except Exception as error:  # a config is Python: anything can go wrong in it
         raise UserError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
     missing = [name for name in NEEDED if not config.get(name)]
@@ -53,16 +58,19 @@ def read_config(
         raise UserError(
             f'--cfg-options {", ".join(unknown)}: {file} has no such variable; it has {", ".join(sorted(given))}'
         )
+    for name in options or {}:
+        if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
+            raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
     config.options = dict(options or {})
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', file.stem))
 
+    data_root = data_root or (options or {}).get('data_root')
     rooted = [dataset for dataset in datasets(config) if 'data_root' in dataset]
     if data_root and not rooted:
         raise UserError(f'--data-root {data_root}: no data set of {file} has a data_root to replace; use UCF50Dataset')
     for dataset in rooted:
         dataset.data_root = data_root or dataset.data_root
-        if 'protocol' in dataset:
-            dataset.update(config.get('split') or {})  # also where --cfg-options or a cross-validation changed it
+    use_split(config)
     _keep_scores(config)
     _use_classes_of_data(config, rooted)
     _use_decoder(config)
@@ -129,6 +137,30 @@ def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Confi
         while dataset is not None:
             yield dataset
             dataset = dataset.get('dataset')
+
+
+def use_split(config: Config, **changes: str | int | None) -> None:
+    """Change the variable `split`, and let all data sets of the config follow it."""
+    if config.get('split'):
+        config.split.update(changes)
+        for dataset in _following_split(config):
+            dataset.update(config.split)
+
+
+def _following_split(config: Config) -> list[Config]:
+    return [dataset for dataset in datasets(config) if 'protocol' in dataset]
+
+
+def _check_split(config: Config) -> None:
+    """Check that the data sets of a config follow `split`, also in MMAction2's own tools, which do not know it."""
+    split = config.get('split') or {}
+    for dataset in _following_split(config):
+        named = {name: dataset.get(name) for name in split}
+        if split and named != split:
+            raise UserError(
+                f'{config.filename} has a data set of {named} and the variable split = {dict(split)}; let both say the '
+                'same, as configs/tvn1_ucf50_group5.py does'
+            )
 
 
 def _keep_scores(config: Config) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 
-from ..datasets.protocols import assign_folds, subsets
+from ..datasets.protocols import assign_folds, dropped_clips
 from ..errors import UserError
 from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusion_matrix, plot_folds, pool_folds
-from .config import configure_training, datasets
+from .config import configure_training, datasets, use_split
 from .fold import Fold
 from .pools import Pool
-from .record import config_digest
+from .record import clips_of, config_digest, list_digest
 from .watch import watch
 
 
@@ -26,6 +27,7 @@ class Plan:
     folds: list[Fold]
     folder: Path  # which theirs are in
     epochs: int  # of each fold
+    dropped_clips: int  # which the protocol neither trains nor tests on
 
     def choose(self, numbers: Sequence[int]) -> list[Fold]:
         """Return folds by number.
@@ -58,16 +60,15 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
             f'{config.filename} has no split = dict(protocol=..., fold=..., seed=...) for a UCF50Dataset to follow; '
             'configs/_base_/ucf50.py shows both'
         )
-    _change_split(config, protocol=protocol or config.split.protocol, fold=0)
-    dataset = DATASETS.build({**train_dataset, 'pipeline': []})
+    use_split(config, protocol=protocol or config.split.protocol, fold=0)
+    dataset = _build_without_videos(config, 'train_dataloader')
     name, seed = config.split.protocol, config.split.seed
     folder = Path(config.work_dir, f'{name}_seed{seed}')
     assigned = assign_folds(dataset.clips, name, seed)
     folds = []
     for number in range(max(assigned) + 1):
-        train, test = subsets(dataset.clips, assigned, number)
         fold_config = copy.deepcopy(config)
-        _change_split(fold_config, fold=number)
+        use_split(fold_config, fold=number)
         folds.append(
             Fold(
                 number=number,
@@ -77,10 +78,14 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
                 directory=Path.cwd(),
                 folder=Path(folder, f'fold{number}').absolute(),
                 config_digests=_digests_of_training(fold_config),
-                clips=(Path(dataset.data_root).resolve().name, len(train), len(test)),
+                list_digests=tuple(
+                    list_digest(clips_of(_build_without_videos(fold_config, loader)))
+                    for loader in ('train_dataloader', 'test_dataloader')
+                ),
             )
         )
-    return Plan(config, folds, folder, config.train_cfg.get('max_epochs', 1))
+    dropped = dropped_clips(dataset.clips, assigned)
+    return Plan(config, folds, folder, config.train_cfg.get('max_epochs', 1), dropped)
 
 
 def prepare(plan: Plan, folds: Sequence[Fold], resume: bool) -> list[Fold]:
@@ -126,11 +131,12 @@ def collect(plan: Plan) -> CrossValidation | None:
     if not finished:
         return None
     whole = copy.deepcopy(plan.config)
-    _change_split(whole, fold=None)
+    use_split(whole, fold=None)
     record, scores = pool_folds(
         [result for _, result in finished],
         [Scores.load(fold.folder / 'scores.npz') for fold, _ in finished],
         fold_count=len(plan.folds),
+        dropped_clips=plan.dropped_clips,
         options=plan.config.options,
         config_sha256=config_digest(whole),
     )
@@ -142,12 +148,9 @@ def collect(plan: Plan) -> CrossValidation | None:
     return record
 
 
-def _change_split(config: Config, **changes: str | int | None) -> None:
-    """Change the split of a config and of its data sets, as `read_config` does for `--cfg-options split.fold=1`."""
-    config.split.update(changes)
-    for dataset in datasets(config):
-        if 'protocol' in dataset:
-            dataset.update(config.split)
+def _build_without_videos(config: Config, loader: str) -> BaseDataset:
+    """Return the clips of a loader, none of which is read."""
+    return DATASETS.build({**list(datasets(config, (loader,)))[-1], 'pipeline': []})
 
 
 def _digests_of_training(config: Config) -> frozenset[str]:

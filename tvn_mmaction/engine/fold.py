@@ -7,17 +7,21 @@ import platform
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from .config import configure_training, read_config
 from .experiment import train
 
+LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 ATTEMPT = '=== process'  # how the log of each process that took on a fold begins
 
 
@@ -32,7 +36,7 @@ class Fold:
     directory: Path  # where relative paths begin
     folder: Path  # of checkpoints, log and result; absolute
     config_digests: frozenset[str]  # with which it may have been trained
-    clips: tuple[str, int, int]  # name of the data root, train and test clips
+    list_digests: tuple[str | None, str | None]  # of its train and its test clips
 
     @property
     def log(self) -> Path:
@@ -54,14 +58,13 @@ class Fold:
         """Return the result where the fold is finished, else None.
 
         Raises:
-            UserError: The result in its folder is of another configuration or other clips.
+            UserError: The result in its folder is of another configuration or other clips, or cannot be read.
         """
-        try:
-            result = Result.load(self.folder / 'result.json')
-        except UserError:
+        if not (self.folder / 'result.json').exists():
             return None
-        clips = (result.protocol.data, result.protocol.train_clips, result.protocol.test_clips)
-        if result.config_sha256 not in self.config_digests or clips != self.clips:
+        result = Result.load(self.folder / 'result.json')
+        clips = (result.protocol.train_list_sha256, result.protocol.test_list_sha256)
+        if result.config_sha256 not in self.config_digests or clips != self.list_digests:
             what = 'other clips' if result.config_sha256 in self.config_digests else 'another configuration'
             raise UserError(f'{self.folder} holds the result of {what}: name another --work-dir, or remove the folder')
         return result
@@ -70,9 +73,14 @@ class Fold:
         """Get the folder ready for the first process: to go on from the last checkpoint or to start anew.
 
         Raises:
-            UserError: The checkpoint to go on from cannot be read, or is of another configuration.
+            UserError: The checkpoint to go on from cannot be read or is of another configuration or other clips; or
+                another process works on the fold.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            self._prepare(resume)
+
+    def _prepare(self, resume: bool) -> None:
         last = self.folder / 'last_checkpoint'
         stale = [self.log]
         if not resume:
@@ -84,10 +92,13 @@ class Fold:
                 raise UserError(
                     f'{last} names no checkpoint that can be read ({error}): remove it, and this fold starts anew'
                 ) from None
-            if meta.get('training', {}).get('config_sha256') not in self.config_digests:
+            trained = meta.get('training', {})
+            same_clips = trained.get('train_list_sha256') == self.list_digests[0]
+            if trained.get('config_sha256') not in self.config_digests or not same_clips:
+                what = 'another configuration' if same_clips else 'other clips'
                 raise UserError(
-                    f'{self.folder} has checkpoints of another configuration to resume from: leave out --resume to '
-                    'start anew, or name another --work-dir'
+                    f'{self.folder} has checkpoints of {what} to resume from: leave out --resume to start anew, or '
+                    'name another --work-dir'
                 )
         for path in stale:
             path.unlink(missing_ok=True)
@@ -102,7 +113,19 @@ class Fold:
         print(f'{ATTEMPT} {os.getpid()} on {platform.node()}', flush=True)
         config = read_config(self.config, str(self.folder), self.data_root, self.options)
         configure_training(config, resume='auto' if (self.folder / 'last_checkpoint').exists() else None)
-        print(describe(train(config), config.work_dir))
+        with self._lock():
+            print(describe(train(config), config.work_dir))
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other processes away from the folder; the lock of a process that dies is gone."""
+        try:
+            with FileLock(self.folder / '.lock', timeout=LOCK_S):
+                yield
+        except Timeout:
+            raise UserError(
+                f'{self.folder} is being worked on by another process: wait for it, or name another --work-dir'
+            ) from None
 
 
 def main() -> None:

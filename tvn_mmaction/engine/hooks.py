@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from rich.progress import TaskID
 
 from ..console import console
+from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
 from .record import training_record
@@ -25,6 +26,9 @@ class EpochHistoryHook(Hook):
     An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured), `train_seconds` and
     `clips_per_second`; loss and `train_top1` are means over the clips of the main process. Checkpoints hold the entries
     in `meta['training']`, beside what `training_record` says; a resumed run goes on from there.
+
+    Raises:
+        UserError: A checkpoint to resume from was trained on other clips.
     """
 
     def __init__(self):
@@ -35,6 +39,13 @@ class EpochHistoryHook(Hook):
         """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
         if runner.cfg.get('resume'):
             trained = checkpoint.get('meta', {}).get('training', {})
+            now = training_record(runner.cfg, runner.train_dataloader.dataset)
+            if trained.get('train_list_sha256') != now['train_list_sha256']:
+                raise UserError(
+                    f'{runner.cfg.load_from or runner.work_dir} was not trained on the clips of {runner.cfg.filename}, '
+                    'whose accuracy would be of clips that it has seen: train with another --work-dir, or without '
+                    '--resume from the start'
+                )
             self.entries = trained.get('history', [])
             self.resumed = {'initial_weights': trained.get('initial_weights')}
 

@@ -128,6 +128,7 @@ class RayPool:
 
     def __init__(self, workers: int | None, gpus_per_fold: float | None, address: str | None):
         os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+        os.environ.setdefault('RAY_task_oom_retries', '1')  # else a fold that needs too much memory is retried for ever
         os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # without it Ray tells us of a change to come
         try:
             import ray

@@ -35,7 +35,7 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
         'batch_size': config.train_dataloader.batch_size * get_world_size(),
         'precision': 'mixed' if config.optim_wrapper.get('type') == 'AmpOptimWrapper' else 'float32',
         'initial_weights': initial_weights(config),
-        'train_list_sha256': _list_digest(_clips(train_dataset)),
+        'train_list_sha256': list_digest(clips_of(train_dataset)),
     }
 
 
@@ -52,10 +52,11 @@ def protocol(
     only where `train_dataset`, which the config names, is what the checkpoint was trained on; otherwise nobody knows.
     """
     trained = meta.get('training', {})
-    train, test = _clips(train_dataset), _clips(test_dataset)
-    known = train is not None and trained.get('train_list_sha256') == _list_digest(train)
+    train, test = clips_of(train_dataset), clips_of(test_dataset)
+    known = train is not None and trained.get('train_list_sha256') == list_digest(train)
     split = test_dataset.metainfo.get('split', {}) if known else {}
-    grouped = known and all(clip.group for clip in (*train, *test))
+    # Where every clip is a group of its own, nobody knows which long video it is of.
+    grouped = known and any(clip.group not in ('', clip.file_name) for clip in (*train, *test))
     return Protocol(
         data=Path(_dataset(config, 'test_dataloader').get('data_root') or '.').resolve().name,
         split=split.get('protocol'),
@@ -65,9 +66,9 @@ def protocol(
         test_clips=len(test_dataset),
         classes=classes,
         test_clips_with_sibling_in_train=len(with_sibling(test, train)) if grouped else None,
-        test_clips_with_copy_in_train=len(with_copy(test, train)) if grouped else None,
+        test_clips_with_copy_in_train=len(with_copy(test, train)) if known else None,
         train_list_sha256=trained.get('train_list_sha256'),
-        test_list_sha256=_list_digest(test),
+        test_list_sha256=list_digest(test),
         train_pipeline=trained.get('train_pipeline'),
         test_pipeline=_pipeline(config, 'test_dataloader'),
         views=views(config),
@@ -150,7 +151,7 @@ def _pipeline(config: Config, loader: str) -> list[dict]:
     return _plain(_dataset(config, loader).get('pipeline', []))
 
 
-def _clips(dataset: BaseDataset | None) -> list[Clip] | None:
+def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
     """Return what a data set knows of its clips, inside of all wrappers; None where it lists no files."""
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
@@ -163,7 +164,7 @@ def _clips(dataset: BaseDataset | None) -> list[Clip] | None:
     ]
 
 
-def _list_digest(clips: list[Clip] | None) -> str | None:
+def list_digest(clips: list[Clip] | None) -> str | None:
     """Return the SHA-256 of clips and labels, wherever the videos lie."""
     if clips is None:
         return None

@@ -7,7 +7,7 @@ from .report import (
     EVALUATIONS,
     check_predictions_file,
     describe,
-    largest_confusions,
+    describe_confusions,
     results_table,
     write_predictions,
 )
@@ -25,8 +25,8 @@ __all__ = [
     'check_predictions_file',
     'confusion_matrix',
     'describe',
+    'describe_confusions',
     'describe_cross_validation',
-    'largest_confusions',
     'plot_confusion_matrix',
     'plot_curves',
     'plot_folds',

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import write_atomically
-from .metrics import Estimate, accuracies, confusion_matrix
-from .report import LABELS
+from .metrics import Estimate, accuracies, confusion_matrix, most_confused
+from .report import LABELS, confusion_line, describe_leak
 from .result import Protocol, Result, Scores
 
 SCHEMA_VERSION = 1
@@ -31,6 +31,7 @@ class CrossValidation:
     config_sha256: str  # of the config that resulted, whatever the fold
     protocol: Protocol  # what the folds have in common, and the sums of their counts of test clips
     fold_count: int  # of the protocol; `folds` may be fewer
+    dropped_clips: int  # which the protocol neither trains nor tests on
     folds: list[Result]  # by fold, without their histories
     metrics: dict[str, Estimate]  # over the test clips of all folds
     per_class: dict[str, dict[str, float | None]]  # clips, and accuracy where there are any
@@ -82,6 +83,7 @@ def pool_folds(
     results: Sequence[Result],
     scores: Sequence[Scores],
     fold_count: int,
+    dropped_clips: int,
     options: Mapping[str, Any],
     config_sha256: str,
 ) -> tuple[CrossValidation, Scores]:
@@ -91,6 +93,7 @@ def pool_folds(
         results: Of one fold each, by fold.
         scores: Of their test clips.
         fold_count: Of the protocol, with those that are not finished.
+        dropped_clips: See `CrossValidation`.
         options: See `CrossValidation`.
         config_sha256: See `CrossValidation`.
 
@@ -116,13 +119,14 @@ def pool_folds(
         config_sha256=config_sha256,
         protocol=protocol,
         fold_count=fold_count,
+        dropped_clips=dropped_clips,
         folds=[replace(result, history=[]) for result in results],
         metrics=accuracies(pooled.scores, pooled.labels),
         per_class={
             name: {'clips': int(row.sum()), 'accuracy': float(row[i] / row.sum()) if row.any() else None}
             for i, (name, row) in enumerate(zip(pooled.classes, counts, strict=True))
         },
-        confusions=_confusions(counts, pooled.classes),
+        confusions=most_confused(counts, pooled.classes, CONFUSIONS),
         costs={
             'parameters': results[0].costs['parameters'],
             'train_seconds': sum(result.costs['train_seconds'] or 0 for result in results),
@@ -151,9 +155,9 @@ def describe_cross_validation(record: CrossValidation) -> str:
         estimate = record.metrics[name]
         lines.append(f'  {label:12s} {estimate.value:8.1%}   95 % interval {estimate.low:.1%} to {estimate.high:.1%}')
     lines += ['', 'by class (clips):', *_in_columns(_classes_worst_first(record)), '', 'most often confused:']
-    for pair in record.confusions:
-        lines.append(f'  {pair["clips"]:4d} {pair["true"]} taken for {pair["predicted"]}')
-    lines += ['', f'leak: {_leak(protocol)}']
+    lines += [*map(confusion_line, record.confusions), '', *describe_leak(protocol)]
+    if record.dropped_clips:
+        lines.append(f'dropped: {record.dropped_clips} clips, whose groups not every class has')
     if record.missing:
         lines.append(f'folds that are not finished and not in it: {", ".join(map(str, record.missing))}')
     return '\n'.join(lines)
@@ -233,12 +237,6 @@ def _one_or_all(values: Sequence[Any]) -> Any:
     return distinct[0] if len(distinct) == 1 else distinct
 
 
-def _confusions(counts: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the pairs of classes that were confused most often."""
-    pairs = sorted(((-counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j))
-    return [{'true': classes[i], 'predicted': classes[j], 'clips': int(-clips)} for clips, i, j in pairs[:CONFUSIONS]]
-
-
 def _classes_worst_first(record: CrossValidation) -> list[str]:
     tested = {name: entry for name, entry in record.per_class.items() if entry['clips']}
     worst_first = sorted(tested, key=lambda name: tested[name]['accuracy'])
@@ -251,11 +249,3 @@ def _in_columns(cells: Sequence[str], columns: int = 3) -> list[str]:
     rows = -(-len(cells) // columns)
     width = max(map(len, cells))
     return ['  ' + '   '.join(f'{cell:{width}s}' for cell in cells[row::rows]).rstrip() for row in range(rows)]
-
-
-def _leak(protocol: Protocol) -> str:
-    siblings, copies = protocol.test_clips_with_sibling_in_train, protocol.test_clips_with_copy_in_train
-    if siblings is None:
-        return 'unknown, for the clips have no groups'
-    found = f'{siblings} of {protocol.test_clips} test clips have a sibling of the same long video in train'
-    return f'{found}, {copies} are in train as well, under another name' if copies else found

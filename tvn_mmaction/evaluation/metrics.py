@@ -1,5 +1,6 @@
 """Accuracies with their 95 % intervals, from the scores of every test clip."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -56,6 +57,18 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
     deviation = sqrt((recall * (1 - recall) / (clips + 4)).sum()) / len(clips)
     estimates['mean_class'] = Estimate(mean, max(mean - 1.96 * deviation, 0.0), min(mean + 1.96 * deviation, 1.0))
     return estimates
+
+
+def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> list[dict[str, str | int]]:
+    """Return the pairs of classes that were confused most often, as dicts of `true`, `predicted` and `clips`.
+
+    Args:
+        counts: See `confusion_matrix`.
+        classes: Their names.
+        count: How many pairs at most.
+    """
+    pairs = sorted((-counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j)
+    return [{'true': classes[i], 'predicted': classes[j], 'clips': int(-clips)} for clips, i, j in pairs[:count]]
 
 
 @METRICS.register_module()

@@ -1,13 +1,13 @@
 """A result in words, and its predictions in the files that MMAction2 0.x wrote."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mmengine
 
 from ..errors import UserError
-from .metrics import confusion_matrix
-from .result import Result, Scores
+from .metrics import confusion_matrix, most_confused
+from .result import Protocol, Result, Scores
 
 # The names of MMAction2 0.x's --eval, and what they mean in a result.
 EVALUATIONS = {'top_k_accuracy': ('top1', 'top5'), 'mean_class_accuracy': ('mean_class',), 'confusion_matrix': ()}
@@ -26,27 +26,37 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
         lines.append(
             f'  {LABELS[name]:11s}{estimate.value:7.1%}   95 % interval {estimate.low:.1%} to {estimate.high:.1%}'
         )
-    if protocol.test_clips_with_sibling_in_train:
-        share = protocol.test_clips_with_sibling_in_train / protocol.test_clips
-        lines.append(
-            f'  {share:.1%} of the test clips have a sibling of the same long video in train: this split leaks'
-        )
-    if protocol.test_clips_with_copy_in_train:
-        lines.append(
-            f'  {protocol.test_clips_with_copy_in_train} of the {protocol.test_clips} test clips are in train as well, '
-            'under another name'
-        )
+    lines += [f'  {line}' for line in describe_leak(protocol)]
     written = [result.checkpoint, 'result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png']
     written = [name for name in written if Path(work_dir, name).exists()]
     return '\n'.join([*lines, f'in {work_dir}: {", ".join(written)}'])
 
 
-def largest_confusions(scores: Scores, count: int = 5) -> str:
+def describe_leak(protocol: Protocol) -> list[str]:
+    """Return lines on the test clips that were trained on in another form; none where the split is unknown."""
+    if protocol.split is None:
+        return []
+    tested, siblings = protocol.test_clips, protocol.test_clips_with_sibling_in_train
+    if siblings is None:
+        lines = ['no name tells a group: if clips were cut from one long video, the accuracy flatters']
+    elif siblings:
+        lines = [f'leak: {siblings / tested:.1%} of the test clips have a sibling of the same long video in train']
+    else:
+        lines = ['no test clip has a sibling of the same long video in train']
+    if copies := protocol.test_clips_with_copy_in_train:
+        lines.append(f'leak: {copies} of the {tested} test clips are in train as well, under another name')
+    return lines
+
+
+def describe_confusions(scores: Scores, count: int = 5) -> str:
     """Return the pairs of classes that were confused most often, one a line."""
-    counts = confusion_matrix(scores.scores, scores.labels)
-    pairs = sorted(((counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j), reverse=True)
-    lines = [f'  {clips:4d} {scores.classes[i]} taken for {scores.classes[j]}' for clips, i, j in pairs[:count]]
-    return '\n'.join(['most often confused:', *(lines or ['  none'])])
+    pairs = most_confused(confusion_matrix(scores.scores, scores.labels), scores.classes, count)
+    return '\n'.join(['most often confused:', *(map(confusion_line, pairs) if pairs else ['  none'])])
+
+
+def confusion_line(pair: Mapping[str, str | int]) -> str:
+    """Return a pair of `most_confused` in words."""
+    return f'  {pair["clips"]:4d} {pair["true"]} taken for {pair["predicted"]}'
 
 
 def check_predictions_file(path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -103,6 +104,13 @@ class Scores:
 
     @classmethod
     def load(cls, path: Path) -> 'Scores':
-        """Read what `save` wrote, without running code from it."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays['clips'].tolist(), arrays['classes'].tolist(), arrays['labels'], arrays['scores'])
+        """Read what `save` wrote, without running code from it.
+
+        Raises:
+            UserError: No such file, or no scores in it.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(arrays['clips'].tolist(), arrays['classes'].tolist(), arrays['labels'], arrays['scores'])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise UserError(f'{path} holds no scores ({error}): test the checkpoint again with tools/test.py') from None
