@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import REPOSITORY, write_config, write_data
+from tests.experiments import REPOSITORY, run_tool, write_config, write_data
+from tests.videos import write_video
+from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Result, Scores
 from tvn_mmaction.evaluation.cross_validation import CrossValidation
@@ -198,6 +200,19 @@ def test_another_configuration_in_the_same_folder_is_refused(resumed, call, opti
         call('--protocol', 'twothirds', '--cfg-options', option)
 
 
+def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
+    """The folds are as large as before, and of the same configuration; but their clips are others."""
+    data_root = folder / 'lists'
+    whole = (data_root / 'manifest.csv').read_bytes()
+    clips = read_manifest(data_root)
+    write_manifest(data_root / 'manifest.csv', [clip._replace(group=f'x{clip.group}') for clip in clips])
+    try:
+        with pytest.raises(UserError, match=r'fold\d holds the result of other clips: name another --work-dir'):
+            call()
+    finally:
+        (data_root / 'manifest.csv').write_bytes(whole)
+
+
 def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_folds):
     result = all_folds / 'fold2/result.json'
     content = result.read_text()
@@ -237,6 +252,25 @@ def test_gpu_that_is_not_there(call, monkeypatch):
     monkeypatch.setattr('torch.cuda.device_count', lambda: 0)
     with pytest.raises(UserError, match='there is no GPU; leave it out'):
         call('--protocol', 'logo', '--gpus-per-fold', '0.5')
+
+
+def test_own_clips_with_two_commands(tmp_path):
+    """As the README says, for whoever has only a folder of clips."""
+    for label, class_name in enumerate(('jump', 'run')):
+        for place, person in enumerate(('anna', 'ben', 'cleo', 'dora', 'emil')):
+            write_video(tmp_path / f'my_videos/{class_name}/{person}_1.mp4', 8 + 10 * label + place, codec='mp4v')
+    command = ('my_videos', '--out', 'data/mine', '--group-pattern', '^(.+)_[0-9]+$')
+    built = run_tool(REPOSITORY / 'tools/build_ucf50.py', *command, folder=tmp_path)
+    assert built.returncode == 0, built.stderr
+    assert 'groups       10\n' in built.stdout and 'have no group' not in built.stdout
+    write_config(tmp_path, Path('elsewhere'))
+    protocol = ('--data-root', 'data/mine', '--protocol', 'group5')
+    validated = run_tool(TOOL, 'tiny.py', *protocol, '--workers', '2', '--folds', '1,3', folder=tmp_path)
+    assert validated.returncode == 0, validated.stderr
+    assert '2 of the 5 folds of group5, 4 test clips of 2 classes from mine' in validated.stdout
+    assert 'no test clip has a sibling of the same long video in train' in validated.stdout
+    tested = Scores.load(tmp_path / 'work_dirs/tiny/group5_seed0/scores.npz').clips
+    assert len({name.partition('/')[2] for name in tested}) == 2  # of each person both classes
 
 
 @pytest.mark.slow

@@ -21,7 +21,9 @@ def updated_readme(monkeypatch):
 
 def test_table_is_written_from_the_results(updated_readme):
     assert updated_readme == README, 'run: python tools/update_readme.py'
-    assert README.count('| `tvn1_') >= 1
+    for name in ('results', 'protocols'):
+        table = README.partition(f'<!-- {name} -->')[2].partition('<!--')[0]
+        assert table.count('| `tvn1_') >= 1, name
 
 
 def test_files_that_are_named_exist():
