@@ -9,7 +9,6 @@ The clips stay where they are.
 import argparse
 import shlex
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tvn_mmaction.datasets.archive import extract
 from tvn_mmaction.datasets.builder import build
@@ -47,7 +46,7 @@ def main() -> None:
     """Build the data root and print what it holds."""
     args = parse_args()
     if (args.videos is None) == (args.download is None):
-        raise UserError('name the folder of videos, or --download')
+        raise UserError('name the folder of videos or --download, one of the two')
     try:
         videos = args.videos or fetch(args.download, args.out)
         summary = build(videos, args.out, args.protocol, args.seed, args.group_pattern)
@@ -73,7 +72,7 @@ def next_command(args: argparse.Namespace, fold_count: int) -> str:
 
 def fetch(url: str, out: Path) -> Path:
     """Download and unpack an archive into `out`, and return the folder of its class folders."""
-    archive = out / (Path(urlsplit(url).path).name or 'archive')
+    archive = out / (Path(url.partition('?')[0]).name or 'archive')
     videos = archive.with_suffix('') if archive.suffix else archive.with_suffix('.videos')
     download(url, archive, UCF50_BYTES if url == UCF50_URL else None)
     extract(archive, videos)

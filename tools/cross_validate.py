@@ -87,7 +87,7 @@ def fold_numbers(folds: str | None) -> list[int]:
     """Return the numbers that `--folds` means, in order and each once; none if it is not given."""
     numbers = set()
     for part in () if folds is None else folds.split(','):
-        match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+        match = re.fullmatch(r'(\d{1,6})(?:-(\d{1,6}))?', part.strip())
         chosen = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
         if not chosen:
             raise UserError(f'--folds {folds}: give numbers and ranges such as 0,3-7')

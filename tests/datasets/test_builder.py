@@ -217,6 +217,7 @@ def test_unknown_protocol_is_refused_before_reading(videos, tmp_path, protocol):
 
 def test_class_without_a_readable_clip(tmp_path):
     write_video(tmp_path / 'videos/A/1.avi')
+    write_video(tmp_path / 'videos/A/2.avi')
     write_empty(tmp_path / 'videos/B/1.avi')
     with pytest.raises(UserError, match=r'no clip of class B can be read, the first one is .*B/1.avi: the file is'):
         build(tmp_path / 'videos', tmp_path)

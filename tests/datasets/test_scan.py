@@ -105,10 +105,12 @@ def test_links_that_lead_nowhere_are_problems(tmp_path):
     write_files(tmp_path, 'A/a.avi', 'B/b.avi')
     (tmp_path / 'A/gone.avi').symlink_to(tmp_path / 'nowhere.avi')
     (tmp_path / 'A/loop.avi').symlink_to(tmp_path / 'A/loop.avi')
+    os.mkfifo(tmp_path / 'A/pipe.avi')
     problems = {clip.path: clip.problem for clip in scan(tmp_path, tmp_path)[0] if clip.problem}
     assert problems == {
         'A/gone.avi': 'a link to a file that is not there',
         'A/loop.avi': 'Too many levels of symbolic links',
+        'A/pipe.avi': 'no plain file',
     }
 
 

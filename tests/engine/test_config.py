@@ -168,7 +168,7 @@ def test_frames_that_do_not_fit_the_network_are_told(config_file, options, told)
 def test_data_sets_that_contradict_the_split_are_refused(tmp_path, data_root):
     config = write_config(tmp_path, data_root, "split = dict(protocol='logo', fold=1, seed=0)\n")
     with pytest.raises(
-        UserError, match="data set of {'protocol': 'ucf101like'.* and the variable split = {'protocol': 'logo"
+        UserError, match=r"data set of {'protocol': 'ucf101like'.* and the variable split = {'protocol': 'logo"
     ):
         read_config(config)
 
@@ -182,3 +182,14 @@ def test_options_of_one_data_set_s_split_are_refused(tmp_path, data_root):
 def test_data_root_among_the_options_is_that_of_all_data_sets(tmp_path, data_root):
     config = read_config(write_config(tmp_path, tmp_path / 'nowhere'), options={'data_root': str(data_root)})
     assert {dataset.data_root for dataset in datasets(config)} == {str(data_root)}
+
+
+@pytest.mark.parametrize('options', [{'split.protocl': 'group5'}, {'split': 3}])
+def test_split_of_other_names_is_refused(tmp_path, data_root, options):
+    with pytest.raises(UserError, match='it needs protocol, fold and seed'):
+        read_config(write_config(tmp_path, data_root), options=options)
+
+
+def test_work_dir_that_is_a_file_is_refused(tmp_path, data_root):
+    with pytest.raises(UserError, match=r'tiny\.py is no folder'):
+        read_config(write_config(tmp_path, data_root), work_dir=str(tmp_path / 'tiny.py'))

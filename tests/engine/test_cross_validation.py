@@ -45,7 +45,7 @@ class Recorder(Fold):
 
 @pytest.fixture
 def fold(tmp_path):
-    return Recorder(0, 'tiny.py', {}, 'lists', tmp_path, tmp_path, frozenset(), ('1' * 64, '2' * 64))
+    return Recorder(0, 'tiny.py', {}, 'lists', tmp_path, tmp_path, frozenset(), ('lists', '1' * 64, '2' * 64))
 
 
 def test_plan_has_every_fold_with_its_own_folder_split_and_digest(config, folder):
@@ -53,7 +53,7 @@ def test_plan_has_every_fold_with_its_own_folder_split_and_digest(config, folder
     assert [fold.number for fold in found.folds] == [0, 1, 2, 3] and found.epochs == 2
     assert found.folds[2].folder == folder / 'work_dirs/tiny/logo_seed0/fold2'
     assert found.folds[2].options == {'split.protocol': 'logo', 'split.fold': 2, 'split.seed': 0}
-    assert len({digest for fold in found.folds for digest in fold.list_digests}) == 8 and found.dropped_clips == 0
+    assert len({digest for fold in found.folds for digest in fold.clips[1:]}) == 8 and found.dropped_clips == 0
     assert len({next(iter(fold.config_digests)) for fold in found.folds}) == 4
     assert found.folds[2].result() is None
 

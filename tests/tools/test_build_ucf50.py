@@ -65,7 +65,7 @@ def test_folds_and_the_next_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'folds        5' in done.stdout and 'test clips   2 to 4' in done.stdout
     assert 'leak         0 of 12 test clips' in done.stdout
-    assert done.stdout.rstrip().endswith('--cfg-options split.protocol=group5')
+    assert done.stdout.rstrip().endswith('--protocol group5')
 
 
 def test_clips_without_groups_are_told_aloud(videos, tmp_path):
@@ -78,6 +78,7 @@ def test_clips_without_groups_are_told_aloud(videos, tmp_path):
 def broken_only(folder: Path) -> Path:
     for name in ('A', 'B'):
         write_empty(folder / name / 'a.avi')
+        write_empty(folder / name / 'b.avi')
     return folder
 
 
@@ -90,11 +91,12 @@ def broken_only(folder: Path) -> Path:
         (lambda videos, tmp_path: [videos, '--protocol', 'group5'], '5 folds of whole groups need 5 groups or more'),
         (lambda videos, tmp_path: [videos, '--group-pattern', '_g('], '--group-pattern _g('),
         (lambda videos, tmp_path: [broken_only(tmp_path)], 'no clip of any class can be read'),
-        (lambda videos, tmp_path: [], 'name the folder of videos, or --download'),
-        (lambda videos, tmp_path: [videos, '--download'], 'name the folder of videos, or --download'),
+        (lambda videos, tmp_path: [], 'name the folder of videos or --download, one of the two'),
+        (lambda videos, tmp_path: [videos, '--download'], 'name the folder of videos or --download, one of the two'),
         (lambda videos, tmp_path: ['--download', 'http://127.0.0.1:9/a.rar'], '127.0.0.1'),
+        (lambda videos, tmp_path: ['--download', 'http://[::1/a.zip'], 'is no address to download from'),
     ],
-    ids=['missing', 'depth', 'protocol', 'groups', 'pattern', 'unreadable', 'nothing', 'both', 'refused'],
+    ids=['missing', 'depth', 'protocol', 'groups', 'pattern', 'unreadable', 'nothing', 'both', 'refused', 'address'],
 )
 def test_misuse(videos, tmp_path, arguments, message):
     done = run(*arguments(videos, tmp_path), '--out', tmp_path / 'lists')

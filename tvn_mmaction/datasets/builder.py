@@ -52,11 +52,9 @@ def build(
     Raises:
         UserError: The folder, the arguments or the clips do not allow it.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(f'unknown protocol {protocol}; known are {", ".join(PROTOCOLS)}')  # before minutes of reading
-    data_root = Path(data_root).resolve()
     group_pattern = group_pattern or _last_group_pattern(data_root) or 'ucf50'
     found, ignored = scan(videos, data_root, group_pattern)
+    assign_folds(found, protocol, seed)  # before minutes of reading, and before anything is written
     try:
         before = _rows_of(data_root / FILE_NAME)
         clips = _read_what_changed(found, data_root, before)

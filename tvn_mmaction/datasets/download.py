@@ -54,7 +54,7 @@ def download(url: str, path: Path, size: int | None = None) -> Path:
                 'remove it and run the same command again, which downloads it'
             )
         return path
-    if not url.startswith(('https://', 'http://')):
+    if not _is_address(url):
         raise UserError(f'{url} is no address to download from; pass one that starts with https:// or http://')
 
     part, version = _unfinished(path)
@@ -71,6 +71,14 @@ def download(url: str, path: Path, size: int | None = None) -> Path:
             'make room or choose another folder, the same command goes on from there'
         ) from error
     return path
+
+
+def _is_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        return address.scheme in ('https', 'http') and bool(address.hostname) and (address.port or 1) and ' ' not in url
+    except ValueError:  # of a port or a bracket
+        return False
 
 
 def _unfinished(path: Path) -> tuple[Path, Path]:

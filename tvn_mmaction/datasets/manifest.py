@@ -69,6 +69,8 @@ def read_manifest(folder: str | Path) -> list[Clip]:
             'or see a training on drawn clips: python tools/train.py configs/tvn1_demo.py'
         )
     clips = list(read_rows(path))
+    if len({clip.path for clip in clips}) < len(clips):
+        raise UserError(f'{path} has clips in more than one row; run tools/build_ucf50.py again')
     if not clips:
         raise UserError(f'{path} lists no clip; run tools/build_ucf50.py again')
     return clips

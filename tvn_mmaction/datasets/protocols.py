@@ -151,7 +151,10 @@ def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
         for (group, class_name), size in Counter((clip.group, clip.class_name) for clip in clips).items():
             members[group].append((class_name, size))
         if len(members) < count:
-            raise UserError(f'{count} folds of whole groups need {count} groups or more; the clips have {len(members)}')
+            raise UserError(
+                f'{count} folds of whole groups need {count} groups or more; the clips have {len(members)}: '
+                'use another protocol, or tell tools/build_ucf50.py with --group-pattern where names hold the group'
+            )
         sizes = {group: sum(size for _, size in classes) for group, classes in members.items()}
         largest_first = sorted((-size, _draw(seed, group), group) for group, size in sizes.items())
         fullness = defaultdict(lambda: [0] * count)  # class -> for each fold, groups of it and then clips of it

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
@@ -153,4 +154,6 @@ def _clip(entry: os.DirEntry, class_name: str, data_root: Path, expression: re.P
         if entry.is_symlink() and isinstance(error, FileNotFoundError):
             return clip._replace(problem='a link to a file that is not there')
         return clip._replace(problem=error.strerror)
+    if not stat.S_ISREG(status.st_mode):
+        return clip._replace(problem='no plain file')
     return clip._replace(bytes=status.st_size, modified_ns=status.st_mtime_ns)

@@ -62,6 +62,8 @@ def read_config(
         if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
             raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
     config.options = dict(options or {})
+    if work_dir and Path(work_dir).exists() and not Path(work_dir).is_dir():
+        raise UserError(f'--work-dir {work_dir} is no folder; name another one')
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', file.stem))
 
     data_root = data_root or (options or {}).get('data_root')
@@ -142,6 +144,8 @@ def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Confi
 def use_split(config: Config, **changes: str | int | None) -> None:
     """Change the variable `split`, and let all data sets of the config follow it."""
     if config.get('split'):
+        if not isinstance(config.split, dict) or set(config.split) != {'protocol', 'fold', 'seed'}:
+            raise UserError(f'split is {config.split}; it needs protocol, fold and seed, and nothing else')
         config.split.update(changes)
         for dataset in _following_split(config):
             dataset.update(config.split)

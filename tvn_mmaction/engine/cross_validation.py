@@ -78,9 +78,10 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
                 directory=Path.cwd(),
                 folder=Path(folder, f'fold{number}').absolute(),
                 config_digests=_digests_of_training(fold_config),
-                list_digests=tuple(
-                    list_digest(clips_of(_build_without_videos(fold_config, loader)))
-                    for loader in ('train_dataloader', 'test_dataloader')
+                clips=(
+                    Path(dataset.data_root).resolve().name,
+                    list_digest(clips_of(_build_without_videos(fold_config, 'train_dataloader'))),
+                    list_digest(clips_of(_build_without_videos(fold_config, 'test_dataloader'))),
                 ),
             )
         )

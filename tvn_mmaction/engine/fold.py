@@ -36,7 +36,7 @@ class Fold:
     directory: Path  # where relative paths begin
     folder: Path  # of checkpoints, log and result; absolute
     config_digests: frozenset[str]  # with which it may have been trained
-    list_digests: tuple[str | None, str | None]  # of its train and its test clips
+    clips: tuple[str, str | None, str | None]  # name of the data root, digests of its train and its test clips
 
     @property
     def log(self) -> Path:
@@ -63,9 +63,10 @@ class Fold:
         if not (self.folder / 'result.json').exists():
             return None
         result = Result.load(self.folder / 'result.json')
-        clips = (result.protocol.train_list_sha256, result.protocol.test_list_sha256)
-        if result.config_sha256 not in self.config_digests or clips != self.list_digests:
-            what = 'other clips' if result.config_sha256 in self.config_digests else 'another configuration'
+        tested = result.protocol
+        same_clips = self.clips == (tested.data, tested.train_list_sha256, tested.test_list_sha256)
+        if result.config_sha256 not in self.config_digests or not same_clips:
+            what = 'another configuration' if same_clips else 'other clips'
             raise UserError(f'{self.folder} holds the result of {what}: name another --work-dir, or remove the folder')
         return result
 
@@ -93,7 +94,7 @@ class Fold:
                     f'{last} names no checkpoint that can be read ({error}): remove it, and this fold starts anew'
                 ) from None
             trained = meta.get('training', {})
-            same_clips = trained.get('train_list_sha256') == self.list_digests[0]
+            same_clips = trained.get('train_list_sha256') == self.clips[1]
             if trained.get('config_sha256') not in self.config_digests or not same_clips:
                 what = 'another configuration' if same_clips else 'other clips'
                 raise UserError(
