@@ -54,7 +54,7 @@ def build(
     """
     group_pattern = group_pattern or _last_group_pattern(data_root) or 'ucf50'
     found, ignored = scan(videos, data_root, group_pattern)
-    assign_folds(found, protocol, seed)  # before minutes of reading, and before anything is written
+    folds = assign_folds(found, protocol, seed)  # names say it, before minutes of reading and before any writing
     try:
         before = _rows_of(data_root / FILE_NAME)
         clips = _read_what_changed(found, data_root, before)
@@ -62,7 +62,6 @@ def build(
             # Its lists would have wrong labels or leak.
             shutil.rmtree(data_root / 'lists', ignore_errors=True)
         _check_every_class_is_readable(clips)
-        folds = assign_folds(clips, protocol, seed)
         fold_subsets = [subsets(clips, folds, fold) for fold in range(max(folds) + 1)]
         if PROTOCOLS[protocol].by_group:
             for train, test in fold_subsets:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmaction.registry import DATASETS
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
 
 from ..datasets.protocols import assign_folds, dropped_clips
 from ..errors import UserError
@@ -15,7 +13,7 @@ from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusi
 from .config import configure_training, datasets, use_split
 from .fold import Fold
 from .pools import Pool
-from .record import clips_of, config_digest, list_digest
+from .record import build_without_videos, clips_of, config_digest, list_digest
 from .watch import watch
 
 
@@ -61,7 +59,7 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
             'configs/_base_/ucf50.py shows both'
         )
     use_split(config, protocol=protocol or config.split.protocol, fold=0)
-    dataset = _build_without_videos(config, 'train_dataloader')
+    dataset = build_without_videos(config, 'train_dataloader')
     name, seed = config.split.protocol, config.split.seed
     folder = Path(config.work_dir, f'{name}_seed{seed}')
     assigned = assign_folds(dataset.clips, name, seed)
@@ -80,8 +78,8 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
                 config_digests=_digests_of_training(fold_config),
                 clips=(
                     Path(dataset.data_root).resolve().name,
-                    list_digest(clips_of(_build_without_videos(fold_config, 'train_dataloader'))),
-                    list_digest(clips_of(_build_without_videos(fold_config, 'test_dataloader'))),
+                    list_digest(clips_of(build_without_videos(fold_config, 'train_dataloader'))),
+                    list_digest(clips_of(build_without_videos(fold_config, 'test_dataloader'))),
                 ),
             )
         )
@@ -147,11 +145,6 @@ def collect(plan: Plan) -> CrossValidation | None:
     plot_folds({fold.number: result.metrics['top1'] for fold, result in finished}, plan.folder / 'folds.png')
     record.save(plan.folder / 'cross_validation.json')
     return record
-
-
-def _build_without_videos(config: Config, loader: str) -> BaseDataset:
-    """Return the clips of a loader, none of which is read."""
-    return DATASETS.build({**list(datasets(config, (loader,)))[-1], 'pipeline': []})
 
 
 def _digests_of_training(config: Config) -> frozenset[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import barrier, is_distributed, is_main_process
@@ -22,9 +21,8 @@ from ..evaluation import (
     plot_confusion_matrix,
 )
 from ..files import sha256_of
-from .config import datasets
 from .hooks import EpochHistoryHook
-from .record import config_digest, environment, protocol
+from .record import build_without_videos, config_digest, environment, protocol
 from .runner import TerminalRunner
 
 
@@ -83,9 +81,9 @@ def _build_runner(config: Config) -> TerminalRunner:
 
 
 def _train_dataset(config: Config) -> BaseDataset | None:
-    """Return the clips that the config trains on, without reading a video; None where they are not at hand."""
+    """Return the clips that the config trains on; None where they are not at hand."""
     try:
-        return DATASETS.build({**list(datasets(config, ('train_dataloader',)))[-1], 'pipeline': []})
+        return build_without_videos(config, 'train_dataloader')
     except (UserError, OSError):
         return None
 

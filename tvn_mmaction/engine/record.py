@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
@@ -149,6 +150,11 @@ def _dataset(config: Config, loader: str) -> Config:
 
 def _pipeline(config: Config, loader: str) -> list[dict]:
     return _plain(_dataset(config, loader).get('pipeline', []))
+
+
+def build_without_videos(config: Config, loader: str) -> BaseDataset:
+    """Return the clips of a loader, inside of all wrappers; no video is read."""
+    return DATASETS.build({**_dataset(config, loader), 'pipeline': []})
 
 
 def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
