@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..files import write_atomically
 from .metrics import Estimate, accuracies, confusion_matrix, most_confused
 from .report import LABELS, confusion_line, describe_leak
-from .result import Protocol, Result, Scores
+from .result import Protocol, Result, Scores, typed
 
 SCHEMA_VERSION = 1
 CONFUSIONS = 10
@@ -71,8 +71,8 @@ class CrossValidation:
                     'run tools/cross_validate.py again, finished folds are not run again'
                 )
             del fields['over_folds'], fields['missing']
-            fields['folds'] = [Result(**_typed(fold)) for fold in fields['folds']]
-            return cls(**_typed(fields))
+            fields['folds'] = [Result(**typed(fold)) for fold in fields['folds']]
+            return cls(**typed(fields))
         except FileNotFoundError:
             raise UserError(f'no cross-validation at {path}: make one with tools/cross_validate.py') from None
         except (ValueError, KeyError, TypeError) as error:
@@ -185,14 +185,6 @@ def protocols_table(records: Sequence[CrossValidation]) -> str:
         ]
         rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
     return '\n'.join(rows) + '\n'
-
-
-def _typed(fields: dict) -> dict:
-    """Return the fields of a record with the dataclasses that JSON knows nothing of."""
-    return fields | {
-        'protocol': Protocol(**fields['protocol']),
-        'metrics': {name: Estimate(**estimate) for name, estimate in fields['metrics'].items()},
-    }
 
 
 def _common_protocol(results: Sequence[Result]) -> Protocol:

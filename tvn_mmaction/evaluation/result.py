@@ -76,13 +76,19 @@ class Result:
                     f'{path} has schema version {fields["schema_version"]}, this release reads {SCHEMA_VERSION}: '
                     'test the checkpoint again with tools/test.py'
                 )
-            fields['protocol'] = Protocol(**fields['protocol'])
-            fields['metrics'] = {name: Estimate(**estimate) for name, estimate in fields['metrics'].items()}
-            return cls(**fields)
+            return cls(**typed(fields))
         except FileNotFoundError:
             raise UserError(f'no result at {path}: make one with tools/train.py or tools/test.py') from None
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f'{path} is not a result of this package ({error!r})') from None
+
+
+def typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record with the dataclasses that JSON knows nothing of."""
+    return fields | {
+        'protocol': Protocol(**fields['protocol']),
+        'metrics': {name: Estimate(**estimate) for name, estimate in fields['metrics'].items()},
+    }
 
 
 @dataclass(frozen=True)
