@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,8 @@ from ..errors import UserError
 from .fold import Fold
 
 ATTEMPTS = 2
+ENDINGS = (signal.SIGTERM,) * 3 + (signal.SIGKILL,)  # Python drops an interruption that comes while an object is freed
+ENDING_S = 5.0  # between two of them
 
 
 class Pool(Protocol):
@@ -71,10 +74,17 @@ class LocalPool:
         """See `Pool`."""
         with self.lock:
             self.closed = True
-            for process in self.running:
+            running = set(self.running)
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        for ending in ENDINGS:
+            for process in running:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-        self.threads.shutdown(cancel_futures=True)
+                    os.killpg(process.pid, ending)
+            deadline = time.monotonic() + ENDING_S
+            while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            running = {process for process in running if process.poll() is None}
+        self.threads.shutdown()
 
     def _run(self, fold: Fold) -> str | None:
         gpu = self.places.get()
