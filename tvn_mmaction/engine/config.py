@@ -18,6 +18,14 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
 # By the prefix of MMAction2's transforms Init and Decode, the module that they import.
 DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+# By the arguments of models that have to agree with it, the part of the variable `clip`.
+FOLLOWING_CLIP = {
+    'num_segments': 'frames',
+    'num_frames': 'frames',
+    'temporal_size': 'frames',
+    'img_size': 'size',
+    'spatial_size': 'size',
+}
 
 
 def read_config(
@@ -45,6 +53,7 @@ def read_config(
         config = Config.fromfile(file)
         given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
         _check_split(config)
+        own_clip = dict(config.get('clip') or {})
         config.merge_from_dict(dict(options or {}))
     except UserError:
         raise
@@ -73,6 +82,7 @@ def read_config(
     for dataset in rooted:
         dataset.data_root = data_root or dataset.data_root
     use_split(config)
+    use_clip(config, own_clip)
     _keep_scores(config)
     _use_classes_of_data(config, rooted)
     _use_decoder(config)
@@ -149,6 +159,48 @@ def use_split(config: Config, **changes: str | int | None) -> None:
         config.split.update(changes)
         for dataset in _following_split(config):
             dataset.update(config.split)
+
+
+def use_clip(config: Config, before: Mapping[str, int]) -> None:
+    """Let all pipelines and the model of the config follow its variable `clip`, the frames and pixels of a view.
+
+    A dense sampling keeps the seconds of video that it sees: fewer frames are further apart.
+
+    Args:
+        config: Changed in place; without the variable it stays as it is.
+        before: What the variable was when pipelines and model last agreed with it.
+
+    Raises:
+        UserError: The variable is not of `frames` and `size`, two whole numbers above 0.
+    """
+    clip = config.get('clip')
+    if clip is None or dict(clip) == dict(before):
+        return
+    if set(clip) != set(before) or not all(isinstance(value, int) and value > 0 for value in clip.values()):
+        raise UserError(
+            f'clip is {dict(clip)}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there'
+        )
+    for dataset in datasets(config):
+        for step in dataset.get('pipeline', []):
+            if step.type == 'Resize' and 'size' in clip:
+                step.scale = (clip['size'], clip['size'])
+            elif step.get('num_clips') == before.get('frames') and step.get('clip_len') == 1:
+                step.num_clips = clip['frames']
+            elif 'clip_len' in step and 'frames' in clip:
+                step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
+                step.clip_len = clip['frames']
+    _follow_clip(config.model, clip)
+
+
+def _follow_clip(part: Any, clip: Mapping[str, int]) -> None:
+    """Set the arguments of a model that have to agree with the variable `clip`, however deep they are."""
+    for name, value in part.items():
+        if FOLLOWING_CLIP.get(name) in clip and isinstance(value, int):
+            part[name] = clip[FOLLOWING_CLIP[name]]
+        elif isinstance(value, dict):
+            _follow_clip(value, clip)
+    if part.get('type') == 'C3D':  # its first linear layer takes 512 channels of what five poolings leave
+        part.out_dim = 512 * (clip['size'] // 16 // 2 + 1) ** 2
 
 
 def _following_split(config: Config) -> list[Config]:

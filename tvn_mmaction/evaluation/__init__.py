@@ -1,5 +1,6 @@
 """What a test found: metrics with intervals, the record of a run, its pictures."""
 
+from .benchmark import Benchmark, ModelCosts, Timing
 from .cross_validation import CrossValidation, describe_cross_validation, pool_folds, protocols_table
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
 from .plots import plot_confusion_matrix, plot_curves, plot_folds
@@ -15,12 +16,15 @@ from .result import Protocol, Result, Scores
 
 __all__ = [
     'EVALUATIONS',
+    'Benchmark',
     'ClipScores',
     'CrossValidation',
     'Estimate',
+    'ModelCosts',
     'Protocol',
     'Result',
     'Scores',
+    'Timing',
     'accuracies',
     'check_predictions_file',
     'confusion_matrix',
