@@ -126,8 +126,8 @@ def resumed(folder, interrupted):
 
 def test_killed_fold_is_retried_and_goes_on(first, all_folds):
     _, _, err = first
-    assert re.search(r'fold  0  retried   epoch 1/2', err)
-    assert re.search(r'fold  0  finished  epoch 2/2', err)
+    assert re.search(r'fold 0  retried   epoch 1/2', err)
+    assert re.search(r'fold 0  finished  epoch 2/2', err)
     assert f'fold 0 was retried: its first process died, its log: {all_folds}/fold0/terminal.log' in err
     before, after = (all_folds / 'fold0/terminal.log').read_text().split('=== process')[1:]
     assert 'epoch   1/2' in before and 'epoch   1/2' not in after and 'epoch   2/2' in after
@@ -152,7 +152,7 @@ def test_interruption_ends_every_process_and_says_how_to_go_on(interrupted, all_
 
 def test_resuming_goes_on_and_runs_no_finished_fold_again(resumed, first, all_folds):
     code, _, err = resumed
-    assert code == 0 and '2 of 3 folds to run' in err and 'fold  0' not in err
+    assert code == 0 and '2 of 3 folds to run' in err and 'fold 0' not in err
     log = (all_folds / 'fold1/terminal.log').read_text()
     assert 'epoch   2/2' in log and 'epoch   1/2' not in log
     assert [entry['epoch'] for entry in Result.load(all_folds / 'fold1/result.json').history] == [1, 2]
@@ -239,7 +239,7 @@ def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_f
         (['--folds', '3-1'], '--folds 3-1: give'),
         (['--folds', ''], '--folds : give'),
         (['--workers', '0'], '--workers 0'),
-        (['--gpus-per-fold', '2'], '--gpus-per-fold 2.0'),
+        (['--gpus-per-job', '2'], '--gpus-per-job 2.0'),
         (['--address', 'auto'], 'add --engine ray'),
         (['--protocol', 'group5'], 'need 5 groups'),
         (['--data-root', 'nowhere'], 'no manifest.csv in nowhere'),
@@ -253,7 +253,7 @@ def test_misuse_is_told(call, arguments, message):
 def test_gpu_that_is_not_there(call, monkeypatch):
     monkeypatch.setattr('torch.cuda.device_count', lambda: 0)
     with pytest.raises(UserError, match='there is no GPU; leave it out'):
-        call('--protocol', 'logo', '--gpus-per-fold', '0.5')
+        call('--protocol', 'logo', '--gpus-per-job', '0.5')
 
 
 def test_own_clips_with_two_commands(tmp_path):

@@ -1,4 +1,4 @@
-"""All folds of a protocol: which there are, running them, and what they say together."""
+"""All folds of a protocol: which there are, and what they say together."""
 
 import copy
 from collections.abc import Sequence
@@ -10,11 +10,9 @@ from mmengine.config import Config
 from ..datasets.protocols import assign_folds, dropped_clips
 from ..errors import UserError
 from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusion_matrix, plot_folds, pool_folds
-from .config import configure_training, datasets, use_split
-from .fold import Fold
-from .pools import Pool
-from .record import build_without_videos, clips_of, config_digest, list_digest
-from .watch import watch
+from .config import datasets, use_split
+from .job import Job
+from .record import build_without_videos, config_digest
 
 
 @dataclass(frozen=True)
@@ -22,12 +20,11 @@ class Plan:
     """The folds of a protocol for one config."""
 
     config: Config
-    folds: list[Fold]
+    folds: list[Job]  # by number
     folder: Path  # which theirs are in
-    epochs: int  # of each fold
     dropped_clips: int  # which the protocol neither trains nor tests on
 
-    def choose(self, numbers: Sequence[int]) -> list[Fold]:
+    def choose(self, numbers: Sequence[int]) -> list[Job]:
         """Return folds by number.
 
         Raises:
@@ -67,54 +64,9 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
     for number in range(max(assigned) + 1):
         fold_config = copy.deepcopy(config)
         use_split(fold_config, fold=number)
-        folds.append(
-            Fold(
-                number=number,
-                config=config.filename,
-                options={**config.options, **{f'split.{key}': value for key, value in fold_config.split.items()}},
-                data_root=dataset.data_root,
-                directory=Path.cwd(),
-                folder=Path(folder, f'fold{number}').absolute(),
-                config_digests=_digests_of_training(fold_config),
-                clips=(
-                    Path(dataset.data_root).resolve().name,
-                    list_digest(clips_of(build_without_videos(fold_config, 'train_dataloader'))),
-                    list_digest(clips_of(build_without_videos(fold_config, 'test_dataloader'))),
-                ),
-            )
-        )
+        folds.append(Job.of(fold_config, f'fold {number}', folder / f'fold{number}'))
     dropped = dropped_clips(dataset.clips, assigned)
-    return Plan(config, folds, folder, config.train_cfg.get('max_epochs', 1), dropped)
-
-
-def prepare(plan: Plan, folds: Sequence[Fold], resume: bool) -> list[Fold]:
-    """Get the folders of those folds ready that are not finished, and return them.
-
-    Args:
-        plan: The whole, of which no fold may be finished in another way.
-        folds: Those to run.
-        resume: Go on from the last checkpoint where there is one, else start anew.
-
-    Raises:
-        UserError: A folder holds a result or, to resume from, a checkpoint of another configuration.
-    """
-    finished = [fold for fold in plan.folds if fold.result()]
-    unfinished = [fold for fold in folds if fold not in finished]
-    for fold in unfinished:
-        fold.prepare(resume)
-    return unfinished
-
-
-def run(plan: Plan, folds: Sequence[Fold], unfinished: Sequence[Fold], pool: Pool) -> dict[int, str]:
-    """Run the unfinished ones of some folds, and show on the terminal how all of them go.
-
-    Returns:
-        Why folds failed, by number.
-    """
-    try:
-        return watch(folds, {fold.number: pool.submit(fold) for fold in unfinished}, plan.epochs)
-    finally:
-        pool.close()
+    return Plan(config, folds, folder, dropped)
 
 
 def collect(plan: Plan) -> CrossValidation | None:
@@ -126,14 +78,14 @@ def collect(plan: Plan) -> CrossValidation | None:
     Raises:
         UserError: The folds do not belong together.
     """
-    finished = [(fold, result) for fold in plan.folds if (result := fold.result())]
+    finished = [(number, fold, result) for number, fold in enumerate(plan.folds) if (result := fold.result())]
     if not finished:
         return None
     whole = copy.deepcopy(plan.config)
     use_split(whole, fold=None)
     record, scores = pool_folds(
-        [result for _, result in finished],
-        [Scores.load(fold.folder / 'scores.npz') for fold, _ in finished],
+        [result for *_, result in finished],
+        [Scores.load(fold.folder / 'scores.npz') for _, fold, _ in finished],
         fold_count=len(plan.folds),
         dropped_clips=plan.dropped_clips,
         options=plan.config.options,
@@ -142,16 +94,6 @@ def collect(plan: Plan) -> CrossValidation | None:
     scores.save(plan.folder / 'scores.npz')
     counts = confusion_matrix(scores.scores, scores.labels)
     plot_confusion_matrix(counts, scores.classes, plan.folder / 'confusion_matrix.png')
-    plot_folds({fold.number: result.metrics['top1'] for fold, result in finished}, plan.folder / 'folds.png')
+    plot_folds({number: result.metrics['top1'] for number, _, result in finished}, plan.folder / 'folds.png')
     record.save(plan.folder / 'cross_validation.json')
     return record
-
-
-def _digests_of_training(config: Config) -> frozenset[str]:
-    """Return the digests that a result of this config may have: of a training in one go, and of one that went on."""
-    digests = set()
-    for resume in (None, 'auto'):
-        trained = copy.deepcopy(config)
-        configure_training(trained, resume=resume)
-        digests.add(config_digest(trained))
-    return frozenset(digests)

@@ -1,6 +1,6 @@
-"""Where the folds of a cross-validation run: processes of this machine, or a Ray cluster.
+"""Where jobs run: processes of this machine, or a Ray cluster.
 
-Both give each fold a process of its own and a second one, which goes on from the last checkpoint, when that dies.
+Both give each job a process of its own and a second one, which goes on from the last checkpoint, when that dies.
 """
 
 import logging
@@ -23,7 +23,7 @@ from typing import Protocol
 import torch
 
 from ..errors import UserError
-from .fold import Fold
+from .job import Job
 
 ATTEMPTS = 2
 ENDINGS = (signal.SIGTERM,) * 3 + (signal.SIGKILL,)  # Python drops an interruption that comes while an object is freed
@@ -31,12 +31,12 @@ ENDING_S = 5.0  # between two of them
 
 
 class Pool(Protocol):
-    """What runs folds."""
+    """What runs jobs."""
 
-    workers: int  # folds at the same time
+    workers: int  # jobs at the same time
 
-    def submit(self, fold: Fold) -> Future[str | None]:
-        """Run a fold when there is room; the result is None, or what a user has to mend; it raises when a fold dies."""
+    def submit(self, job: Job) -> Future[str | None]:
+        """Run a job when there is room; the result is None, or what a user has to mend; it raises when a job dies."""
 
     def close(self) -> None:
         """End all processes."""
@@ -46,19 +46,19 @@ class LocalPool:
     """Processes of this machine, `workers` at a time, spread over the GPUs that PyTorch sees.
 
     Args:
-        workers: How many; by default what `gpus_per_fold` allows, or one without a GPU.
-        gpus_per_fold: Above 0, to 1; by default all that `workers` leaves.
+        workers: How many; by default what `gpus_per_job` allows, or one without a GPU.
+        gpus_per_job: Above 0, to 1; by default all that `workers` leaves.
         gpus: Names for `CUDA_VISIBLE_DEVICES`.
 
     Raises:
         UserError: There is no GPU to give a share of.
     """
 
-    def __init__(self, workers: int | None, gpus_per_fold: float | None, gpus: Sequence[str]):
-        self.workers, share = divide(workers, gpus_per_fold, len(gpus), default=1)
+    def __init__(self, workers: int | None, gpus_per_job: float | None, gpus: Sequence[str]):
+        self.workers, share = divide(workers, gpus_per_job, len(gpus), default=1)
         self.environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # the log has what was said in its order
         self.environment.setdefault('OMP_NUM_THREADS', str(max(1, len(os.sched_getaffinity(0)) // self.workers)))
-        self.places = SimpleQueue()  # a GPU for each fold that runs at the same time
+        self.places = SimpleQueue()  # a GPU for each job that runs at the same time
         for i in range(self.workers):
             self.places.put(gpus[i % len(gpus)] if share else None)
         self.threads = ThreadPoolExecutor(self.workers)
@@ -66,9 +66,9 @@ class LocalPool:
         self.closed = False
         self.lock = threading.Lock()  # of the two above
 
-    def submit(self, fold: Fold) -> Future[str | None]:
+    def submit(self, job: Job) -> Future[str | None]:
         """See `Pool`."""
-        return self.threads.submit(self._run, fold)
+        return self.threads.submit(self._run, job)
 
     def close(self) -> None:
         """See `Pool`."""
@@ -86,14 +86,14 @@ class LocalPool:
             running = {process for process in running if process.poll() is None}
         self.threads.shutdown()
 
-    def _run(self, fold: Fold) -> str | None:
+    def _run(self, job: Job) -> str | None:
         gpu = self.places.get()
         try:
             for _ in range(ATTEMPTS):
-                code = self._run_process(fold, gpu)
+                code = self._run_process(job, gpu)
                 if code == 0:
                     return None
-                said = fold.log.read_text(errors='replace').strip()
+                said = job.log.read_text(errors='replace').strip()
                 _, told, mistake = f'\n{said}'.rpartition('\nerror: ')
                 if code == 2 and told:
                     return mistake
@@ -102,11 +102,11 @@ class LocalPool:
         finally:
             self.places.put(gpu)
 
-    def _run_process(self, fold: Fold, gpu: str | None) -> int:
-        """Run the fold in a process group of its own, which ends when its stdin is closed, and return its exit code."""
-        command = [sys.executable, '-c', 'from tvn_mmaction.engine.fold import main; main()', str(fold.folder)]
+    def _run_process(self, job: Job, gpu: str | None) -> int:
+        """Run the job in a process group of its own, which ends when its stdin is closed, and return its exit code."""
+        command = [sys.executable, '-c', 'from tvn_mmaction.engine.job import main; main()', str(job.folder)]
         environment = self.environment if gpu is None else {**self.environment, 'CUDA_VISIBLE_DEVICES': gpu}
-        with self.lock, fold.log.open('ab') as log:
+        with self.lock, job.log.open('ab') as log:
             if self.closed:
                 raise RuntimeError('interrupted')
             process = subprocess.Popen(
@@ -115,7 +115,7 @@ class LocalPool:
             self.running.add(process)
         with process:
             with suppress(BrokenPipeError):  # its exit code tells
-                process.stdin.write(pickle.dumps(fold))
+                process.stdin.write(pickle.dumps(job))
                 process.stdin.flush()
             process.wait()
         with self.lock:
@@ -127,18 +127,18 @@ class RayPool:
     """A Ray cluster, which has this file system: a new one on this machine, or that at an address.
 
     Args:
-        workers: How many folds at a time; by default what `gpus_per_fold` allows, or one a node without GPUs. Each
-            fold gets its part of the CPUs.
-        gpus_per_fold: Above 0, to 1; by default all that `workers` leaves.
+        workers: How many jobs at a time; by default what `gpus_per_job` allows, or one a node without GPUs. Each
+            job gets its part of the CPUs.
+        gpus_per_job: Above 0, to 1; by default all that `workers` leaves.
         address: Of a running cluster, as `ray.init` takes it.
 
     Raises:
         UserError: Ray is not installed, there is no cluster, or it has no GPU to give a share of.
     """
 
-    def __init__(self, workers: int | None, gpus_per_fold: float | None, address: str | None):
+    def __init__(self, workers: int | None, gpus_per_job: float | None, address: str | None):
         os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-        os.environ.setdefault('RAY_task_oom_retries', '1')  # else a fold that needs too much memory is retried for ever
+        os.environ.setdefault('RAY_task_oom_retries', '1')  # else a job that needs too much memory is retried for ever
         os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # without it Ray tells us of a change to come
         try:
             import ray
@@ -154,20 +154,20 @@ class RayPool:
             raise UserError(f'--engine ray: no cluster at {address or "this machine"}: {error}') from None
         nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
         gpus = int(sum(node.get('GPU', 0) for node in nodes))
-        self.workers, share = divide(workers, gpus_per_fold, gpus, default=len(nodes))
+        self.workers, share = divide(workers, gpus_per_job, gpus, default=len(nodes))
         cpus = [int(node.get('CPU', 0)) for node in nodes]
         self.task = ray.remote(
             num_cpus=max(1, min(max(cpus), sum(cpus) // self.workers)),
             num_gpus=share,
-            max_calls=1,  # each fold has a process of its own
+            max_calls=1,  # each job has a process of its own
             max_retries=ATTEMPTS - 1,
             retry_exceptions=True,
         )(run_in_ray)
         self.tasks = []
 
-    def submit(self, fold: Fold) -> Future[str | None]:
+    def submit(self, job: Job) -> Future[str | None]:
         """See `Pool`."""
-        self.tasks.append(self.task.remote(fold))
+        self.tasks.append(self.task.remote(job))
         return self.tasks[-1].future()
 
     def close(self) -> None:
@@ -177,13 +177,13 @@ class RayPool:
         self.ray.shutdown()
 
 
-def run_in_ray(fold: Fold) -> str | None:
-    """Run a fold in a Ray worker; what it says goes into the fold's log. Returns what a user has to mend."""
-    with fold.log.open('ab') as log:
+def run_in_ray(job: Job) -> str | None:
+    """Run a job in a Ray worker; what it says goes into the job's log. Returns what a user has to mend."""
+    with job.log.open('ab') as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
-        fold.run()
+        job.run()
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return str(error)
@@ -200,16 +200,16 @@ def visible_gpus() -> list[str]:
     return named if any(named) else [str(number) for number in range(count)]
 
 
-def divide(workers: int | None, gpus_per_fold: float | None, gpus: int, default: int) -> tuple[int, float]:
-    """Return how many folds run at a time and which share of a GPU each has; `default` folds without GPUs.
+def divide(workers: int | None, gpus_per_job: float | None, gpus: int, default: int) -> tuple[int, float]:
+    """Return how many jobs run at a time and which share of a GPU each has; `default` jobs without GPUs.
 
     Raises:
         UserError: There is no GPU to give a share of.
     """
     if not gpus:
-        if gpus_per_fold:
-            raise UserError(f'--gpus-per-fold {gpus_per_fold}: there is no GPU; leave it out')
+        if gpus_per_job:
+            raise UserError(f'--gpus-per-job {gpus_per_job}: there is no GPU; leave it out')
         return workers or default, 0.0
-    share = gpus_per_fold or 1 / math.ceil((workers or gpus) / gpus)
+    share = gpus_per_job or 1 / math.ceil((workers or gpus) / gpus)
     room = gpus * int(1 / share + 1e-6)
     return min(workers or room, room), math.floor(share * 1e4) / 1e4  # Ray counts in ten thousandths

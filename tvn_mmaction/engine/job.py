@@ -1,5 +1,6 @@
-"""One fold of a cross-validation: its folder, what it has got to, and the process that trains and tests it."""
+"""One training and test among several: its folder, what it has got to, and the process that runs it."""
 
+import copy
 import json
 import os
 import pickle
@@ -15,21 +16,24 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from mmengine.config import Config
 
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from .config import configure_training, read_config
 from .experiment import train
+from .record import build_without_videos, clips_of, config_digest, list_digest
 
 LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
-ATTEMPT = '=== process'  # how the log of each process that took on a fold begins
+ATTEMPT = '=== process'  # how the log of each process that took on a job begins
 
 
 @dataclass(frozen=True)
-class Fold:
-    """What a process needs to know to train and test a fold, and how to tell that this has been done."""
+class Job:
+    """What a process needs to know to train and test a config, and how to tell that this has been done."""
 
-    number: int
+    name: str  # such as 'fold 3'
+    epochs: int
     config: str  # file
     options: dict[str, Any]  # of the command line, and the split
     data_root: str
@@ -37,6 +41,27 @@ class Fold:
     folder: Path  # of checkpoints, log and result; absolute
     config_digests: frozenset[str]  # with which it may have been trained
     clips: tuple[str, str | None, str | None]  # name of the data root, digests of its train and its test clips
+
+    @classmethod
+    def of(cls, config: Config, name: str, folder: Path) -> 'Job':
+        """Return the job of a config, as `read_config` returns it, that writes into `folder`; no video is read.
+
+        Raises:
+            UserError: Clips are missing.
+        """
+        train, test = (build_without_videos(config, loader) for loader in ('train_dataloader', 'test_dataloader'))
+        split = {f'split.{key}': value for key, value in (config.get('split') or {}).items()}
+        return cls(
+            name=name,
+            epochs=config.train_cfg.get('max_epochs', 1),
+            config=config.filename,
+            options={**config.options, **split},
+            data_root=train.data_root,
+            directory=Path.cwd(),
+            folder=folder.absolute(),
+            config_digests=_digests_of_training(config),
+            clips=(Path(train.data_root).resolve().name, list_digest(clips_of(train)), list_digest(clips_of(test))),
+        )
 
     @property
     def log(self) -> Path:
@@ -55,7 +80,7 @@ class Fold:
         return json.loads(path.read_text()) if path.exists() else []
 
     def result(self) -> Result | None:
-        """Return the result where the fold is finished, else None.
+        """Return the result where the job is finished, else None.
 
         Raises:
             UserError: The result in its folder is of another configuration or other clips, or cannot be read.
@@ -75,7 +100,7 @@ class Fold:
 
         Raises:
             UserError: The checkpoint to go on from cannot be read or is of another configuration or other clips; or
-                another process works on the fold.
+                another process works on the job.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
@@ -91,7 +116,7 @@ class Fold:
                 meta = torch.load(last.read_text().strip(), map_location='cpu', weights_only=True, mmap=True)['meta']
             except Exception as error:  # PyTorch and pickle have many ways to say that a file is broken
                 raise UserError(
-                    f'{last} names no checkpoint that can be read ({error}): remove it, and this fold starts anew'
+                    f'{last} names no checkpoint that can be read ({error}): remove it, and this training starts anew'
                 ) from None
             trained = meta.get('training', {})
             same_clips = trained.get('train_list_sha256') == self.clips[1]
@@ -130,10 +155,20 @@ class Fold:
 
 
 def main() -> None:
-    """Run the fold that comes pickled on stdin, for as long as the other end of stdin is open."""
-    fold = pickle.load(sys.stdin.buffer)
+    """Run the job that comes pickled on stdin, for as long as the other end of stdin is open."""
+    job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_the_tool, daemon=True).start()
-    run_tool(fold.run)
+    run_tool(job.run)
+
+
+def _digests_of_training(config: Config) -> frozenset[str]:
+    """Return the digests that a result of this config may have: of a training in one go, and of one that went on."""
+    digests = set()
+    for resume in (None, 'auto'):
+        trained = copy.deepcopy(config)
+        configure_training(trained, resume=resume)
+        digests.add(config_digest(trained))
+    return frozenset(digests)
 
 
 def _end_with_the_tool() -> None:

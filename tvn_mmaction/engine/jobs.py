@@ -1,0 +1,98 @@
+"""Running several jobs, whichever are not finished, with a table of them on the terminal."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from ..errors import UserError
+from .job import Job
+from .pools import LocalPool, Pool, RayPool, visible_gpus
+from .watch import watch
+
+
+def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add to a tool's command line where its jobs run; `what` it calls them, in the plural."""
+    parser.add_argument(
+        '--engine', choices=['local', 'ray'], default='local',
+        help='processes of this machine, or a Ray cluster whose nodes share the file system (%(default)s)',
+    )  # fmt: skip
+    parser.add_argument('--workers', type=int, metavar='N', help=f'{what} at the same time (one per GPU, else 1)')
+    parser.add_argument(
+        '--gpus-per-job', type=float, metavar='X', help=f'0.5 lets two {what} share a GPU (1, or less for all workers)'
+    )
+    parser.add_argument('--address', help='of a running Ray cluster, such as auto (a new one on this machine)')
+    parser.add_argument('--resume', action='store_true', help=f'unfinished {what} go on from their last checkpoint')
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raise a UserError for what makes no sense."""
+    if args.workers is not None and args.workers < 1:
+        raise UserError(f'--workers {args.workers}: give 1 or more')
+    if args.gpus_per_job is not None and not 0 < args.gpus_per_job <= 1:
+        raise UserError(f'--gpus-per-job {args.gpus_per_job}: give a share of one GPU, above 0 and up to 1')
+    if args.address and args.engine != 'ray':
+        raise UserError(f'--address {args.address}: only a Ray cluster has one; add --engine ray')
+
+
+def run_unfinished(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Sequence[Job], what: str) -> bool:
+    """Run jobs and show on the terminal how all of them go; an interruption, by Ctrl-C or SIGTERM, ends them all.
+
+    Args:
+        args: What `add_arguments` added.
+        jobs: Those to show.
+        unfinished: Those to run, prepared.
+        what: What the tool calls them, in the plural.
+
+    Returns:
+        Whether all went well; which did not, and why, is told on stderr.
+    """
+    if not unfinished:
+        return True
+    try:
+        if args.workers:
+            args.workers = min(args.workers, len(unfinished))  # so that few jobs have all cores and GPUs
+        pool = _open_pool(args)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # after Ray, which sets one of its own
+        print(f'{len(unfinished)} of {len(jobs)} {what} to run, {pool.workers} at a time', file=sys.stderr)
+        try:
+            failed = watch(jobs, {job.name: pool.submit(job) for job in unfinished})
+        finally:
+            pool.close()
+    except KeyboardInterrupt:
+        finished = sum(job.result() is not None for job in jobs)
+        raise KeyboardInterrupt(
+            f'interrupted; the same command with --resume goes on; {finished} of {len(jobs)} {what} are finished'
+        ) from None
+    for job in unfinished:
+        if job.name in failed:
+            print(f'{job.name} failed: {failed[job.name]}\n  its log: {job.log}', file=sys.stderr)
+        elif job.attempts > 1:
+            print(f'{job.name} was retried: its first process died, its log: {job.log}', file=sys.stderr)
+    if failed:
+        print('the same command with --resume runs them again, from their last checkpoints', file=sys.stderr)
+    return not failed
+
+
+def _open_pool(args: argparse.Namespace) -> Pool:
+    if args.engine == 'ray':
+        return RayPool(args.workers, args.gpus_per_job, args.address)
+    return LocalPool(args.workers, args.gpus_per_job, visible_gpus())
+
+
+def prepare_unfinished(jobs: Sequence[Job], chosen: Sequence[Job], resume: bool) -> list[Job]:
+    """Get the folders of those chosen jobs ready that are not finished, and return them.
+
+    Args:
+        jobs: All, of which none may be finished in another way.
+        chosen: Those to run.
+        resume: Go on from the last checkpoint where there is one, else start anew.
+
+    Raises:
+        UserError: A folder holds a result or, to resume from, a checkpoint of another configuration.
+    """
+    finished = [job for job in jobs if job.result()]
+    unfinished = [job for job in chosen if job not in finished]
+    for job in unfinished:
+        job.prepare(resume)
+    return unfinished
