@@ -16,7 +16,10 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['tvn_mmaction', 'tvn_mmaction.*']),
-    package_data={'tvn_mmaction.datasets': ['ucf50_inventory.csv']},
+    package_data={
+        'tvn_mmaction.comparison': ['page.html.jinja'],
+        'tvn_mmaction.datasets': ['ucf50_inventory.csv'],
+    },
     python_requires='>=3.10,<3.14',
     install_requires=[
         # Below 2.4, loading as data only refuses what a checkpoint's schedule holds; above 2.13 nothing was tested.
@@ -30,14 +33,16 @@ setup(
         'importlib_metadata',
         'setuptools<82',  # mmengine 0.10 imports pkg_resources, which setuptools 82 removed.
         'filelock',
+        'jinja2',
         'matplotlib',
         'numpy',
         'opencv-python',
+        'plotly>=6',
         'rich>=14.1',  # a drawing shows its progress inside a training's, which older releases refuse
         'scipy',
     ],
     extras_require={
         'ray': ['ray>=2.9'],
-        'test': ['pytest>=8', 'ray>=2.9', 'ruff>=0.15'],
+        'test': ['pytest>=8', 'ray>=2.9', 'ruff>=0.15', 'selenium>=4.11'],
     },
 )
