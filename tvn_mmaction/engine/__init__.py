@@ -1,5 +1,6 @@
 """Running an experiment: the runner, what it shows, and what the tools do."""
 
+from .benchmark import measure
 from .config import configure_training, read_config
 from .experiment import test, train
 from .hooks import EpochHistoryHook, ProgressBarHook
@@ -10,6 +11,7 @@ __all__ = [
     'ProgressBarHook',
     'TerminalRunner',
     'configure_training',
+    'measure',
     'read_config',
     'test',
     'train',

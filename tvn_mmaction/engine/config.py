@@ -1,7 +1,8 @@
 """From a config file and a command line to the config of a run."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,27 @@ FOLLOWING_CLIP = {
     'img_size': 'size',
     'spatial_size': 'size',
 }
+ANY = sys.maxsize  # no upper bound
+# By the type of a part of a model, which part of the variable `clip` may not be any number, and which ones it may be.
+# Other values leave nothing for a pooling or stop at an assertion without words; TRNHead lists all subsets of frames.
+CLIP_NEEDS: dict[str, Callable[[Config], tuple[str, range]]] = {
+    'C2D': lambda part: ('frames', range(2, ANY)),
+    'C3D': lambda part: ('size', range(16, ANY)),
+    'MViT': lambda part: ('size', range(32, ANY)),
+    'ResNet3d': lambda part: ('frames', range(part.get('conv1_stride_t', 1) * part.get('pool1_stride_t', 1) + 1, ANY)),
+    'ResNet3dSlowFast': lambda part: ('frames', range(part.resample_rate, ANY, part.resample_rate)),
+    'TANet': lambda part: ('frames', range(3, ANY)),
+    'TRNHead': lambda part: ('frames', range(2, 17)),
+    'TimeSformer': lambda part: ('size', range(part.patch_size, ANY, part.patch_size)),
+    'UniFormer': lambda part: ('size', range(32, ANY)),
+}
+# Where a model has its number of classes.
+CLASS_COUNTS = (
+    'cls_head.num_classes',
+    'cls_head.image_classes',
+    'cls_head.video_classes',
+    'neck.aux_head_cfg.out_channels',
+)
 
 
 def read_config(
@@ -54,6 +76,7 @@ def read_config(
         given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
         _check_split(config)
         own_clip = dict(config.get('clip') or {})
+        own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
         config.merge_from_dict(dict(options or {}))
     except UserError:
         raise
@@ -62,6 +85,7 @@ def read_config(
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:
         raise UserError(f'{file} is only part of a config: it has no {", ".join(missing)}')
+    _use_pretrained(config, options or {})
     unknown = sorted({name.partition('.')[0] for name in options or {}} - given)
     if unknown:
         raise UserError(
@@ -83,6 +107,8 @@ def read_config(
         dataset.data_root = data_root or dataset.data_root
     use_split(config)
     use_clip(config, own_clip)
+    if not any(name.startswith('param_scheduler') for name in options or {}):
+        _end_schedule(config, own_epochs)
     _keep_scores(config)
     _use_classes_of_data(config, rooted)
     _use_decoder(config)
@@ -137,15 +163,22 @@ def configure_training(
                 'add auto_scale_lr = dict(base_batch_size=...)'
             )
         config.auto_scale_lr.enable = True
-    if resume:
+    # Where nothing is to be resumed, mmengine would take weights to start from for a checkpoint to resume.
+    if resume and not (resume == 'auto' and config.load_from and not Path(config.work_dir, 'last_checkpoint').exists()):
         config.resume = True
         config.load_from = None if resume == 'auto' else resume
 
 
 def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:
-    """Yield every data set of the config, wrappers such as RepeatDataset before what is inside of them."""
-    for loader in loaders:
-        dataset = (config.get(loader) or {}).get('dataset')
+    """Yield every data set of the config, wrappers such as RepeatDataset before what is inside of them.
+
+    Those of a training loop's other loaders, as of OmniSource, are among those of `train_dataloader`.
+    """
+    found = [config.get(loader) or {} for loader in loaders]
+    if 'train_dataloader' in loaders:
+        found += (config.get('train_cfg') or {}).get('other_loaders', [])
+    for loader in found:
+        dataset = loader.get('dataset')
         while dataset is not None:
             yield dataset
             dataset = dataset.get('dataset')
@@ -171,7 +204,8 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
         before: What the variable was when pipelines and model last agreed with it.
 
     Raises:
-        UserError: The variable is not of `frames` and `size`, two whole numbers above 0.
+        UserError: The variable is not of `frames` and `size`, two whole numbers above 0, the model cannot take such
+            clips, or the pipelines have never followed the variable.
     """
     clip = config.get('clip')
     if clip is None or dict(clip) == dict(before):
@@ -180,15 +214,22 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
         raise UserError(
             f'clip is {dict(clip)}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there'
         )
-    for dataset in datasets(config):
-        for step in dataset.get('pipeline', []):
-            if step.type == 'Resize' and 'size' in clip:
-                step.scale = (clip['size'], clip['size'])
-            elif step.get('num_clips') == before.get('frames') and step.get('clip_len') == 1:
-                step.num_clips = clip['frames']
-            elif 'clip_len' in step and 'frames' in clip:
-                step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
-                step.clip_len = clip['frames']
+    _check_clip(config.model, clip)
+    for step in (step for dataset in datasets(config) for step in dataset.get('pipeline', [])):
+        if 'clip_len' in step and step.clip_len * step.get('num_clips', 1) == 1:
+            continue  # an image
+        if step.type == 'Resize' and tuple(step.scale) == (before.get('size'), before.get('size')):
+            step.scale = (clip['size'], clip['size'])
+        elif 'frames' in clip and (step.get('clip_len'), step.get('num_clips')) == (1, before['frames']):
+            step.num_clips = clip['frames']
+        elif 'frames' in clip and step.get('clip_len') == before['frames']:
+            step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
+            step.clip_len = clip['frames']
+        elif step.type == 'Resize' or ('frames' in clip and 'clip_len' in step):
+            raise UserError(
+                f'clip cannot be changed: {config.filename} has {dict(step)}, which is not what its clip says, '
+                f'{dict(before)}; let both say the same, as configs/tvn1_ucf50.py does'
+            )
     _follow_clip(config.model, clip)
 
 
@@ -201,6 +242,53 @@ def _follow_clip(part: Any, clip: Mapping[str, int]) -> None:
             _follow_clip(value, clip)
     if part.get('type') == 'C3D':  # its first linear layer takes 512 channels of what five poolings leave
         part.out_dim = 512 * (clip['size'] // 16 // 2 + 1) ** 2
+
+
+def use_epochs(config: Config, epochs: int) -> None:
+    """Change the epochs of the training, and let its schedule end with the last one."""
+    before = config.train_cfg.max_epochs
+    config.train_cfg.max_epochs = epochs
+    _end_schedule(config, before)
+
+
+def _end_schedule(config: Config, before: int | None) -> None:
+    """Let what ended with the last epoch, once `before`, do so again; what began behind the new one is left out."""
+    epochs = (config.get('train_cfg') or {}).get('max_epochs')
+    if epochs == before or not isinstance(epochs, int):
+        return
+    schedule = config.get('param_scheduler') or []
+    schedule = [part for part in schedule if not part.get('by_epoch', True) or part.get('begin', 0) < epochs]
+    for part in schedule:
+        if part.get('by_epoch', True) and 'end' in part:
+            part.end = epochs if part.end == before else min(part.end, epochs)
+    config.param_scheduler = schedule
+
+
+def _check_clip(part: Any, clip: Mapping[str, int]) -> None:
+    """Check that a model, however deep the part is that needs it, can take clips of that many frames and pixels."""
+    if part.get('type') in CLIP_NEEDS:
+        name, allowed = CLIP_NEEDS[part.type](part)
+        if name in clip and clip[name] not in allowed:
+            bounds = f'at least {allowed.start}' + (f' and at most {allowed[-1]}' if allowed.stop < ANY else '')
+            needed = bounds if allowed.step == 1 else f'a multiple of {allowed.step}'
+            raise UserError(f'clip.{name} is {clip[name]}; {part.type} needs {needed}')
+    for value in part.values():
+        if isinstance(value, dict):
+            _check_clip(value, clip)
+
+
+def _use_pretrained(config: Config, options: Mapping[str, Any]) -> None:
+    """Let a training start from the weights that the config names, where its variable `pretrained` says so."""
+    if not config.get('pretrained'):
+        return
+    if not config.get('pretrained_weights'):
+        raise UserError(
+            f'pretrained is {config.pretrained}, but {config.filename} names no pretrained_weights: nobody published '
+            'any for its model; give yours with load_from=FILE'
+        )
+    if options.get('load_from'):
+        raise UserError(f'load_from={options["load_from"]} and pretrained={config.pretrained}: use one of them')
+    config.load_from = config.pretrained_weights
 
 
 def _following_split(config: Config) -> list[Config]:
@@ -228,14 +316,22 @@ def _keep_scores(config: Config) -> None:
 
 def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
     """Let the classifier have as many classes as the data; a missing manifest is told when the data set is built."""
-    head = config.model.get('cls_head') or {}
     for root in {dataset.data_root for dataset in rooted}:
-        if Path(root, FILE_NAME).is_file() and 'num_classes' in head:
-            classes = len(classes_of(read_manifest(root)))
-            if classes != head.num_classes:
-                if is_main_process():
-                    console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
-                head.num_classes = classes
+        if not Path(root, FILE_NAME).is_file():
+            continue
+        classes = len(classes_of(read_manifest(root)))
+        others = {f'model.{name}': classes for name in CLASS_COUNTS if _get(config.model, name) not in (None, classes)}
+        if others:
+            if is_main_process():
+                console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
+            config.merge_from_dict(others)
+
+
+def _get(part: Any, name: str) -> Any:
+    """Return what has a dotted name in a part of a config, None where it has no such thing."""
+    for step in name.split('.'):
+        part = (part or {}).get(step)
+    return part
 
 
 def _use_decoder(config: Config) -> None:

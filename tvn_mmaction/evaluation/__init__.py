@@ -1,6 +1,6 @@
 """What a test found: metrics with intervals, the record of a run, its pictures."""
 
-from .benchmark import Benchmark, ModelCosts, Timing
+from .benchmark import Benchmark, ModelCosts, Timing, benchmark_table, describe_benchmark
 from .cross_validation import CrossValidation, describe_cross_validation, pool_folds, protocols_table
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
 from .plots import plot_confusion_matrix, plot_curves, plot_folds
@@ -26,9 +26,11 @@ __all__ = [
     'Scores',
     'Timing',
     'accuracies',
+    'benchmark_table',
     'check_predictions_file',
     'confusion_matrix',
     'describe',
+    'describe_benchmark',
     'describe_confusions',
     'describe_cross_validation',
     'plot_confusion_matrix',

@@ -99,7 +99,7 @@ def _typed(fields: dict[str, Any]) -> ModelCosts:
 def benchmark_table(benchmark: Benchmark) -> str:
     """Return a Markdown table, one row a model; in brackets, how many times the first model's number it is."""
     first = benchmark.models[0]
-    header = ['config', 'input', 'parameters', 'GMACs']
+    header = ['config', 'input', 'M parameters', 'GMACs']
     header += [f'batch {batch}: ms, p95' for batch in first.forward]
     header += ['training clips/s', 'forward MB', 'training MB', 'data ms/clip']
     rows = [header]
@@ -134,7 +134,7 @@ def describe_benchmark(benchmark: Benchmark) -> str:
 def _numbers(model: ModelCosts) -> list[tuple[float | None, str]]:
     """Return the numbers of a row, each with what is written after it."""
     return [
-        (model.parameters / 1e6, ' M'),
+        (model.parameters / 1e6, ''),
         (model.macs / 1e9, ''),
         *((timing.median_ms, f', {_digits(timing.p95_ms)}') for timing in model.forward.values()),
         (model.train_clips_per_second, ''),

@@ -1,0 +1,82 @@
+"""`tools/benchmark.py` as a process, from configs to the record."""
+
+import runpy
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.experiments import REPOSITORY, run_tool, write_config, write_data
+from tvn_mmaction.evaluation import Benchmark
+
+TOOL = REPOSITORY / 'tools/benchmark.py'
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('benchmark')
+    write_config(folder, write_data(folder))
+    (folder / 'more.py').write_text("_base_ = 'tiny.py'\nmodel = dict(cls_head=dict(dropout_ratio=0.1))\nextra = 1\n")
+    return folder
+
+
+def test_two_configs_are_measured(folder):
+    process = run_tool(
+        TOOL, 'tiny.py', 'more.py', '--rounds', '2', '--train-batch', '2', '--threads', '1', '--device', 'cpu',
+        '--out', 'new/benchmark.json', '--cfg-options', 'extra=2', folder=folder,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == 'written: new/benchmark.json'
+    assert '`tiny`' in process.stdout and '`more extra=2`' in process.stdout and ', 1 thread, float32' in process.stdout
+    assert 'Warning' not in process.stderr and 'profiler' not in process.stderr
+
+    benchmark = Benchmark.load(folder / 'new/benchmark.json')
+    assert (benchmark.reference, benchmark.rounds, benchmark.threads, benchmark.device) == ('tiny', 2, 1, 'cpu')
+    tiny, more = benchmark.models
+    assert (tiny.options, more.options) == ({}, {'extra': 2})
+    assert tiny.parameters == more.parameters and tiny.macs == more.macs
+    assert tiny.data.median_ms > 0 and more.train_step.median_ms > 0
+
+
+def test_misuse_is_told_without_traceback(folder):
+    process = run_tool(TOOL, 'tiny.py', '--rounds', '0', folder=folder)
+    assert process.returncode == 2 and process.stderr == 'error: --rounds 0: give 1 or more\n'
+    assert not (folder / 'benchmark.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        ([], 'required: CONFIG'),
+        (['missing.py'], 'no config at missing.py'),
+        (['tiny.py', '--device', 'tpu'], "invalid choice: 'tpu'"),
+        (['tiny.py', '--train-batch', '-1'], '--train-batch -1: give 1 or more'),
+        (['tiny.py', 'tiny.py'], 'tiny.py is given twice'),
+        (['tiny.py', '--out', '.'], '--out . is a folder'),
+        (['tiny.py', '--cfg-options', 'clap.size=3'], '--cfg-options clap.size: none of the configs'),
+        (['tiny.py', '--data-root', 'nowhere'], '--data-root nowhere: no manifest.csv'),
+    ],
+)
+def test_other_misuse_is_told(arguments, reason, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr('sys.argv', [str(TOOL), *arguments])
+    monkeypatch.setattr('signal.signal', lambda *_: None)  # the handlers of these tests stay
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert end.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_interruption_writes_nothing(folder):
+    (folder / 'told.py').write_text("_base_ = 'tiny.py'\nimport pathlib\npathlib.Path('begun').touch()\n")
+    command = [sys.executable, TOOL, 'told.py', '--rounds', '100000', '--out', 'interrupted.json']
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / 'begun').exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+    assert process.returncode == 130 and 'nothing was written' in told and 'Traceback' not in told
+    assert not (folder / 'interrupted.json').exists()

@@ -1,0 +1,117 @@
+"""`tools/compare.py` as a process: networks trained, measured and reported on the same terms."""
+
+import csv
+import re
+import runpy
+import sys
+
+import pytest
+
+from tests.experiments import REPOSITORY, run_tool, write_config, write_data
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import Benchmark, Result
+
+TOOL = REPOSITORY / 'tools/compare.py'
+TSN = REPOSITORY / 'configs/compare/tsn_r18_ucf50.py'
+X3D = REPOSITORY / 'configs/compare/x3d_s_ucf50.py'
+# A network that cannot be trained where a file `broken` is.
+BROKEN = """
+custom_imports = dict(imports=['tvn_mmaction', 'broken_network'], allow_failed_imports=False)
+custom_hooks = [dict(type='BrokenHook')]
+"""
+HOOK = """
+from pathlib import Path
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class BrokenHook(Hook):
+    def before_train_epoch(self, runner):
+        if Path('broken').exists():
+            raise RuntimeError('broken on purpose')
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('compare')
+    write_config(folder, write_data(folder), '\nclip = dict(frames=2, size=32)\n')
+    (folder / 'broken_network.py').write_text(HOOK)
+    (folder / 'fragile.py').write_text(TSN.read_text().replace("'../", f"'{REPOSITORY}/configs/") + BROKEN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', str(folder))
+        yield folder
+
+
+def compare(folder, *arguments):
+    return run_tool(TOOL, 'tiny.py', *arguments, '--work-dir', 'compared', '--budget', 'epochs=1', folder=folder)
+
+
+@pytest.fixture(scope='module')
+def first(folder):
+    """Compare three networks, one of which fails."""
+    (folder / 'broken').touch()
+    ended = compare(folder, X3D, 'fragile.py')
+    (folder / 'broken').unlink()
+    return ended
+
+
+@pytest.fixture(scope='module')
+def second(folder, first):
+    """The same command again, when the network is mended."""
+    return compare(folder, X3D, 'fragile.py')
+
+
+def networks_of_report(folder) -> set[str]:
+    with (folder / 'compared/report/report.csv').open(encoding='utf-8') as file:
+        return {row['network'] for row in csv.DictReader(file)}
+
+
+def test_network_that_fails_leaves_a_report_of_the_others(first, folder):
+    assert first.returncode == 1
+    assert 'fragile failed: RuntimeError: broken on purpose' in first.stderr
+    assert 'in compared/report: report.html, report.md, report.csv' in first.stdout
+
+
+def test_second_run_trains_only_what_has_no_result(second, folder):
+    assert second.returncode == 0, second.stderr
+    assert '1 of 3 networks to run' in second.stderr
+    assert networks_of_report(folder) == {'tiny', 'x3d_s_ucf50', 'fragile'}
+    results = [Result.load(folder / f'compared/{name}/result.json') for name in ('tiny', 'x3d_s_ucf50', 'fragile')]
+    assert {result.protocol.epochs for result in results} == {1}
+    assert len({(result.protocol.train_list_sha256, result.protocol.test_list_sha256) for result in results}) == 1
+    benchmark = Benchmark.load(folder / 'compared/benchmark.json')
+    assert [model.input_shape[-2:] for model in benchmark.models] == [[32, 32]] * 3
+
+
+def test_report_shows_every_network_and_no_clip_that_is_not_tested(second, folder):
+    page = (folder / 'compared/report/report.html').read_text(encoding='utf-8')
+    for name in ('tiny', 'x3d_s_ucf50', 'fragile'):
+        assert name in page
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+
+
+def test_another_budget_in_the_same_folder_is_refused(second, folder):
+    refused = run_tool(TOOL, 'tiny.py', X3D, '--work-dir', 'compared', '--budget', 'epochs=2', folder=folder)
+    assert refused.returncode == 2
+    assert 'holds the result of another configuration: name another --work-dir' in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['tiny.py'], 'tiny.py alone cannot be compared'),
+        (['tiny.py', 'tiny.py'], 'tiny: named more than once'),
+        (['tiny.py', 'nowhere.py'], 'no config at nowhere.py'),
+        (['tiny.py', 'fragile.py', '--budget', 'epochs=0'], '--budget epochs=0: give'),
+        (['tiny.py', 'fragile.py', '--workers', '0'], '--workers 0'),
+        (['tiny.py', 'fragile.py', '--data-root', 'nowhere'], 'no manifest.csv in nowhere'),
+    ],
+)
+def test_misuse_is_told(folder, monkeypatch, arguments, message):
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, 'argv', ['compare.py', *arguments])
+    main = runpy.run_path(str(TOOL), run_name='tool')['main']
+    with pytest.raises(UserError, match=re.escape(message)):
+        main()

@@ -1,0 +1,88 @@
+"""Measure what the networks of configs cost, side by side.
+
+    python tools/benchmark.py configs/tvn1_ucf50.py configs/compare/tsn_r50_ucf50.py configs/compare/tsm_r50_ucf50.py
+    python tools/benchmark.py configs/tvn*_ucf50.py --cfg-options clip.size=112 --threads 1
+
+Parameters, multiply-accumulates, latency, memory and training steps need no videos; decoding is measured where the data
+root has some.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+
+from tvn_mmaction.datasets.manifest import FILE_NAME
+from tvn_mmaction.engine import measure, read_config
+from tvn_mmaction.errors import UserError, run_tool
+from tvn_mmaction.evaluation import benchmark_table, describe_benchmark
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Measure what the networks of configs cost, side by side.')
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='the first is the one that ratios are to')
+    parser.add_argument('--data-root', help="folder of the manifest whose clips are decoded (each config's own)")
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='(cuda where there is one)')
+    parser.add_argument('--threads', type=int, metavar='N', help="of the CPU (PyTorch's own choice)")
+    parser.add_argument('--rounds', type=int, default=10, metavar='N', help='turns of all models (%(default)s)')
+    parser.add_argument(
+        '--train-batch', type=int, default=8, metavar='N', help='clips of a training step (%(default)s)'
+    )
+    parser.add_argument('--no-train', action='store_true', help='leave training steps out')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='change the configs that have the variable, such as clip.size=112',
+    )  # fmt: skip
+    parser.add_argument('--out', type=Path, default=Path('benchmark.json'), help='the record (%(default)s)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print the table, and say where the record lies."""
+    args = parse_args()
+    check(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        benchmark = measure(read_configs(args), args.rounds, args.train_batch, not args.no_train, device)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('interrupted; nothing was written') from None
+    benchmark.save(args.out)
+    print(benchmark_table(benchmark))
+    print(describe_benchmark(benchmark))
+    print(f'written: {args.out}')
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise a UserError for what makes no sense, before anything is built."""
+    for option in ('rounds', 'threads', 'train_batch'):
+        if (value := getattr(args, option)) is not None and value < 1:
+            raise UserError(f'--{option.replace("_", "-")} {value}: give 1 or more')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: PyTorch sees no GPU here; use --device cpu')
+    if args.data_root and not Path(args.data_root, FILE_NAME).is_file():
+        raise UserError(
+            f'--data-root {args.data_root}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
+        )
+    if args.out.is_dir():
+        raise UserError(f'--out {args.out} is a folder: name a file')
+
+
+def read_configs(args: argparse.Namespace) -> list[Config]:
+    """Return the configs, each changed by those options whose variable it has."""
+    configs, unused = [], dict(args.cfg_options or {})
+    for file in args.configs:
+        config = read_config(file, data_root=args.data_root)
+        options = {name: value for name, value in (args.cfg_options or {}).items() if name.partition('.')[0] in config}
+        configs.append(read_config(file, data_root=args.data_root, options=options) if options else config)
+        unused = {name: value for name, value in unused.items() if name not in options}
+    if unused:
+        raise UserError(f'--cfg-options {", ".join(unused)}: none of the configs has such a variable')
+    return configs
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,357 @@
+"""What networks cost, measured side by side: one process, one machine, all models in turns."""
+
+import contextlib
+import copy
+import json
+import os
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS, MODELS, TRANSFORMS
+from mmaction.structures import ActionDataSample
+from mmengine.analysis import FlopAnalyzer
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..console import progress_bar
+from ..datasets.manifest import FILE_NAME
+from ..errors import UserError
+from ..evaluation import Benchmark, ModelCosts, Timing
+from .config import datasets
+from .record import environment, views
+
+BATCHES = (1, 8)  # of the forward pass
+CLIPS = 16  # at most, of the test, that are decoded
+FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
+FRAMES = 300  # of a made-up video, 10 s
+TRAINING = 'training step'
+DATA = 'data'
+
+
+def measure(
+    configs: Sequence[Config],
+    rounds: int = 10,
+    train_batch: int = 8,
+    train: bool = True,
+    device: str | torch.device = 'cpu',
+    seed: int = 0,
+) -> Benchmark:
+    """Measure what the networks of configs cost, in turns, so that a noisy machine hurts all alike.
+
+    All that is fed is made up: noise in the shape of one view that the config's test pipeline gives, the labels 0. No
+    pretrained weights are loaded and the learning rate is 0, since costs do not depend on weights. Only decoding is
+    measured on the test's own clips, where the data root of a config has them.
+
+    Args:
+        configs: As `read_config` returns them; the first is the reference. They are left as they are.
+        rounds: Turns; in each, every model does each measurement once, in an order of that turn.
+        train_batch: Clips of a training step.
+        train: Whether to measure training steps.
+        device: Of the networks; clips are decoded on the CPU.
+        seed: Of the order, the weights and the noise.
+
+    Raises:
+        UserError: A model cannot be built, run or, if `train`, trained; told before the first round.
+    """
+    device = torch.device(device)
+    _check(configs, rounds, train_batch)
+    with progress_bar() as progress, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        task = progress.add_task('warm-up', total=len(configs), status='')
+        candidates = []
+        for config in configs:
+            progress.update(task, status=Path(config.filename).stem)
+            candidates.append(_Candidate(config, train_batch if train else None, device))
+            progress.advance(task)
+        turns = list(_turns(candidates, rounds, seed))
+        progress.reset(task, description='measuring', total=len(turns))
+        for candidate, name in turns:
+            progress.update(task, status=f'{candidate.name}: {name}')
+            candidate.times_ms[name] += candidate.measurements[name]()
+            progress.advance(task)
+    tf32 = device.type == 'cuda' and torch.backends.cudnn.allow_tf32
+    return Benchmark(
+        reference=candidates[0].name,
+        device=device.type,
+        threads=torch.get_num_threads(),
+        precision='float32, convolutions in TF32' if tf32 else 'float32',
+        memory_format='contiguous',
+        rounds=rounds,
+        environment=environment(configs[0]),
+        models=[candidate.costs(train_batch) for candidate in candidates],
+    )
+
+
+def _check(configs: Sequence[Config], rounds: int, train_batch: int) -> None:
+    if not configs:
+        raise UserError('no config to measure: give one or more')
+    for name, value in (('rounds', rounds), ('train batch', train_batch)):
+        if value < 1:
+            raise UserError(f'{name} of {value}: give 1 or more')
+    seen = []
+    for config in configs:
+        if (key := (config.filename, config.get('options'))) in seen:
+            raise UserError(f'{config.filename} is given twice: measure it once')
+        seen.append(key)
+
+
+class _Candidate:
+    """A network that has been warmed up, and what can be measured of it.
+
+    Args:
+        config: As `read_config` returns it.
+        train_batch: Clips of a training step; None leaves training out.
+        device: Of the network.
+    """
+
+    def __init__(self, config: Config, train_batch: int | None, device: torch.device):
+        self.name = Path(config.filename).stem
+        self.config, self.device = config, device
+        with self._telling('built'), DefaultScope.overwrite_default_scope(config.get('default_scope')):
+            self.model = MODELS.build(copy.deepcopy(config.model)).to(device)
+            self.view = made_up_view(config)
+            self.clips = test_clips(config)
+            if train_batch:
+                self.optim_wrapper = build_optim_wrapper(self.model, copy.deepcopy(config.optim_wrapper))
+                for group in self.optim_wrapper.param_groups:
+                    group['lr'] = 0  # all the work, but noise must not drive the weights to what is slow, such as NaN
+        self.scores = Scores(self.model)
+        self.train_data = self._batch(train_batch) if train_batch else None
+        self.inputs = {batch: self._preprocessed(batch) for batch in BATCHES}
+        self.measurements: dict[str, Callable[[], list[float]]] = {
+            **{f'forward of {batch}': lambda batch=batch: self._time_forward(batch) for batch in BATCHES},
+            **({TRAINING: lambda: [self._time(self._train_step)]} if train_batch else {}),
+            **({DATA: self._time_data} if self.clips else {}),
+        }
+        self.times_ms: dict[str, list[float]] = {name: [] for name in self.measurements}
+        for name, measurement in self.measurements.items():
+            with self._telling(f'measured ({name})'):
+                measurement()
+        with self._telling('measured (memory and multiply-accumulates)'):
+            self.forward_memory_mb = peak_memory_mb(lambda: self._forward(1), device)
+            self.train_memory_mb = peak_memory_mb(self._train_step, device) if train_batch else None
+            self.macs, self.macs_torch = count_macs(self.scores, self.inputs[1])
+
+    def costs(self, train_batch: int) -> ModelCosts:
+        """Sum up what was measured."""
+        timings = {name: Timing.of(times) for name, times in self.times_ms.items()}
+        return ModelCosts(
+            name=self.name,
+            options=self.config.to_dict().get('options', {}),
+            input_shape=list(self.inputs[1].shape),
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            macs=sum(self.macs.values()),
+            macs_torch=sum(self.macs_torch.values()),
+            macs_difference=explain_difference(self.macs, self.macs_torch),
+            forward={str(batch): timings[f'forward of {batch}'] for batch in BATCHES},
+            train_step=timings.get(TRAINING),
+            train_batch=train_batch,
+            forward_memory_mb=self.forward_memory_mb,
+            train_memory_mb=self.train_memory_mb,
+            data=timings.get(DATA),
+        )
+
+    @contextlib.contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        """Tell which config something fails for."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # networks fail in every way there is
+            reason = str(error).strip().partition('\n')[0]
+            raise UserError(
+                f'{self.config.filename} cannot be {what}: {type(error).__name__}: {reason}; mend it, or leave it out'
+            ) from error
+
+    def _batch(self, size: int) -> dict[str, list]:
+        """Return noise as a data loader would give it, but on the device already."""
+        noise = torch.randint(0, 256, (size, *self.view.shape), dtype=torch.uint8).to(self.device)
+        return {'inputs': list(noise), 'data_samples': [ActionDataSample().set_gt_label(0) for _ in range(size)]}
+
+    def _preprocessed(self, size: int) -> Tensor:
+        with self._telling('measured (data preprocessor)'):
+            return self.model.data_preprocessor(self._batch(size), training=False)['inputs']
+
+    def _forward(self, batch: int) -> None:
+        self.model.train(False)
+        with torch.inference_mode():
+            self.scores(self.inputs[batch])
+
+    def _train_step(self) -> None:
+        self.model.train()
+        self.model.train_step(self.train_data, self.optim_wrapper)
+        self.optim_wrapper.zero_grad()  # so that no model measures with another's gradients in memory
+
+    def _time_forward(self, batch: int) -> list[float]:
+        self._forward(batch)  # the model before has filled the caches; whoever runs a network runs it again and again
+        return [self._time(lambda: self._forward(batch))]
+
+    def _time_data(self) -> list[float]:
+        return [self._time(lambda index=index: self.clips[index]) for index in range(len(self.clips))]
+
+    def _time(self, run: Callable[[], Any]) -> float:
+        """Return the milliseconds that something takes until the device is done."""
+        self._synchronize()
+        started = time.perf_counter()
+        run()
+        self._synchronize()
+        return 1000 * (time.perf_counter() - started)
+
+    def _synchronize(self) -> None:
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+
+
+class Scores(nn.Module):
+    """A recognizer from preprocessed clips to scores `(N, classes)`, the way a test goes."""
+
+    def __init__(self, recognizer: nn.Module):
+        super().__init__()
+        self.recognizer = recognizer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the scores of clips `(N, frames, C, H, W)` or `(N, views, C, T, H, W)`."""
+        samples = self.recognizer(inputs, [ActionDataSample() for _ in range(inputs.shape[0])], mode='predict')
+        return torch.stack([sample.pred_score for sample in samples])
+
+
+def _turns(candidates: Sequence[_Candidate], rounds: int, seed: int) -> Iterator[tuple[_Candidate, str]]:
+    """Yield who measures what, in another order each round."""
+    generator = random.Random(seed)
+    turn = [(candidate, name) for candidate in candidates for name in candidate.measurements]
+    for _ in range(rounds):
+        generator.shuffle(turn)
+        yield from turn
+
+
+def made_up_view(config: Config) -> Tensor:
+    """Return one view of a black video in the shape that the test pipeline of a config gives a network.
+
+    All steps of the pipeline run but those that open and decode a video.
+
+    Raises:
+        UserError: The pipeline decodes nothing or packs no inputs.
+    """
+    packed: dict[str, Any] = dict(
+        filename='', label=0, start_index=0, modality='RGB', total_frames=FRAMES, avg_fps=30, frame_interval=1
+    )
+    for step in _test_dataset(config).pipeline:
+        if step['type'].endswith('Decode'):
+            packed['imgs'] = [np.zeros(FRAME_SHAPE, np.uint8) for _ in packed['frame_inds']]
+            packed['original_shape'] = packed['img_shape'] = FRAME_SHAPE[:2]
+        elif not step['type'].endswith('Init'):
+            packed = TRANSFORMS.build(copy.deepcopy(step))(packed)
+    if 'inputs' not in packed:
+        raise UserError(
+            f'{config.filename}: the pipeline of test_dataloader packs no inputs; end it in PackActionInputs'
+        )
+    inputs = packed['inputs']
+    # Frames of all views, or clips of all views, lie in the first axis.
+    return inputs[: max(1, len(inputs) // views(config))]
+
+
+def test_clips(config: Config) -> BaseDataset | None:
+    """Return up to 16 clips of a config's test, evenly chosen; None where there are none at its data root."""
+    described = _test_dataset(config)
+    try:
+        dataset = DATASETS.build(copy.deepcopy(described))
+    except (UserError, OSError):
+        if Path(described.get('data_root', ''), FILE_NAME).is_file():
+            raise  # there are clips, but something is wrong with them
+        return None
+    count = min(CLIPS, len(dataset))
+    return dataset.get_subset([len(dataset) * index // count for index in range(count)])
+
+
+def _test_dataset(config: Config) -> Config:
+    """Return the data set of a config's test, inside of all wrappers."""
+    return list(datasets(config, ('test_dataloader',)))[-1]
+
+
+@torch.no_grad()
+def count_macs(module: nn.Module, inputs: Tensor) -> tuple[Counter[str], Counter[str]]:
+    """Return the multiply-accumulates of a forward pass by operator, as MMEngine and as PyTorch count them."""
+    module.train(False)
+    # Neither counts a fused attention on every device: in the plain one, PyTorch sees its products.
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            analyzer = FlopAnalyzer(module, (inputs,)).tracer_warnings('none')
+            analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            by_mmengine = Counter({name: int(count) for name, count in analyzer.by_operator().items()})
+            with FlopCounterMode(display=False) as counter:
+                module(inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    flops = counter.get_flop_counts()['Global']
+    return by_mmengine, Counter({str(operator).removeprefix('aten.'): count // 2 for operator, count in flops.items()})
+
+
+def explain_difference(by_mmengine: Counter[str], by_pytorch: Counter[str]) -> str | None:
+    """Say by operator why two counts of multiply-accumulates differ by more than 2 %; None where they do not."""
+    totals = by_mmengine.total(), by_pytorch.total()
+    if abs(totals[0] - totals[1]) <= 0.02 * max(totals):
+        return None
+    kinds = [Counter(), Counter()]
+    for kind, counts in zip(kinds, (by_mmengine, by_pytorch), strict=True):
+        for operator, count in counts.items():
+            kind[_kind(operator)] += count
+    differences = Counter({name: abs(kinds[0][name] - kinds[1][name]) for name in {*kinds[0], *kinds[1]}})
+    reasons = []
+    for name, difference in differences.most_common():
+        counts = kinds[0][name], kinds[1][name]
+        if difference < 0.05 * differences.total():
+            break
+        if all(counts):
+            reasons.append(f'{name} are {counts[0] / 1e9:.3g} G to MMEngine, {counts[1] / 1e9:.3g} G to PyTorch')
+        else:
+            who, other, total = ('MMEngine', 'PyTorch', totals[0]) if counts[0] else ('PyTorch', 'MMEngine', totals[1])
+            reasons.append(f'{who} counts {name} ({difference / total:.1%} of its count), {other} does not')
+    return f'{totals[0] / 1e9:.3g} GMACs by MMEngine, {totals[1] / 1e9:.3g} by PyTorch, since ' + '; '.join(reasons)
+
+
+def _kind(operator: str) -> str:
+    """Return what an operator computes, for which the counters have names of their own."""
+    if 'conv' in operator:
+        return 'convolutions'
+    if operator.endswith('mm') or operator in ('linear', 'matmul', 'einsum'):
+        return 'matrix products'
+    return operator
+
+
+def peak_memory_mb(run: Callable[[], Any], device: torch.device) -> float:
+    """Return the peak of what is held while something runs, over what was held before, in 10^6 bytes.
+
+    It is the memory that PyTorch's allocator gives out, on a GPU and on a CPU alike: tensors and work space, without
+    what libraries take for themselves and without what an allocator keeps in reserve. On a CPU it is the running sum
+    of all allocations and releases in the profiler's trace.
+    """
+    if device.type == 'cuda':
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # its notes on starting and stopping would disturb a progress bar
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, 'trace.json')
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            run()
+        profiler.export_chrome_trace(str(trace))
+        events = [event for event in json.loads(trace.read_text())['traceEvents'] if event.get('name') == '[memory]']
+    changes = [event['args']['Bytes'] for event in sorted(events, key=lambda event: event['ts'])]
+    return float(np.cumsum(changes or [0]).max(initial=0)) / 1e6
