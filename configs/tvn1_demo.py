@@ -3,9 +3,11 @@
 # one in testing (one view). It spans the whole clip, 1.9 s at 25 fps.
 _base_ = ['_base_/default_runtime.py', '_base_/ucf50.py', '_base_/tvn1.py']
 
-model = dict(backbone=dict(num_segments=4), cls_head=dict(num_classes=8))
-sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=4)
-decode_and_resize = [dict(type='DecordDecode'), dict(type='Resize', scale=(48, 48), keep_ratio=False)]
+clip = dict(frames=4, size=48)
+model = dict(backbone=dict(num_segments=clip['frames']), cls_head=dict(num_classes=8))
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=clip['frames'])
+resize = dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False)
+decode_and_resize = [dict(type='DecordDecode'), resize]
 pack = [dict(type='FormatShape', input_format='NCHW'), dict(type='PackActionInputs')]
 train_pipeline = [dict(type='DecordInit'), sampling, *decode_and_resize, dict(type='Flip', flip_ratio=0.5), *pack]
 test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *decode_and_resize, *pack]

@@ -3,11 +3,12 @@
 # one in testing (one view). It spans the whole clip, 4.6 s at 25 fps.
 _base_ = 'tvn1_ucf50.py'
 
-model = dict(backbone=dict(num_segments=2))
-sampling = dict(type='SampleFrames', clip_len=1, frame_interval=10, num_clips=2)
+clip = dict(frames=2, size=112)
+model = dict(backbone=dict(num_segments=clip['frames']))
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=10, num_clips=clip['frames'])
 rest = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(112, 112), keep_ratio=False),
+    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

@@ -3,10 +3,13 @@
 # one in testing (one view). It spans the whole clip, 4.6 s at 25 fps in the median; frame_interval is inert at test.
 _base_ = ['_base_/default_runtime.py', '_base_/ucf50.py', '_base_/tvn1.py', '_base_/schedule_40e.py']
 
-sampling = dict(type='SampleFrames', clip_len=1, frame_interval=10, num_clips=8)
+clip = dict(frames=8, size=200)
+model = dict(backbone=dict(num_segments=clip['frames']))
+
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=10, num_clips=clip['frames'])
 rest = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(200, 200), keep_ratio=False),
+    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

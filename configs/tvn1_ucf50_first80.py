@@ -3,10 +3,13 @@
 # It spans 71 frames, 2.8 s at 25 fps, whatever comes after.
 _base_ = ['_base_/default_runtime.py', '_base_/ucf50.py', '_base_/tvn1.py', '_base_/schedule_40e.py']
 
-sampling = dict(type='SampleFirstFrames', clip_len=8, frame_interval=10)
+clip = dict(frames=8, size=200)
+model = dict(backbone=dict(num_segments=clip['frames']))
+
+sampling = dict(type='SampleFirstFrames', clip_len=clip['frames'], frame_interval=10)
 rest = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(200, 200), keep_ratio=False),
+    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

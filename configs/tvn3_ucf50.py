@@ -2,16 +2,18 @@
 # One clip a video: at random in training, the middle one in testing (one view). It spans 15 frames, 0.60 s at 25 fps.
 _base_ = ['_base_/default_runtime.py', '_base_/ucf50.py', '_base_/tvn1.py', '_base_/schedule_40e.py']
 
+clip = dict(frames=8, size=160)
 model = dict(
     type='Recognizer3D',
-    backbone=dict(arch='tvn3', num_segments=8),
+    backbone=dict(arch='tvn3', num_segments=clip['frames']),
     cls_head=dict(in_channels=2560),
     data_preprocessor=dict(format_shape='NCTHW'))
 
-sampling = dict(type='SampleFrames', clip_len=8, frame_interval=2, num_clips=1, out_of_bound_opt='repeat_last')
+sampling = dict(
+    type='SampleFrames', clip_len=clip['frames'], frame_interval=2, num_clips=1, out_of_bound_opt='repeat_last')
 rest = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(160, 160), keep_ratio=False),
+    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import os
 import pickle
 import subprocess
@@ -447,3 +448,59 @@ def test_damaged_checkpoint_is_named(tmp_path, stock_checkpoint, damage, trusted
     with pytest.raises(UserError, match=r'damaged\.pth is not a readable checkpoint') as caught:
         load(path)
     assert '\n' not in str(caught.value)
+
+
+# another_classifier
+
+
+class Fitted(torch.nn.Module):
+    def __init__(self, classes, width=2):
+        super().__init__()
+        self.backbone = torch.nn.Linear(3, width)
+        self.cls_head = torch.nn.Sequential(torch.nn.Linear(width, classes))
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What mmengine and the cure say while they load, as (message, level)."""
+    messages = []
+    for module in (upstream_checkpoint, compat):
+        monkeypatch.setattr(
+            module,
+            'print_log',
+            lambda message, logger=None, level=logging.INFO: messages.append((message, level)),
+        )
+    return messages
+
+
+def test_upstream_warns_of_another_classifier(logged):
+    upstream = inspect.unwrap(upstream_checkpoint.load_state_dict)
+    assert upstream is not upstream_checkpoint.load_state_dict
+    upstream(Fitted(classes=4), Fitted(classes=9).state_dict())
+    assert [level for _, level in logged] == [logging.WARNING], CAN_GO
+
+
+def test_another_classifier_starts_anew_without_a_warning(logged):
+    model, weights = Fitted(classes=4), Fitted(classes=9)
+    own = model.cls_head[0].weight.clone()
+    upstream_checkpoint.load_state_dict(model, weights.state_dict())
+    assert torch.equal(model.backbone.weight, weights.backbone.weight)
+    assert torch.equal(model.cls_head[0].weight, own)
+    assert logged == [('the weights are of other classes: cls_head.0.weight, cls_head.0.bias start anew', logging.INFO)]
+
+
+def test_classifier_of_the_same_shape_is_loaded_without_a_word(logged):
+    model, weights = Fitted(classes=4), Fitted(classes=4)
+    upstream_checkpoint.load_state_dict(model, weights.state_dict())
+    assert torch.equal(model.cls_head[0].weight, weights.cls_head[0].weight) and not logged
+
+
+def test_another_backbone_is_still_warned_of(logged):
+    upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=4, width=5).state_dict())
+    assert [level for _, level in logged] == [logging.INFO, logging.WARNING]
+    assert 'backbone.weight' in logged[1][0]
+
+
+def test_strict_loading_still_refuses_another_classifier(logged):
+    with pytest.raises(RuntimeError, match='size mismatch for cls_head'):
+        upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=9).state_dict(), strict=True)

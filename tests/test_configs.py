@@ -1,9 +1,12 @@
 """Every config says what it does, builds, takes a step on real videos, predicts, and keeps its weights."""
 
+import copy
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -19,13 +22,23 @@ from tvn_mmaction.datasets.demo import ACTIONS
 from tvn_mmaction.datasets.inventory import UCF50_CLASSES
 from tvn_mmaction.datasets.manifest import write_manifest
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.config import datasets
+from tvn_mmaction.engine.config import FOLLOWING_CLIP, datasets
+from tvn_mmaction.errors import UserError
 from tvn_mmaction.models import ARCHITECTURES
 
 FOLDER = Path(__file__).parents[1] / 'configs'
 FILES = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('compare/*.py')])
 UCF50_FILES = [file for file in FILES if '_ucf50' in file.stem]
 CLASSES = 50
+# Frames and pixels of the clips that a step is taken with, and what makes deep models shallow for it.
+TINY_CLIP = {'clip.frames': 4, 'clip.size': 32}
+TINY = {
+    'i3d_r50': {'clip.frames': 8},
+    'i3d_r50_nonlocal': {'clip.frames': 8},
+    'ipcsn_r152': {'model.backbone.depth': 50},
+    'slowfast_r50': {'clip.frames': 8},
+    'timesformer': {'model.backbone.num_transformer_layers': 2},
+}
 
 every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
 every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
@@ -57,6 +70,49 @@ def write_data_root(folder: Path, split: dict) -> Path:
         clips[index] = clips[index]._replace(problem='', frames=frames)
     write_manifest(folder / 'manifest.csv', clips)
     return folder
+
+
+@pytest.fixture(scope='module')
+def small_ucf50(tmp_path_factory):
+    """A function from a split to the folder that `write_data_root` has filled for it."""
+    return functools.cache(
+        lambda **split: write_data_root(tmp_path_factory.mktemp(split['protocol']), split),
+    )
+
+
+@functools.cache
+def stock(file: Path) -> Config:
+    """Return a config as MMAction2's own tools read it; not to be changed."""
+    return Config.fromfile(file)
+
+
+def tiny(file: Path) -> dict:
+    """Return the options that make a config's model quick to train a step."""
+    name = file.stem.removesuffix('_ucf50')
+    options = {**TINY_CLIP, **TINY.get(name, {})}
+    others = {f'clip.{part}' for part in ('frames', 'size')} - {f'clip.{part}' for part in stock(file).clip}
+    return {option: value for option, value in options.items() if option not in others}
+
+
+def classifier(model: torch.nn.Module) -> torch.nn.Linear:
+    """Return the layer whose outputs are the classes."""
+    linear = [module for module in model.cls_head.modules() if isinstance(module, torch.nn.Linear)]
+    return [module for module in linear if module.out_features == model.cls_head.num_classes][-1]
+
+
+def build(config: Config) -> torch.nn.Module:
+    """Build the model without memory for its weights, where it does not compute while it is built."""
+    eager = {'SwinTransformer3D', 'TANet', 'UniFormer'}
+    with torch.device('cpu' if config.model.backbone.type in eager else 'meta'):
+        return MODELS.build(config.model)
+
+
+def predict(model: torch.nn.Module, batch: dict) -> list:
+    """Return the model's predictions; TRN draws the frames that it relates by NumPy."""
+    np.random.seed(0)
+    model.train(False)
+    with torch.no_grad():
+        return model.test_step(copy.deepcopy(batch))
 
 
 def recipe(file: Path) -> str:
@@ -104,23 +160,23 @@ def test_base_begins_with_a_comment(file):
 
 @every_config
 def test_loads_with_and_without_this_package(file):
-    ours, stock = read_config(file), Config.fromfile(file)
+    ours, theirs = read_config(file), stock(file)
     for part in ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks', 'randomness'):
-        assert ours[part] == stock[part]
+        assert ours[part] == theirs[part]
     assert ours.custom_imports.imports == ['tvn_mmaction']
     assert ours.default_scope == 'mmaction'
 
 
 @every_config
 def test_names_no_path_of_a_machine(file):
-    named = list(strings(Config.fromfile(file).to_dict()))
+    named = list(strings(stock(file).to_dict()))
     assert 'train' in named
     assert not [name for name in named if name.startswith(('/', '~', '\\', 'file:')) or re.match(r'[A-Za-z]:\\', name)]
 
 
 @every_config
 def test_loads_no_pretrained_weights(file):
-    config = Config.fromfile(file)
+    config = stock(file)
     assert config.load_from is None
     assert config.model.backbone.get('pretrained') is None
     assert config.model.backbone.get('init_cfg') is None
@@ -128,7 +184,7 @@ def test_loads_no_pretrained_weights(file):
 
 @every_config
 def test_no_checkpoint_is_chosen_by_test_accuracy(file):
-    assert Config.fromfile(file).default_hooks.checkpoint.save_best is None
+    assert stock(file).default_hooks.checkpoint.save_best is None
 
 
 def test_base_chooses_no_checkpoint_by_test_accuracy():
@@ -137,17 +193,17 @@ def test_base_chooses_no_checkpoint_by_test_accuracy():
 
 @every_config
 def test_recipe_tells_what_the_pipelines_do(file):
-    config, words = Config.fromfile(file), recipe(file)
+    config, words = stock(file), recipe(file)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        height, width = transform(config, loader, 'Resize').scale
-        assert f'{height} x {width} pixels' in words
+        if config.model.type != 'RecognizerAudio':
+            height, width = transform(config, loader, 'Resize').scale
+            assert f'{height} x {width} pixels' in words
         sampling = transform(config, loader, 'Sample')
         frames = sampling.clip_len * sampling.get('num_clips', 1)
         assert f'{frames} ' in words
-        assert (
-            config.model.data_preprocessor.get('format_shape', 'NCHW')
-            == transform(config, loader, 'Format').input_format
-        )
+        expected = {'MIX2d3d': 'NCTHW', None: 'NCTF' if config.model.type == 'RecognizerAudio' else 'NCHW'}
+        shape = config.model.data_preprocessor.get('format_shape')
+        assert transform(config, loader, 'Format').input_format == expected.get(shape, shape)
         if sampling.get('num_clips', 1) == 1:
             spanned, seconds = re.search(r'spans (\d+) frames, ([\d.]+) s at 25 fps', words).groups()
             assert int(spanned) == (sampling.clip_len - 1) * sampling.frame_interval + 1
@@ -159,7 +215,7 @@ def test_recipe_tells_what_the_pipelines_do(file):
 @every_config
 def test_variable_split_is_that_of_the_data_sets(file):
     """MMAction2's own tools see the data sets only, this package's also the variable."""
-    config = Config.fromfile(file)
+    config = stock(file)
     for loader, subset in (('train_dataloader', 'train'), ('val_dataloader', 'test'), ('test_dataloader', 'test')):
         dataset = config[loader].dataset
         assert dataset.subset == subset
@@ -183,7 +239,7 @@ def test_protocol_in_the_name_is_the_only_difference(name, protocol):
 
 @every_config
 def test_backbone_gets_the_clips_of_the_pipeline(file):
-    config = Config.fromfile(file)
+    config = stock(file)
     backbone, sampling = config.model.backbone, transform(config, 'train_dataloader', 'Sample')
     if backbone.type != 'TinyVideoNet':
         return
@@ -197,48 +253,86 @@ def test_backbone_gets_the_clips_of_the_pipeline(file):
 @every_config
 def test_model_builds_and_its_classifier_fits_the_data(file):
     config = read_config(file)
-    with torch.device('meta'):
-        model = MODELS.build(config.model)
-    assert model.cls_head.fc_cls.out_features == config.model.cls_head.num_classes
-    classes = {'UCF50Dataset': CLASSES, 'DemoDataset': len(ACTIONS)}
-    assert config.model.cls_head.num_classes == classes[config.train_dataloader.dataset.type]
+    model = build(config)
+    classes = CLASSES if config.train_dataloader.dataset.type == 'UCF50Dataset' else len(ACTIONS)
+    assert classifier(model).out_features == classes
+    if hasattr(model, 'neck'):
+        assert model.neck.aux_head.fc.out_features == classes
+
+
+@every_config
+def test_pipelines_and_model_follow_the_variable_clip(file):
+    """They agree with it as they stand, and with what the command line makes of it."""
+    own = stock(file).clip
+    for clip in (own, {name: value for name, value in (('frames', 16), ('size', 32)) if name in own}):
+        config = read_config(file, options={f'clip.{name}': value for name, value in clip.items()})
+        assert config.clip == clip
+        frames, size = clip.get('frames', 16), clip.get('size')  # C3D's frames are fixed; sounds have no size
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            sampling = transform(config, loader, 'Sample')
+            assert sampling.clip_len * sampling.get('num_clips', 1) == frames
+            assert size is None or tuple(transform(config, loader, 'Resize').scale) == (size, size)
+        for part in (config.model.backbone, config.model.cls_head):
+            for name, expected in FOLLOWING_CLIP.items():
+                assert part.get(name, clip.get(expected)) == clip.get(expected)
+    assert config.model.backbone.get('out_dim', 2048) == 2048  # of C3D at 32 x 32 pixels
+    if config.model.type == 'Recognizer2D':
+        parts = [module for module in build(config).modules() if hasattr(module, 'num_segments')]
+        assert {part.num_segments for part in parts} <= {frames}
+
+
+def test_dense_clip_of_fewer_frames_sees_as_much_of_the_video():
+    config = read_config(FOLDER / 'compare/slowonly_r50_ucf50.py', options={'clip.frames': 16})
+    assert transform(config, 'test_dataloader', 'Sample').frame_interval == 4
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'told'),
+    [
+        ('c2d_r50', {'clip.frames': 1}, r'clip\.frames is 1; C2D needs at least 2'),
+        ('c3d', {'clip.frames': 8}, r"clip is {.*'frames': 8}; .*c3d_ucf50\.py needs size, whole numbers"),
+        ('c3d', {'clip.size': 15}, r'clip\.size is 15; C3D needs at least 16'),
+        ('i3d_r50', {'clip.frames': 4}, r'clip\.frames is 4; ResNet3d needs at least 5'),
+        ('mvit_small', {'clip.size': 24}, r'clip\.size is 24; MViT needs at least 32'),
+        ('slowfast_r50', {'clip.frames': 12}, r'clip\.frames is 12; ResNet3dSlowFast needs a multiple of 8'),
+        ('tanet_r50', {'clip.frames': 2}, r'clip\.frames is 2; TANet needs at least 3'),
+        ('timesformer', {'clip.size': 200}, r'clip\.size is 200; TimeSformer needs a multiple of 16'),
+        ('trn_r50', {'clip.frames': 32}, r'clip\.frames is 32; TRNHead needs at least 2 and at most 16'),
+        ('tsn_r50', {'clip.frames': 0}, 'frames and size, whole numbers above 0'),
+        ('uniformer_small', {'clip.size': 24}, r'clip\.size is 24; UniFormer needs at least 32'),
+    ],
+)
+def test_clip_that_a_model_cannot_take_is_told(name, options, told):
+    with pytest.raises(UserError, match=told):
+        read_config(FOLDER / f'compare/{name}_ucf50.py', options=options)
 
 
 @every_ucf50_config
-def test_trains_a_step_predicts_and_reloads(file, tmp_path):
-    config = read_config(file, data_root=str(write_data_root(tmp_path, Config.fromfile(file).split)))
-    size = 112 if config.model.backbone.type == 'C3D' else 32  # C3D's linear layers fix it
-    for dataset in datasets(config):
-        for step in dataset.pipeline:
-            if step.type == 'Resize':
-                step.scale = (size, size)
-    for loader in (config.train_dataloader, config.test_dataloader):
+def test_trains_a_step_predicts_and_reloads(file, small_ucf50):
+    config = read_config(file, data_root=str(small_ucf50(**stock(file).split)), options=tiny(file))
+    loaders = [config.test_dataloader, config.train_dataloader, *config.train_cfg.get('other_loaders', [])]
+    for loader in loaders:
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    (training_batch,), (testing_batch,) = (
-        list(Runner.build_dataloader(loader, seed=0)) for loader in (config.train_dataloader, config.test_dataloader)
-    )
-    assert sorted(sample.gt_label.item() for sample in training_batch['data_samples']) == [3, 49]
+    (testing_batch,), *training_batches = (list(Runner.build_dataloader(loader, seed=0)) for loader in loaders)
+    training_batch = training_batches[0][0] if len(loaders) == 2 else [batch for (batch,) in training_batches]
+    for (batch,) in training_batches:
+        assert sorted(sample.gt_label.item() for sample in batch['data_samples']) == [3, 49]
 
     model = MODELS.build(config.model)
     optim_wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    before = model.cls_head.fc_cls.weight.detach().clone()
+    before = classifier(model).weight.detach().clone()
     logged = model.train().train_step(training_batch, optim_wrapper)
     assert logged['loss'].isfinite()
-    assert not torch.equal(model.cls_head.fc_cls.weight, before)
+    assert not torch.equal(classifier(model).weight, before)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
-    model.train(False)
-    with torch.no_grad():
-        (prediction,) = model.test_step(testing_batch)
+    (prediction,) = predict(model, testing_batch)
     assert prediction.pred_score.shape == (CLASSES,)
     assert prediction.pred_score.sum().item() == pytest.approx(1, abs=1e-4)
     assert prediction.gt_label.item() == 3
 
-    with torch.device('meta'):  # so that whatever the checkpoint lacks cannot compute
-        reloaded = MODELS.build(config.model)
+    reloaded = build(config)  # so that whatever the checkpoint lacks cannot compute
     reloaded.load_state_dict(model.state_dict(), strict=True, assign=True)
     reloaded.data_preprocessor = model.data_preprocessor  # constants of the config
-    reloaded.train(False)
-    with torch.no_grad():
-        (again,) = reloaded.test_step(testing_batch)
+    (again,) = predict(reloaded, testing_batch)
     torch.testing.assert_close(again.pred_score, prediction.pred_score)

@@ -12,6 +12,7 @@ import pickle
 import re
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -23,7 +24,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.logging import HistoryBuffer, MessageHub, print_log
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
@@ -317,3 +318,33 @@ def _refused_globals(path: Path, error: Exception) -> str:
     except Exception:  # torch < 2.6 has no such function, and it reads only well-formed files of torch >= 1.6
         found = re.search(r'(?:GLOBAL|class) (\S+)', str(error))
         return found.group(1) if found else ''
+
+
+@_cure('weights of other classes: a long warning with the shapes of the classifier', 'mmengine runner/checkpoint.py')
+def another_classifier() -> bool:
+    """Let a classifier for other classes keep its first values without a warning when weights are loaded loosely.
+
+    With `strict=False`, mmengine leaves out every tensor of another shape, and warns; of any part but the classifier,
+    that is worth a warning.
+    """
+    upstream = mmengine_checkpoint.load_state_dict
+
+    @functools.wraps(upstream)
+    def load_state_dict(module: nn.Module, state_dict: dict, strict: bool = False, logger: Any = None) -> None:
+        if not strict:
+            own = module.state_dict()
+            others = [name for name in state_dict if _is_classifier_of_another_shape(name, state_dict, own)]
+            if others:
+                print_log(f'the weights are of other classes: {", ".join(others)} start anew', logger or 'current')
+                versions, state_dict = getattr(state_dict, '_metadata', None), OrderedDict(state_dict)
+                state_dict.update({name: own[name] for name in others})
+                state_dict._metadata = versions
+        upstream(module, state_dict, strict, logger)
+
+    mmengine_checkpoint.load_state_dict = load_state_dict
+    return True
+
+
+def _is_classifier_of_another_shape(name: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> bool:
+    in_head = name.startswith('cls_head.') or '.aux_head.' in name
+    return in_head and name in own and state[name].shape != own[name].shape

@@ -1,17 +1,21 @@
 # C3D on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
-# 16 neighbouring frames of 112 x 112 pixels, at random in training, the middle ones in testing (one view).
-# It spans 16 frames, 0.64 s at 25 fps.
+# 16 neighbouring frames of 112 x 112 pixels, at random in training, the middle ones in testing (one view). It spans 16
+# frames, 0.64 s at 25 fps.
 _base_ = [
     '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
     'mmaction::_base_/models/c3d_sports1m_pretrained.py'
 ]
 
-model = dict(backbone=dict(pretrained=None), cls_head=dict(num_classes=50))
+clip = dict(size=112)  # its frames are fixed
+pretrained = False
+pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth'
+out_dim = 512 * (clip['size'] // 16 // 2 + 1)**2  # what five poolings leave
+model = dict(backbone=dict(pretrained=None, out_dim=out_dim), cls_head=dict(num_classes=50))
 
 sampling = dict(type='SampleFrames', clip_len=16, frame_interval=1, num_clips=1)
 rest = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(112, 112), keep_ratio=False),
+    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
     dict(type='FormatShape', input_format='NCTHW'),
     dict(type='PackActionInputs')
 ]

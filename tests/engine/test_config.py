@@ -193,3 +193,19 @@ def test_split_of_other_names_is_refused(tmp_path, data_root, options):
 def test_work_dir_that_is_a_file_is_refused(tmp_path, data_root):
     with pytest.raises(UserError, match=r'tiny\.py is no folder'):
         read_config(write_config(tmp_path, data_root), work_dir=str(tmp_path / 'tiny.py'))
+
+
+def test_clip_that_the_pipelines_never_followed_is_not_changed(tmp_path, data_root):
+    """The small config has pipelines of its own, but the clip of the one that it is based on."""
+    with pytest.raises(
+        UserError, match=r"clip cannot be changed: .*tiny\.py has .*'SampleFrames'.* let both say the same"
+    ):
+        read_config(write_config(tmp_path, data_root), options={'clip.frames': 4})
+
+
+def test_clip_of_a_config_is_followed_by_its_child(tmp_path, data_root):
+    file = write_config(tmp_path, data_root, 'clip = dict(frames=2, size=32)\n')
+    config = read_config(file, options={'clip.frames': 4, 'clip.size': 48})
+    assert config.model.backbone.num_segments == 4
+    for dataset in datasets(config):
+        assert dataset.pipeline[1].num_clips == 4 and dataset.pipeline[3].scale == (48, 48)

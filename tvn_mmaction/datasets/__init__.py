@@ -2,6 +2,8 @@
 
 from .builder import build
 from .demo import DemoDataset
+from .demo_audio import DemoAudioDataset
+from .images import TakeImage, VideoAndImageTrainLoop
 from .manifest import Clip, read_manifest
 from .protocols import PROTOCOLS, assign_folds, subsets
 from .sampling import SampleFirstFrames
@@ -10,9 +12,12 @@ from .ucf50 import UCF50Dataset
 __all__ = [
     'PROTOCOLS',
     'Clip',
+    'DemoAudioDataset',
     'DemoDataset',
     'SampleFirstFrames',
+    'TakeImage',
     'UCF50Dataset',
+    'VideoAndImageTrainLoop',
     'assign_folds',
     'build',
     'read_manifest',

@@ -19,6 +19,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -93,6 +94,18 @@ def measure(
         environment=environment(configs[0]),
         models=[candidate.costs(train_batch) for candidate in candidates],
     )
+
+
+@contextlib.contextmanager
+def _only_errors() -> Iterator[None]:
+    """Keep MMEngine's logger from telling how weights were drawn, and of calls that a user cannot change."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(configs: Sequence[Config], rounds: int, train_batch: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from mmengine.config import Config
 
 from ..errors import UserError
@@ -150,7 +151,7 @@ def measured(configs: Sequence[Config], path: Path) -> Benchmark:
         benchmark = Benchmark.load(path)
         if [(model.name, model.options) for model in benchmark.models] == asked:
             return benchmark
-    benchmark = measure(configs, ROUNDS)
+    benchmark = measure(configs, ROUNDS, device='cuda' if torch.cuda.is_available() else 'cpu')
     benchmark.save(path)
     return benchmark
 
