@@ -1,29 +1,142 @@
-"""Write what the README shows anew: the tables of configs/results, and the picture of the demo set."""
+"""Write what the documents show anew: the tables of README.md and configs/README.md, metafile.yml, and the picture.
+
+A config that metafile.yml does not know is entered there by hand, with its name, file, collection and architecture;
+the rest of its entry is written here.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
+import yaml
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
 from tvn_mmaction.datasets.demo import ACTIONS, draw_clip
-from tvn_mmaction.errors import run_tool
+from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine.benchmark import Scores, made_up_view, only_errors
+from tvn_mmaction.errors import UserError, run_tool
 from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
 from tvn_mmaction.files import write_atomically
 
 REPOSITORY = Path(__file__).parents[1]
-RESULTS = REPOSITORY / 'configs/results'
+CONFIGS = REPOSITORY / 'configs'
+RESULTS = CONFIGS / 'results'
+METAFILE = CONFIGS / 'metafile.yml'
 
 
-def updated_readme() -> str:
-    """Return the README with the tables of the results that are there now."""
-    results = [Result.load(path) for path in sorted(RESULTS.glob('*.json'))]
-    validations = [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
-    readme = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
-    for name, table in (('results', results_table(results)), ('protocols', protocols_table(validations))):
+def updated(document: Path) -> str:
+    """Return a document with the tables of the results that are there now."""
+    text = document.read_text(encoding='utf-8')
+    for name, table in tables().items():
         start, end = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
-        before, _, rest = readme.partition(start)
-        readme = f'{before}{start}{table}{end}{rest.partition(end)[2]}'
-    return readme
+        if start in text:
+            before, _, rest = text.partition(start)
+            text = f'{before}{start}{table}{end}{rest.partition(end)[2]}'
+    return text
+
+
+def tables() -> dict[str, str]:
+    """Return every table by name."""
+    found = {
+        'results': results_table([Result.load(path) for path in sorted(RESULTS.glob('*.json'))]),
+        'protocols': protocols_table(
+            [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
+        ),
+        'networks': networks_table(),
+        'zoo': results_table([Result.load(path) for path in sorted(RESULTS.glob('zoo/*.json'))]),
+        'published': published_table(),
+    }
+    for folder in sorted(RESULTS.glob('comparison/*')):
+        found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
+    return found
+
+
+def networks_table() -> str:
+    """Return the networks of all configs, with what they compute at their own input."""
+    rows = ['| config | network | input: frames × px | parameters | GMACs |', '| --- | --- | --- | --- | --- |']
+    for model in yaml.safe_load(METAFILE.read_text(encoding='utf-8'))['Models']:
+        data = model['Metadata']
+        frames = f'{data["Frames"]} × ' if 'Frames' in data else ''
+        rows.append(
+            f'| `{model["Config"].removeprefix("configs/")}` | {model["In Collection"]}, {data["Architecture"]} | '
+            f'{frames}{data["Resolution"].replace("x", " × ")} | {data["Parameters"] / 1e6:.2f} M | '
+            f'{data["FLOPs"] / 1e9:.2f} |'
+        )
+    return '\n'.join(rows) + '\n'
+
+
+def updated_metafile() -> str:
+    """Return metafile.yml with what the configs and the models that they build say now.
+
+    Raises:
+        UserError: A config is not in it.
+    """
+    metafile = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
+    missing = {path.stem for path in config_files()} - {model['Name'] for model in metafile['Models']}
+    if missing:
+        raise UserError(
+            f'{METAFILE} lacks {", ".join(sorted(missing))}: enter Name, Config, In Collection and Metadata'
+        )
+    results = all_results()
+    for model in metafile['Models']:
+        with only_errors():
+            model['Metadata'] = {'Architecture': model['Metadata']['Architecture'], **measured(model['Config'])}
+        model['Modality'] = 'Audio' if 'audio' in model['Name'] else 'RGB'
+        model['Results'] = [entry_of(result) for result in results if result.name == model['Name']]
+    return yaml.safe_dump(metafile, sort_keys=False, allow_unicode=True, width=120)
+
+
+def all_results() -> list[Result]:
+    """Return the results of single trainings."""
+    files = [*RESULTS.glob('*.json'), *RESULTS.glob('zoo/*.json'), *RESULTS.glob('comparison/*/*/result.json')]
+    return [Result.load(path) for path in sorted(files)]
+
+
+def entry_of(result: Result) -> dict[str, Any]:
+    """Return a result as OpenMMLab's metafiles have them; options are what the training changed in the config."""
+    protocol = result.protocol
+    return {
+        'Dataset': f'{protocol.data}, {protocol.split}',
+        'Task': 'Action Recognition',
+        'Epochs': protocol.epochs,
+        'Options': {name: value for name, value in result.options.items() if name.startswith('clip.')},
+        'Metrics': {
+            'Top 1 Accuracy': round(100 * result.metrics['top1'].value, 1),
+            'Mean Class Accuracy': round(100 * result.metrics['mean_class'].value, 1),
+        },
+    }
+
+
+def config_files() -> list[Path]:
+    """Return the configs that can be trained."""
+    return sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('compare/*.py')])
+
+
+def measured(file: str) -> dict[str, Any]:
+    """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2."""
+    config = read_config(REPOSITORY / file)
+    with DefaultScope.overwrite_default_scope('mmaction'), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        view = made_up_view(config)[None]
+        model = MODELS.build(config.model).to('meta')  # shapes alone tell
+        model.train(False)
+        with FlopCounterMode(display=False) as counter:
+            Scores(model)(view.to('meta', torch.float32))
+    clip = config.get('clip') or {}
+    return {
+        'Batch Size': config.train_dataloader.batch_size,
+        'Epochs': config.train_cfg.max_epochs,
+        'FLOPs': counter.get_total_flops() // 2,
+        **({'Frames': clip['frames']} if 'frames' in clip else {}),
+        'Parameters': sum(parameter.numel() for parameter in model.parameters()),
+        'Resolution': 'x'.join(map(str, view.shape[-2:])),
+        'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',
+    }
 
 
 def contact_sheet(groups: int = 4) -> np.ndarray:
@@ -34,8 +147,10 @@ def contact_sheet(groups: int = 4) -> np.ndarray:
 
 
 def main() -> None:
-    """Write the README and its picture."""
-    write_atomically(REPOSITORY / 'README.md', updated_readme())
+    """Write the documents and the picture."""
+    write_atomically(METAFILE, updated_metafile())
+    for document in (REPOSITORY / 'README.md', CONFIGS / 'README.md'):
+        write_atomically(document, updated(document))
     _, picture = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
     write_atomically(RESULTS / 'demo_clips.jpg', picture.tobytes())
 

@@ -1,33 +1,61 @@
-"""The README shows the results that are committed, and names nothing that is not there."""
+"""The documents show the results that are committed, and name nothing that is not there."""
 
 import re
 import sys
 
 import pytest
+import yaml
 
 from tests.experiments import REPOSITORY
 
-README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
+DOCUMENTS = [REPOSITORY / 'README.md', REPOSITORY / 'configs/README.md']
 
 
 @pytest.fixture
-def updated_readme(monkeypatch):
+def update_docs(monkeypatch):
     monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-    monkeypatch.delitem(sys.modules, 'update_readme', raising=False)
-    import update_readme
+    monkeypatch.delitem(sys.modules, 'update_docs', raising=False)
+    import update_docs
 
-    return update_readme.updated_readme()
-
-
-def test_table_is_written_from_the_results(updated_readme):
-    assert updated_readme == README, 'run: python tools/update_readme.py'
-    for name in ('results', 'protocols'):
-        table = README.partition(f'<!-- {name} -->')[2].partition('<!--')[0]
-        assert table.count('| `tvn1_') >= 1, name
+    return update_docs
 
 
-def test_files_that_are_named_exist():
-    named = re.findall(r'(?:configs|tools|tests|tvn_mmaction)/[\w./-]+\.(?:py|jpg)', README)
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_tables_are_written_from_the_results(update_docs, document):
+    text = document.read_text(encoding='utf-8')
+    assert update_docs.updated(document) == text, 'run: python tools/update_docs.py'
+    names = re.findall(r'<!-- end of (.+) -->', text)
+    assert names
+    for name in names:
+        table = text.partition(f'<!-- {name} -->')[2].partition('<!--')[0]
+        assert table.count('\n|') >= 3, name
+
+
+def test_metafile_says_what_the_configs_build(update_docs):
+    """Parameters and multiply-accumulates are those of the built models."""
+    text = update_docs.METAFILE.read_text(encoding='utf-8')
+    assert update_docs.updated_metafile() == text, 'run: python tools/update_docs.py'
+
+
+def test_metafile_has_the_form_of_openmmlab(update_docs):
+    metafile = yaml.safe_load(update_docs.METAFILE.read_text(encoding='utf-8'))
+    collections = {collection['Name'] for collection in metafile['Collections']}
+    assert {model['In Collection'] for model in metafile['Models']} == collections
+    assert {REPOSITORY / model['Config'] for model in metafile['Models']} == set(update_docs.config_files())
+    for collection in metafile['Collections']:
+        assert collection['Paper']['URL'].startswith('http') and collection['Paper']['Title']
+
+
+def test_every_network_of_the_zoo_was_run(update_docs):
+    run = {path.stem for path in update_docs.RESULTS.glob('zoo/*.json')}
+    assert run == {path.stem for path in update_docs.CONFIGS.glob('compare/*.py')}
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_that_are_named_exist(document):
+    named = re.findall(
+        r'(?:configs|tools|tests|tvn_mmaction)/[\w./-]+\.(?:py|jpg|yml)', document.read_text(encoding='utf-8')
+    )
     assert named
     for path in named:
         assert (REPOSITORY / path).exists(), path

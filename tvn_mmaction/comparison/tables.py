@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..engine.record import CROPS
+from ..evaluation.pipelines import input_size
 from ..evaluation.report import describe_leak
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
 
@@ -114,21 +114,6 @@ def _row(comparison: Comparison, network: int) -> Row:
         epochs=result.protocol.epochs,
         train_seconds=result.costs['train_seconds'],
     )
-
-
-def input_size(pipeline: Sequence[dict] | None, views: int) -> tuple[int | None, int | None, int | None]:
-    """Return frames, height and width of one view of a test pipeline, None where it does not say."""
-    frames = height = width = None
-    crops = 1
-    for step in pipeline or ():
-        if 'clip_len' in step:
-            frames = step['clip_len'] * step.get('num_clips', 1) * (2 if step.get('twice_sample') else 1)
-        crops *= CROPS.get(step['type'], 1)
-        if size := step.get('crop_size') or (step.get('scale') if step['type'] == 'Resize' else None):
-            width, height = (size, size) if isinstance(size, int) else size
-    if -1 in (width, height):  # of a scale that keeps the ratio, and no crop after it
-        height = width = None
-    return frames and frames * crops // views, height, width
 
 
 @dataclass(frozen=True)

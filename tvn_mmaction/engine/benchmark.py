@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmaction.models import RecognizerOmni
 from mmaction.registry import DATASETS, MODELS, TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.analysis import FlopAnalyzer
@@ -97,7 +98,7 @@ def measure(
 
 
 @contextlib.contextmanager
-def _only_errors() -> Iterator[None]:
+def only_errors() -> Iterator[None]:
     """Keep MMEngine's logger from telling how weights were drawn, and of calls that a user cannot change."""
     logger = MMLogger.get_current_instance()
     level = logger.level
@@ -238,7 +239,11 @@ class Scores(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores of clips `(N, frames, C, H, W)` or `(N, views, C, T, H, W)`."""
-        samples = self.recognizer(inputs, [ActionDataSample() for _ in range(inputs.shape[0])], mode='predict')
+        samples = [ActionDataSample() for _ in range(inputs.shape[0])]
+        if isinstance(self.recognizer, RecognizerOmni):  # which takes the batches of several sources
+            samples = self.recognizer({'inputs': inputs, 'data_samples': samples}, mode='predict')
+        else:
+            samples = self.recognizer(inputs, samples, mode='predict')
         return torch.stack([sample.pred_score for sample in samples])
 
 
@@ -260,7 +265,14 @@ def made_up_view(config: Config) -> Tensor:
         UserError: The pipeline decodes nothing or packs no inputs.
     """
     packed: dict[str, Any] = dict(
-        filename='', label=0, start_index=0, modality='RGB', total_frames=FRAMES, avg_fps=30, frame_interval=1
+        filename='',
+        audio_path='',
+        label=0,
+        start_index=0,
+        modality='RGB',
+        total_frames=FRAMES,
+        avg_fps=30,
+        frame_interval=1,
     )
     for step in _test_dataset(config).pipeline:
         if step['type'].endswith('Decode'):

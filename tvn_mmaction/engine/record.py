@@ -15,11 +15,11 @@ from mmengine.dist import get_world_size
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
+from ..evaluation.pipelines import CROPS
 from ..files import sha256_of
 from .config import datasets
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
-CROPS = {'ThreeCrop': 3, 'TenCrop': 10}
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
 
 

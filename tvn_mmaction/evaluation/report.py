@@ -7,6 +7,7 @@ import mmengine
 
 from ..errors import UserError
 from .metrics import confusion_matrix, most_confused
+from .pipelines import input_size
 from .result import Protocol, Result, Scores
 
 # The names of MMAction2 0.x's --eval, and what they mean in a result.
@@ -93,7 +94,7 @@ def results_table(results: Sequence[Result]) -> str:
             f'`{result.name}`',
             f'{protocol.data}, {protocol.split}',
             f'{protocol.train_clips} / {protocol.test_clips}',
-            _input(protocol.test_pipeline),
+            ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part),
             protocol.epochs,
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',
@@ -102,10 +103,3 @@ def results_table(results: Sequence[Result]) -> str:
         ]
         rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
     return '\n'.join(rows) + '\n'
-
-
-def _input(pipeline: Sequence[dict]) -> str:
-    """Say how many frames of which size a pipeline gives."""
-    sampling = next(step for step in pipeline if 'Sample' in step['type'])
-    width, height = next(step for step in pipeline if step['type'] == 'Resize')['scale']
-    return f'{sampling["clip_len"] * sampling.get("num_clips", 1)} × {width} × {height}'
