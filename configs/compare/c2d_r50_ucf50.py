@@ -1,25 +1,8 @@
 # C2D with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
 # 8 frames, stride 8, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 57
 # frames, 2.28 s at 25 fps.
-_base_ = [
-    '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
-    'mmaction::_base_/models/c2d_r50.py'
-]
+_base_ = ['../_base_/dense_8x8x224.py', 'mmaction::_base_/models/c2d_r50.py']
 
-clip = dict(frames=8, size=224)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb_20221027-3ca304fa.pth'
 model = dict(backbone=dict(pretrained=None), cls_head=dict(num_classes=50))
-
-sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=8, num_clips=1)
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -2,27 +2,10 @@
 # augmentation, no pretraining.
 # 32 frames, stride 2, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 63
 # frames, 2.52 s at 25 fps.
-_base_ = [
-    '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
-    'mmaction::_base_/models/i3d_r50.py'
-]
+_base_ = ['../_base_/dense_32x2x224.py', 'mmaction::_base_/models/i3d_r50.py']
 
-clip = dict(frames=32, size=224)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/i3d/i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb/i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb_20220812-8e1f2148.pth'
 non_local_cfg = dict(sub_sample=True, use_scale=False, mode='dot_product', norm_cfg=dict(type='BN3d'))
 non_local = dict(non_local=((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0)), non_local_cfg=non_local_cfg)
 model = dict(backbone=dict(pretrained=None, **non_local), cls_head=dict(num_classes=50))
-
-sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=2, num_clips=1)
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

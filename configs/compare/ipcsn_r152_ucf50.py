@@ -1,12 +1,8 @@
 # ip-CSN with ResNet-152 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
 # 32 frames, stride 2, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 63
 # frames, 2.52 s at 25 fps.
-_base_ = [
-    '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
-    'mmaction::_base_/models/ircsn_r152.py'
-]
+_base_ = ['../_base_/dense_32x2x224.py', 'mmaction::_base_/models/ircsn_r152.py']
 
-clip = dict(frames=32, size=224)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/recognition/csn/vmz/vmz_ipcsn_from_scratch_r152_32x2x1_180e_kinetics400_rgb_20210617-d565828d.pth'
 model = dict(
@@ -14,16 +10,3 @@ model = dict(
     cls_head=dict(num_classes=50),
     data_preprocessor=dict(mean=[110.2008, 100.63983, 95.99475], std=[58.14765, 56.46975, 55.332195]),
     test_cfg=None)  # its max_testing_views allows one clip a batch
-
-sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=2, num_clips=1)
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -1,23 +1,6 @@
 # R(2+1)D with ResNet-18 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
 # 8 frames, stride 8, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 57
 # frames, 2.28 s at 25 fps.
-_base_ = [
-    '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
-    'mmaction::_base_/models/r2plus1d_r34.py'
-]
+_base_ = ['../_base_/dense_8x8x224.py', 'mmaction::_base_/models/r2plus1d_r34.py']
 
-clip = dict(frames=8, size=224)
 model = dict(backbone=dict(depth=18, norm_cfg=dict(type='BN3d')), cls_head=dict(num_classes=50))  # SyncBN needs GPUs
-
-sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=8, num_clips=1)
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -1,12 +1,8 @@
 # TPN on SlowOnly with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
 # 8 frames, stride 8, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 57
 # frames, 2.28 s at 25 fps.
-_base_ = [
-    '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
-    'mmaction::_base_/models/tpn_slowonly_r50.py'
-]
+_base_ = ['../_base_/dense_8x8x224.py', 'mmaction::_base_/models/tpn_slowonly_r50.py']
 
-clip = dict(frames=8, size=224)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/tpn/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb/tpn-slowonly_r50_8xb8-8x8x1-150e_kinetics400-rgb_20220913-97d0835d.pth'
 model = dict(
@@ -14,16 +10,3 @@ model = dict(
     neck=dict(aux_head_cfg=dict(out_channels=50)),
     cls_head=dict(num_classes=50),
     test_cfg=None)  # its fcn_test would keep the classifier of the first validation
-
-sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=8, num_clips=1)
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -2,27 +2,10 @@
 # 8 frames of 224 x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one
 # view). It spans the whole clip, 4.6 s at 25 fps in the median. The head draws which of them it relates, in testing
 # too.
-_base_ = [
-    '../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py',
-    'mmaction::_base_/models/trn_r50.py'
-]
+_base_ = ['../_base_/segments_8x224.py', 'mmaction::_base_/models/trn_r50.py']
 
-clip = dict(frames=8, size=224)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb_20220815-e01617db.pth'
 model = dict(
     backbone=dict(pretrained=None, partial_bn=False),  # True freezes the normalisation at its first values
-    cls_head=dict(num_classes=50, num_segments=clip['frames']))
-
-sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=clip['frames'])
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+    cls_head=dict(num_classes=50, num_segments=8))

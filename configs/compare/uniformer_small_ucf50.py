@@ -1,9 +1,8 @@
 # UniFormer-S on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
 # 16 frames, stride 4, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 61
 # frames, 2.44 s at 25 fps.
-_base_ = ['../_base_/default_runtime.py', '../_base_/ucf50.py', '../_base_/schedule_40e.py']
+_base_ = '../_base_/dense_16x4x224.py'
 
-clip = dict(frames=16, size=224)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/uniformerv1/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb_20221219-c630a037.pth'
 backbone = dict(type='UniFormer', depth=[3, 4, 8, 3], embed_dim=[64, 128, 320, 512], head_dim=64, drop_path_rate=0.1)
@@ -12,16 +11,3 @@ model = dict(
     backbone=backbone,
     cls_head=dict(type='I3DHead', dropout_ratio=0., num_classes=50, in_channels=512, average_clips='prob'),
     data_preprocessor=dict(type='ActionDataPreprocessor', mean=[114.75] * 3, std=[57.375] * 3, format_shape='NCTHW'))
-
-sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=4, num_clips=1)
-rest = [
-    dict(type='DecordDecode'),
-    dict(type='Resize', scale=(clip['size'], clip['size']), keep_ratio=False),
-    dict(type='FormatShape', input_format='NCTHW'),
-    dict(type='PackActionInputs')
-]
-train_pipeline = [dict(type='DecordInit'), sampling, *rest]
-test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
