@@ -43,6 +43,6 @@ setup(
     ],
     extras_require={
         'ray': ['ray>=2.9'],
-        'test': ['pytest>=8', 'ray>=2.9', 'ruff>=0.15', 'selenium>=4.11'],
+        'test': ['pytest>=8', 'pytest-xdist>=3.5', 'ray>=2.9', 'ruff>=0.15', 'selenium>=4.11'],
     },
 )

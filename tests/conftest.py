@@ -1,6 +1,10 @@
-"""What all tests need: upstream cured, without which none could import `mmaction.models`; and Ctrl-C."""
+"""What all tests need: upstream cured, so that `mmaction.models` can be imported; Ctrl-C; a share of the cores."""
 
+import os
 import signal
+
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # the workers have the other cores
 
 import tvn_mmaction  # noqa: F401
 

@@ -15,6 +15,7 @@ from ..version import __version__
 from . import tables
 from .charts import DARK, LIGHT, make_charts, network_colours
 from .comparison import Comparison
+from .published import NOTE, PUBLISHED, TITLES
 
 THUMBNAIL_WIDTH_PX = 160
 JPEG_QUALITY = 80
@@ -77,6 +78,9 @@ def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) ->
         colours=dict(zip(comparison.names, colours, strict=True)),
         themes={'light': LIGHT, 'dark': DARK},
         thumbnails={clip: _thumbnail(frames[clip]) for clip in comparison.disputed_clips if clip in frames},
+        published=PUBLISHED,
+        published_note=NOTE,
+        published_titles=TITLES,
         plotly=get_plotlyjs(),
         version=__version__,
     )

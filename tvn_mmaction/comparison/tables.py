@@ -11,6 +11,7 @@ from typing import Any
 from ..evaluation.pipelines import input_size
 from ..evaluation.report import describe_leak
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
+from .published import NOTE, published_table
 
 NOT_KNOWN = '–'
 INDEPENDENCE = (
@@ -346,7 +347,8 @@ def comparison_markdown(comparison: Comparison) -> str:
     fronts = ['; '.join(_escape(comparison.names[i]) for i in front) for front in comparison.fronts]
     lines += ['', '## Pareto front', '', f'Accuracy against {_escape(price_note(comparison))}:', '']
     lines += [f'* {start}: {front}' for start, front in zip(groups, fronts, strict=True)]
-    return '\n'.join(lines) + '\n'
+    lines += ['', '## Published elsewhere', '', NOTE, '', published_table()]
+    return '\n'.join(lines)
 
 
 def markdown_tables(comparison: Comparison) -> str:
