@@ -37,6 +37,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--own-input', action='store_true', help='networks keep the frames and pixels of their own configs'
     )
+    parser.add_argument(
+        '--pretrained', action='store_true', help='add the networks that have published weights, starting from these'
+    )
     add_arguments(parser, 'networks')
     parser.add_argument('--data-root', help="folder of the manifest (the first config's)")
     parser.add_argument('--work-dir', default='work_dirs/compare', help='folder for all that is written (%(default)s)')
@@ -55,7 +58,7 @@ def main() -> int:
     budget = Budget.parse(args.budget) if args.budget else Budget()
     work_dir = Path(args.work_dir)
     configs = on_same_terms(
-        args.configs, work_dir, args.data_root, args.cfg_options, args.protocol, own_input=args.own_input
+        args.configs, work_dir, args.data_root, args.cfg_options, args.protocol, args.own_input, args.pretrained
     )
     benchmark = measured(configs, work_dir / 'benchmark.json')
     configs = within_budget(configs, budget, benchmark, work_dir)

@@ -70,6 +70,15 @@ def test_own_input_stays_where_it_is_asked_for(folder):
     assert 'Flip' in steps(x3d)
 
 
+def test_published_weights_make_a_network_of_their_own(folder):
+    files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py', COMPARE / 'x3d_s_ucf50.py']
+    configs = on_same_terms(files, folder / 'pretrained', pretrained=True)
+    found = {job.name: config.load_from for job, config in zip(jobs_of(configs), configs, strict=True)}
+    assert list(found) == ['tiny', 'tsn_r18_ucf50', 'x3d_s_ucf50', 'x3d_s_ucf50_pretrained']
+    assert list(found.values()) == [None, None, None, configs[2].pretrained_weights]
+    assert jobs_of(configs)[2].config_digests.isdisjoint(jobs_of(configs)[3].config_digests)
+
+
 def test_protocol_and_options_change_all(folder):
     files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py']
     options = {'clip.size': 64, 'optim_wrapper.optimizer.lr': 0.5}

@@ -92,7 +92,7 @@ def measure(
         precision='float32, convolutions in TF32' if tf32 else 'float32',
         memory_format='contiguous',
         rounds=rounds,
-        environment=environment(configs[0]),
+        environment=environment(configs[0], device.type),
         models=[candidate.costs(train_batch) for candidate in candidates],
     )
 

@@ -64,6 +64,7 @@ def on_same_terms(
     options: Mapping[str, Any] | None = None,
     protocol: str | None = None,
     own_input: bool = False,
+    pretrained: bool = False,
 ) -> list[Config]:
     """Return the configs of networks to compare, all with the first one's data, split, schedule and augmentation.
 
@@ -75,6 +76,7 @@ def on_same_terms(
         protocol: A name in `PROTOCOLS`; by default the reference's.
         own_input: Let networks keep the frames and pixels of their own configs; otherwise they take the reference's,
             those that can, and dense samplings still see the seconds of video that they see in their own configs.
+        pretrained: Add those that have published weights a second time, starting from them, as `NAME_pretrained`.
 
     Raises:
         UserError: A config is named twice, cannot be read, or is of no network for video clips.
@@ -87,8 +89,14 @@ def on_same_terms(
         use_split(reference, protocol=protocol)
     root = build_without_videos(reference, 'train_dataloader').data_root  # and the demo set is drawn, if need be
     reference = _written(reference, work_dir)
-    others = [_with_terms(read_config(file, data_root=root), reference, own_input) for file in files[1:]]
-    return [reference, *(_written(config, work_dir) for config in others)]
+    configs = [reference]
+    for file in files[1:]:
+        config = _with_terms(read_config(file, data_root=root), reference, own_input)
+        configs.append(_written(config, work_dir))
+        if pretrained and config.get('pretrained_weights'):
+            config.pretrained = True
+            configs.append(_written(config, work_dir, f'{Path(file).stem}_pretrained'))
+    return configs
 
 
 def _with_terms(config: Config, reference: Config, own_input: bool) -> Config:
@@ -134,9 +142,9 @@ def within_budget(configs: Sequence[Config], budget: Budget, benchmark: Benchmar
     return allowed
 
 
-def _written(config: Config, work_dir: Path) -> Config:
+def _written(config: Config, work_dir: Path, name: str | None = None) -> Config:
     """Write a config as it resulted, and return what is read from there, as every process of it will."""
-    name = Path(config.filename).stem
+    name = name or Path(config.filename).stem
     file = work_dir / 'configs' / f'{name}.py'
     file.parent.mkdir(parents=True, exist_ok=True)
     config.dump(file)

@@ -82,8 +82,9 @@ def protocol(
     )
 
 
-def environment(config: Config) -> dict[str, Any]:
-    """Return what the test ran on."""
+def environment(config: Config, device: str | None = None) -> dict[str, Any]:
+    """Return what a test ran on, by default the GPU where there is one."""
+    on_gpu = torch.cuda.is_available() if device is None else device == 'cuda'
     cpu_info = Path('/proc/cpuinfo')
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     processor = next((line.partition(': ')[2] for line in lines if line.startswith('model name')), platform.machine())
@@ -94,7 +95,7 @@ def environment(config: Config) -> dict[str, Any]:
         except ModuleNotFoundError:
             installed[name] = None
     return {
-        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else processor,
+        'device': torch.cuda.get_device_name() if on_gpu else processor,
         'threads': torch.get_num_threads(),
         'processes': get_world_size(),
         'decoder': config.get('decoder'),
