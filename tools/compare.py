@@ -1,7 +1,7 @@
 """Train, test and measure networks on the same terms, and write a report that sets them side by side.
 
     python tools/compare.py configs/tvn1_demo.py configs/compare/tsn_r18_ucf50.py configs/compare/x3d_s_ucf50.py
-    python tools/compare.py configs/tvn1_ucf50.py configs/compare/*.py --protocol group5 --budget epochs=20
+    python tools/compare.py configs/tvn1_ucf50.py configs/compare/ts?_r50_ucf50.py --protocol group5 --budget epochs=20
 
 The first config gives data, split, schedule, augmentation, frames and pixels; the others keep their network and the way
 that it samples. Networks that have a result are not trained again.
@@ -24,6 +24,7 @@ from tvn_mmaction.engine.comparison import (
 )
 from tvn_mmaction.engine.jobs import add_arguments, check_arguments, prepare_unfinished, run_unfinished
 from tvn_mmaction.errors import UserError, run_tool
+from tvn_mmaction.files import only_here
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_arguments(parser, 'networks')
     parser.add_argument('--data-root', help="folder of the manifest (the first config's)")
-    parser.add_argument('--work-dir', default='work_dirs/compare', help='folder for all that is written (%(default)s)')
+    parser.add_argument('--work-dir', help='folder for all that is written (work_dirs/compare_FIRST)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the first config'
     )
@@ -56,7 +57,13 @@ def main() -> int:
     if len(args.configs) < 2:
         raise UserError(f'{args.configs[0]} alone cannot be compared: name two configs or more')
     budget = Budget.parse(args.budget) if args.budget else Budget()
-    work_dir = Path(args.work_dir)
+    work_dir = Path(args.work_dir or Path('work_dirs', f'compare_{Path(args.configs[0]).stem}'))
+    with only_here(work_dir):
+        return compare(args, budget, work_dir)
+
+
+def compare(args: argparse.Namespace, budget: Budget, work_dir: Path) -> int:
+    """See `main`; everything is written into `work_dir`."""
     configs = on_same_terms(
         args.configs, work_dir, args.data_root, args.cfg_options, args.protocol, args.own_input, args.pretrained
     )

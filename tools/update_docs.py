@@ -105,6 +105,7 @@ def entry_of(result: Result) -> dict[str, Any]:
         'Dataset': f'{protocol.data}, {protocol.split}',
         'Task': 'Action Recognition',
         'Epochs': protocol.epochs,
+        'Initial Weights': protocol.initial_weights,
         'Options': {name: value for name, value in result.options.items() if name.startswith('clip.')},
         'Metrics': {
             'Top 1 Accuracy': round(100 * result.metrics['top1'].value, 1),
@@ -120,19 +121,19 @@ def config_files() -> list[Path]:
 
 def measured(file: str) -> dict[str, Any]:
     """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2."""
-    config = read_config(REPOSITORY / file)
+    config = read_config(REPOSITORY / file, data_root='nowhere')  # so that the classes are the config's
     with DefaultScope.overwrite_default_scope('mmaction'), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         view = made_up_view(config)[None]
         model = MODELS.build(config.model).to('meta')  # shapes alone tell
         model.train(False)
         with FlopCounterMode(display=False) as counter:
             Scores(model)(view.to('meta', torch.float32))
-    clip = config.get('clip') or {}
+    frames_axis = {'NCHW': 1, 'NCTHW': 3}.get(config.model.data_preprocessor.get('format_shape', 'NCHW'))
     return {
         'Batch Size': config.train_dataloader.batch_size,
         'Epochs': config.train_cfg.max_epochs,
         'FLOPs': counter.get_total_flops() // 2,
-        **({'Frames': clip['frames']} if 'frames' in clip else {}),
+        **({'Frames': view.shape[frames_axis]} if 'Resize' in str(config.test_dataloader) else {}),
         'Parameters': sum(parameter.numel() for parameter in model.parameters()),
         'Resolution': 'x'.join(map(str, view.shape[-2:])),
         'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',

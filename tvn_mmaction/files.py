@@ -3,7 +3,13 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .errors import UserError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -22,6 +28,23 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink()
         raise
+
+
+@contextmanager
+def only_here(folder: Path, wait_s: float = 0) -> Iterator[None]:
+    """Keep other processes away from a folder, which is made; the lock of a process that dies is gone.
+
+    Raises:
+        UserError: Another process keeps it for longer than `wait_s`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / '.lock', timeout=wait_s):
+            yield
+    except Timeout:
+        raise UserError(
+            f'{folder} is being worked on by another process: wait for it, or name another --work-dir'
+        ) from None
 
 
 def sha256_of(content: Path | str) -> str:

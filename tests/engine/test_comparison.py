@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.comparison.synthetic import networks
 from tests.experiments import REPOSITORY, write_config, write_data
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.comparison import Budget, jobs_of, on_same_terms, within_budget
+from tvn_mmaction.engine import configure_training, read_config
+from tvn_mmaction.engine.comparison import Budget, epoch_seconds, jobs_of, on_same_terms, within_budget
+from tvn_mmaction.engine.record import config_digest
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Benchmark, ModelCosts, Timing
 
@@ -57,7 +59,7 @@ def test_all_have_the_input_of_the_first_sampled_in_their_own_way(configs):
     _, tsn, x3d, c3d = configs
     assert steps(tsn)['SampleFrames'].num_clips == 2 and steps(tsn)['SampleFrames'].clip_len == 1
     assert steps(x3d)['SampleFrames'].clip_len == 2
-    assert steps(x3d)['SampleFrames'].frame_interval == 13 * 6 // 2  # the seconds of video that it sees stay
+    assert steps(x3d)['SampleFrames'].frame_interval == 13 * 6 // 2  # frames times stride stay
     assert steps(tsn)['Resize'].scale == steps(x3d)['Resize'].scale == (32, 32)
     assert steps(c3d)['SampleFrames'].clip_len == 16  # it takes no fewer
     assert steps(c3d)['Resize'].scale == (16, 16)  # so it has about as many pixels in all
@@ -112,19 +114,22 @@ def test_budget_that_is_none_is_told(text):
 
 def costs(name: str, clips_per_second: float) -> ModelCosts:
     step = Timing(median_ms=8000 / clips_per_second, p95_ms=0)
-    return ModelCosts(name, {}, [1], 1, 1, 1, None, {}, step, 8, 0, 0, None)
+    # 8 clips, 125 ms each, tested; nothing is known of decoding
+    forward = {'8': Timing(median_ms=1000, p95_ms=0)}
+    return ModelCosts(name, {}, '', [1], 1, 1, 1, None, forward, step, 8, 0, 0, None)
 
 
 def test_minutes_become_the_epochs_that_fit_into_them(configs, folder):
     names = [Path(config.filename).stem for config in configs]
-    speeds = (1.0, 2.0, 0.01, 1.0)  # clips a second, of 6 clips
+    speeds = (1.0, 2.0, 0.01, 1.0)  # clips a second, of 6 clips; 6 others are tested
     models = [costs(name, speed) for name, speed in zip(names, speeds, strict=True)]
     benchmark = Benchmark(names[0], 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
     allowed = within_budget(configs, Budget(minutes=1), benchmark, folder / 'same')
-    assert [config.train_cfg.max_epochs for config in allowed] == [10, 20, 1, 10]
-    assert [config.param_scheduler[-1].end for config in allowed] == [10, 20, 1, 10]
-    assert allowed[1].options['train_cfg.max_epochs'] == 20
-    same = within_budget(configs, Budget(epochs=4), replace(benchmark, models=models), folder / 'same')
+    assert [config.train_cfg.max_epochs for config in allowed] == [8, 16, 1, 8]
+    assert [config.param_scheduler[-1].end for config in allowed] == [8, 16, 1, 8]
+    assert {config.train_cfg.max_epochs for config in configs} == {2}
+    assert allowed[1].options['train_cfg.max_epochs'] == 16
+    same = within_budget(configs, Budget(epochs=4), benchmark, folder / 'same')
     assert {config.train_cfg.max_epochs for config in same} == {4}
     assert [job.epochs for job in jobs_of(same)] == [4] * 4
 
@@ -132,9 +137,62 @@ def test_minutes_become_the_epochs_that_fit_into_them(configs, folder):
 def test_what_cannot_be_compared_is_refused(folder):
     with pytest.raises(UserError, match='tiny: named more than once'):
         on_same_terms([folder / 'tiny.py'] * 2, folder / 'twice')
-    audio = write_config(folder, folder / 'lists').with_name('audio.py')
+    audio = folder / 'audio.py'
     audio.write_text(
         "_base_ = 'tiny.py'\ntrain_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadAudioFeature')]))\n"
     )
-    with pytest.raises(UserError, match='its network takes no frames of video clips'):
+    with pytest.raises(UserError, match='does not learn from video clips alone'):
         on_same_terms([folder / 'tiny.py', audio], folder / 'audio')
+
+
+def test_decoding_goes_on_beside_a_gpu_and_not_beside_a_cpu():
+    decoding = replace(costs('any', clips_per_second=10), data=Timing(median_ms=400, p95_ms=0))
+    assert epoch_seconds(decoding, 100, 8, workers=2, device='cpu') == pytest.approx(10 + 1 + 108 * 0.4 / 2)
+    assert epoch_seconds(decoding, 100, 8, workers=2, device='cuda') == pytest.approx(108 * 0.4 / 2)
+
+
+def test_network_that_has_a_result_keeps_its_epochs(configs, folder):
+    """Measured again beside a new network, it would get others, and its result would be refused."""
+    work_dir = folder / 'kept'
+    kept = on_same_terms([folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py'], work_dir)
+    entry = networks(['tiny', 'tsn_r18_ucf50'], ['a', 'b']).entries[0]
+    result = replace(entry.result, protocol=replace(entry.result.protocol, epochs=5))
+    result.save(Path(kept[1].work_dir) / 'result.json')
+    models = [costs(Path(config.filename).stem, 1.0) for config in kept]
+    benchmark = Benchmark('tiny', 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
+    allowed = within_budget(kept, Budget(minutes=1), benchmark, work_dir)
+    assert [config.train_cfg.max_epochs for config in allowed] == [8, 5]
+
+
+def test_what_the_first_config_lacks_the_others_lack_too(folder):
+    (folder / 'constant.py').write_text("_base_ = 'tiny.py'\nparam_scheduler = None\n")
+    _, tsn = on_same_terms([folder / 'constant.py', COMPARE / 'tsn_r18_ucf50.py'], folder / 'constant')
+    assert not tsn.param_scheduler
+
+
+def test_c3d_may_be_the_first(folder):
+    files = [COMPARE / 'c3d_ucf50.py', folder / 'tiny.py']
+    c3d, tiny = on_same_terms(files, folder / 'c3d', str(folder / 'lists'), protocol='twothirds')
+    assert steps(c3d)['Resize'].scale == steps(tiny)['Resize'].scale == (112, 112)
+    assert steps(tiny)['SampleFrames'].num_clips == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('omnisource_slowonly_r50_ucf50', 'does not learn from video clips alone'),
+        ('timesformer_ucf50', 'or use --own-input'),
+    ],
+)
+def test_network_that_cannot_take_the_terms_is_named(folder, name, message):
+    with pytest.raises(UserError, match=f'{name}.* cannot be compared.*{message}'):
+        on_same_terms([folder / 'tiny.py', COMPARE / f'{name}.py'], folder / 'other', options={'clip.size': 40})
+
+
+def test_pretrained_training_that_went_on_is_known(configs, folder):
+    config = read_config(folder / 'tiny.py', options={'load_from': 'published.pth'})
+    (job,) = jobs_of([config])
+    configure_training(config)
+    begun = config_digest(config)
+    config.resume, config.load_from = True, None  # as mmengine resumes it
+    assert job.config_digests == {begun, config_digest(config)} and len(job.config_digests) == 2

@@ -13,6 +13,7 @@ def benchmark():
     small = ModelCosts(
         name='small',
         options={'clip.size': 112},
+        config_sha256='3' * 64,
         input_shape=[1, 2, 3, 112, 112],
         parameters=25_800_000,
         macs=1_000_000_000,

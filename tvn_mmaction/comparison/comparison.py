@@ -34,9 +34,9 @@ class Entry:
 
     @property
     def latency_ms(self) -> float | None:
-        """The median forward pass of one clip."""
+        """The median forward pass of one clip, all its views."""
         timing = self.costs.forward.get('1') if self.costs else None
-        return timing and timing.median_ms
+        return timing and timing.median_ms * self.result.protocol.views
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,11 @@ class Comparison:
         ]
         repeated = [names[:i].count(name) for i, name in enumerate(names)]
         return [f'{name} #{count + 1}' if count else name for name, count in zip(names, repeated, strict=True)]
+
+    @property
+    def of_ucf(self) -> bool:
+        """Whether the clips are of UCF50 or UCF101, by the name of their data root."""
+        return self.entries[0].result.protocol.data.lower().startswith('ucf')
 
     @property
     def classes(self) -> list[str]:
@@ -263,15 +268,15 @@ def load_comparison(folder: str | Path, names: Sequence[str] | None = None) -> C
             f'{folder} has nothing to compare: {benchmark.reference} and another network need a result; '
             'tools/compare.py with --resume makes what is missing'
         )
-    return Comparison(
-        [
-            Entry(
-                Result.load(folder / costs.name / 'result.json'), Scores.load(folder / costs.name / 'scores.npz'), costs
+    entries = []
+    for costs in chosen:
+        result = Result.load(folder / costs.name / 'result.json')
+        if result.costs['parameters'] != costs.parameters:
+            raise UserError(
+                f'{folder}/benchmark.json measured another {costs.name} than was tested: remove the older of the two'
             )
-            for costs in chosen
-        ],
-        benchmark,
-    )
+        entries.append(Entry(result, Scores.load(folder / costs.name / 'scores.npz'), costs))
+    return Comparison(entries, benchmark)
 
 
 def paired_interval(gained: int, lost: int, clips: int) -> tuple[float, float]:

@@ -59,6 +59,6 @@ PUBLISHED = (
 
 
 def published_table() -> str:
-    """Return them as a Markdown table."""
+    """Return them as a Markdown table, below the note."""
     rows = [TITLES, ['---'] * len(TITLES), *PUBLISHED]
-    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    return NOTE + '\n\n' + ''.join(f'| {" | ".join(row)} |\n' for row in rows)

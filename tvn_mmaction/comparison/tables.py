@@ -11,7 +11,7 @@ from typing import Any
 from ..evaluation.pipelines import input_size
 from ..evaluation.report import describe_leak
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
-from .published import NOTE, published_table
+from .published import published_table
 
 NOT_KNOWN = '–'
 INDEPENDENCE = (
@@ -77,6 +77,7 @@ def _row(comparison: Comparison, network: int) -> Row:
     entry, difference = comparison.entries[network], comparison.differences[network]
     result, costs = entry.result, entry.costs
     frames, height, width = input_size(result.protocol.test_pipeline, result.protocol.views)
+    views = result.protocol.views
     top1, mean_class = result.metrics['top1'], result.metrics['mean_class']
     timing = costs.forward.get('1') if costs else None
     reference_latency_ms = comparison.entries[0].latency_ms
@@ -101,17 +102,17 @@ def _row(comparison: Comparison, network: int) -> Row:
         significant=difference and difference.significant,
         pareto_front=any(network in front for front in comparison.fronts),
         parameters=int(result.costs['parameters']),
-        gmacs=costs and costs.macs / 1e9,
-        latency_batch1_median_ms=timing and timing.median_ms,
-        latency_batch1_p95_ms=timing and timing.p95_ms,
-        latency_ratio=timing.median_ms / reference_latency_ms if timing and reference_latency_ms else None,
+        gmacs=costs and views * costs.macs_torch / 1e9,
+        latency_batch1_median_ms=timing and views * timing.median_ms,
+        latency_batch1_p95_ms=timing and views * timing.p95_ms,
+        latency_ratio=entry.latency_ms / reference_latency_ms if timing and reference_latency_ms else None,
         forward_memory_mb=costs and costs.forward_memory_mb,
         train_memory_mb=costs and costs.train_memory_mb,
         train_clips_per_second=costs and costs.train_clips_per_second,
         input_frames=frames,
         input_height_px=height,
         input_width_px=width,
-        views=result.protocol.views,
+        views=views,
         epochs=result.protocol.epochs,
         train_seconds=result.costs['train_seconds'],
     )
@@ -269,7 +270,7 @@ def protocol_facts(comparison: Comparison) -> tuple[dict[str, str], dict[str, di
         common['latency measured'] = (
             f'{benchmark.device} ({benchmark.environment["device"]}), {benchmark.threads} threads, '
             f'{benchmark.precision}, {benchmark.memory_format} inputs, {benchmark.rounds} rounds, the networks in '
-            'turns; one view at a time, from normalised pixels to scores'
+            'turns; one view at a time, times the views, from normalised pixels to scores'
         )
     return common, different
 
@@ -302,7 +303,7 @@ def _facts_of(result: Any) -> dict[str, Any]:
 def price_note(comparison: Comparison) -> str:
     """Say what accuracy is compared with, and why if not with latency."""
     if comparison.latency_known:
-        return 'latency, the median forward pass of one view'
+        return 'latency, the median forward pass of a clip, all its views'
     untimed = [n for n, entry in zip(comparison.names, comparison.entries, strict=True) if not entry.latency_ms]
     return f'parameters, as the latency was not measured of {", ".join(untimed)}'
 
@@ -347,7 +348,8 @@ def comparison_markdown(comparison: Comparison) -> str:
     fronts = ['; '.join(_escape(comparison.names[i]) for i in front) for front in comparison.fronts]
     lines += ['', '## Pareto front', '', f'Accuracy against {_escape(price_note(comparison))}:', '']
     lines += [f'* {start}: {front}' for start, front in zip(groups, fronts, strict=True)]
-    lines += ['', '## Published elsewhere', '', NOTE, '', published_table()]
+    if comparison.of_ucf:
+        lines += ['', '## Published elsewhere', '', published_table()]
     return '\n'.join(lines)
 
 

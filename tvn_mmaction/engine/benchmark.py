@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import gc
 import json
 import os
 import random
@@ -33,9 +34,9 @@ from ..datasets.manifest import FILE_NAME
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Timing
 from .config import datasets
-from .record import environment, views
+from .record import config_digest, environment, views
 
-BATCHES = (1, 8)  # of the forward pass
+BATCHES = {1: 3, 8: 1}  # of the forward pass, and how often it is timed in a round
 CLIPS = 16  # at most, of the test, that are decoded
 FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
 FRAMES = 300  # of a made-up video, 10 s
@@ -84,16 +85,20 @@ def measure(
             progress.update(task, status=f'{candidate.name}: {name}')
             candidate.times_ms[name] += candidate.measurements[name]()
             progress.advance(task)
+    reference, models = candidates[0].name, [candidate.costs(train_batch) for candidate in candidates]
+    del candidates, candidate, turns  # whoever measured may train next, and needs the memory
+    gc.collect()
+    torch.cuda.empty_cache()
     tf32 = device.type == 'cuda' and torch.backends.cudnn.allow_tf32
     return Benchmark(
-        reference=candidates[0].name,
+        reference=reference,
         device=device.type,
         threads=torch.get_num_threads(),
         precision='float32, convolutions in TF32' if tf32 else 'float32',
         memory_format='contiguous',
         rounds=rounds,
         environment=environment(configs[0], device.type),
-        models=[candidate.costs(train_batch) for candidate in candidates],
+        models=models,
     )
 
 
@@ -165,6 +170,7 @@ class _Candidate:
         return ModelCosts(
             name=self.name,
             options=self.config.to_dict().get('options', {}),
+            config_sha256=config_digest(self.config),
             input_shape=list(self.inputs[1].shape),
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             macs=sum(self.macs.values()),
@@ -212,7 +218,7 @@ class _Candidate:
 
     def _time_forward(self, batch: int) -> list[float]:
         self._forward(batch)  # the model before has filled the caches; whoever runs a network runs it again and again
-        return [self._time(lambda: self._forward(batch))]
+        return [self._time(lambda: self._forward(batch)) for _ in range(BATCHES[batch])]
 
     def _time_data(self) -> list[float]:
         return [self._time(lambda index=index: self.clips[index]) for index in range(len(self.clips))]

@@ -13,11 +13,11 @@ import torch
 from mmengine.config import Config
 
 from ..errors import UserError
-from ..evaluation import Benchmark
+from ..evaluation import Benchmark, ModelCosts, Result
 from .benchmark import measure
-from .config import LOADERS, datasets, read_config, use_clip, use_epochs, use_split
+from .config import LOADERS, datasets, read_config, use_clip, use_epochs
 from .job import Job
-from .record import build_without_videos
+from .record import build_without_videos, config_digest, environment
 
 # What a config takes over from the first one; of the loaders all but what its own network needs of their pipelines.
 TERMS = (
@@ -79,19 +79,25 @@ def on_same_terms(
         pretrained: Add those that have published weights a second time, starting from them, as `NAME_pretrained`.
 
     Raises:
-        UserError: A config is named twice, cannot be read, or is of no network for video clips.
+        UserError: A config is named twice, cannot be read, is of no network for video clips, or of one that cannot take
+            the reference's frames and pixels.
     """
     names = [Path(file).stem for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f'{", ".join(twice)}: named more than once, a comparison has each network once')
+    options = {**(options or {}), **({'split.protocol': protocol} if protocol else {})}
     reference = read_config(files[0], data_root=data_root, options=options)
-    if protocol:
-        use_split(reference, protocol=protocol)
+    _check_takes_clips(reference)
     root = build_without_videos(reference, 'train_dataloader').data_root  # and the demo set is drawn, if need be
-    reference = _written(reference, work_dir)
-    configs = [reference]
+    configs = [_written(reference, work_dir)]
     for file in files[1:]:
-        config = _with_terms(read_config(file, data_root=root), reference, own_input)
+        config = read_config(file, data_root=root)
+        _check_takes_clips(config)
+        try:
+            _take_terms(config, configs[0], own_input)
+        except UserError as error:
+            reason = f'{file} cannot be compared with {files[0]}: {error}'
+            raise UserError(f'{reason}; leave it out, or use --own-input') from None
         configs.append(_written(config, work_dir))
         if pretrained and config.get('pretrained_weights'):
             config.pretrained = True
@@ -99,47 +105,92 @@ def on_same_terms(
     return configs
 
 
-def _with_terms(config: Config, reference: Config, own_input: bool) -> Config:
+def _check_takes_clips(config: Config) -> None:
+    """Raise a UserError unless the network learns from frames of video clips, and from nothing else."""
+    if config.train_cfg.get('other_loaders') or not _own_steps(config, 'train_dataloader')['Resize']:
+        raise UserError(f'{config.filename} cannot be compared: it does not learn from video clips alone; leave it out')
+
+
+def _take_terms(config: Config, reference: Config, own_input: bool) -> None:
     """Give a config the terms of the reference; the network's own steps of the pipelines stay."""
     for loader in LOADERS:
-        own = {step.type: step for dataset in datasets(config, (loader,)) for step in dataset.get('pipeline', [])}
+        if not reference.get(loader):
+            config[loader] = None
+            continue
+        own = _own_steps(config, loader if config.get(loader) else 'test_dataloader')
         config[loader] = copy.deepcopy(reference[loader])
         *_, dataset = datasets(config, (loader,))
-        for index, step in enumerate(dataset.pipeline):
-            kind = next((kind for kind in OWN_STEPS if step.type.startswith(kind)), None)
-            if kind:
-                found = [own_step for name, own_step in own.items() if name.startswith(kind)]
-                if not found:
-                    raise UserError(f'{config.filename} cannot be compared: its network takes no frames of video clips')
-                (dataset.pipeline[index],) = found
+        theirs = _own_steps(config, loader)
+        for kind in OWN_STEPS:
+            if len(own[kind]) != len(theirs[kind]):
+                raise UserError(f'{len(own[kind])} steps {kind}* in its pipeline, {len(theirs[kind])} in the other')
+        kept = {id(their): step for kind in OWN_STEPS for their, step in zip(theirs[kind], own[kind], strict=True)}
+        dataset.pipeline = [kept.get(id(step), step) for step in dataset.pipeline]
     for name in TERMS:
         if name in reference:
             config[name] = copy.deepcopy(reference[name])
-    own_clip = config.get('clip')
-    if own_clip and reference.get('clip') and not own_input:
-        config.clip = {name: reference.clip[name] for name in own_clip}
-        if 'frames' not in own_clip:  # as many pixels in all, where the network takes no other number of frames
-            (frames,) = {step.clip_len for step in dataset.pipeline if 'clip_len' in step}
-            config.clip.size = max(16, 16 * round(config.clip.size * (reference.clip.frames / frames) ** 0.5 / 16))
-        use_clip(config, own_clip)
-        config.options.update({f'clip.{name}': value for name, value in config.clip.items()})
-    return config
+        else:
+            config.pop(name, None)
+    if not own_input:
+        _take_clip(config, reference)
+
+
+def _own_steps(config: Config, loader: str) -> dict[str, list[dict]]:
+    """Return the steps of a pipeline that belong to the network, by kind and in their order."""
+    *_, dataset = datasets(config, (loader,))
+    steps = dataset.get('pipeline', [])
+    return {kind: [step for step in steps if step['type'].startswith(kind)] for kind in OWN_STEPS}
+
+
+def _take_clip(config: Config, reference: Config) -> None:
+    """Give a config frames and pixels of the reference, as far as both have them to change."""
+    own, theirs = config.get('clip'), reference.get('clip') or {}
+    if not own:
+        return
+    config.clip = {name: theirs.get(name, value) for name, value in own.items()}
+    if 'frames' not in own and 'frames' in theirs and 'size' in theirs:
+        # As many pixels in all, where the network takes no other number of frames.
+        (sampling,) = _own_steps(config, 'train_dataloader')['Sample']
+        config.clip['size'] = max(
+            16, 16 * round(theirs['size'] * (theirs['frames'] / sampling['clip_len']) ** 0.5 / 16)
+        )
+    use_clip(config, own)
+    config.options.update({f'clip.{name}': value for name, value in config.clip.items()})
 
 
 def within_budget(configs: Sequence[Config], budget: Budget, benchmark: Benchmark, work_dir: Path) -> list[Config]:
-    """Return the configs with the epochs that the budget allows, which their schedules follow."""
-    train_clips = len(build_without_videos(configs[0], 'train_dataloader'))
+    """Return the configs with the epochs that the budget allows, which their schedules follow.
+
+    Of minutes, those of an epoch are estimated from what was measured; a network that has a result keeps its epochs.
+
+    Raises:
+        UserError: A config does not train by epochs.
+    """
+    clips = [len(build_without_videos(configs[0], loader)) for loader in ('train_dataloader', 'test_dataloader')]
     allowed = []
-    for config, costs in zip(configs, benchmark.models, strict=True):
+    for config, costs in zip(copy.deepcopy(list(configs)), benchmark.models, strict=True):
         epochs = budget.epochs
         if budget.minutes:
-            epochs = max(1, int(60 * budget.minutes * costs.train_clips_per_second / train_clips))
+            workers = config.train_dataloader.num_workers
+            epochs = max(1, int(60 * budget.minutes / epoch_seconds(costs, *clips, workers, benchmark.device)))
+            result = Path(config.work_dir, 'result.json')
+            epochs = Result.load(result).protocol.epochs if result.exists() else epochs
         if epochs:
             config.options['train_cfg.max_epochs'] = epochs
             use_epochs(config, epochs)
             config = _written(config, work_dir)
         allowed.append(config)
     return allowed
+
+
+def epoch_seconds(costs: ModelCosts, train_clips: int, test_clips: int, workers: int, device: str) -> float:
+    """Estimate the seconds of an epoch and the look at the test clips after it.
+
+    Decoding goes on beside a GPU; on a CPU it takes its share of the same cores.
+    """
+    network_s = train_clips / costs.train_clips_per_second + test_clips * costs.forward['8'].median_ms / 8 / 1000
+    decoding_s = (train_clips + test_clips) * (costs.data.median_ms if costs.data else 0) / 1000 / max(1, workers)
+    return max(network_s, decoding_s) if device == 'cuda' else network_s + decoding_s
 
 
 def _written(config: Config, work_dir: Path, name: str | None = None) -> Config:
@@ -149,17 +200,22 @@ def _written(config: Config, work_dir: Path, name: str | None = None) -> Config:
     file.parent.mkdir(parents=True, exist_ok=True)
     config.dump(file)
     *_, dataset = datasets(config, ('train_dataloader',))
-    return read_config(file, str(work_dir / name), dataset.data_root, config.options)
+    return read_config(file, str(work_dir / name), dataset.get('data_root'), config.options)
 
 
 def measured(configs: Sequence[Config], path: Path) -> Benchmark:
-    """Return what the networks cost, from `path` where the same ones were measured before."""
-    asked = [(Path(config.filename).stem, config.options) for config in configs]
+    """Return what the networks cost, from `path` where the same ones were measured before on such a machine.
+
+    Raises:
+        UserError: A network cannot be built, run or trained.
+    """
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if path.exists():
         benchmark = Benchmark.load(path)
-        if [(model.name, model.options) for model in benchmark.models] == asked:
+        same_machine = benchmark.environment == environment(configs[0], device)
+        if same_machine and [model.config_sha256 for model in benchmark.models] == [config_digest(c) for c in configs]:
             return benchmark
-    benchmark = measure(configs, ROUNDS, device='cuda' if torch.cuda.is_available() else 'cpu')
+    benchmark = measure(configs, ROUNDS, device=device)
     benchmark.save(path)
     return benchmark
 

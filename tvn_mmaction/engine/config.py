@@ -97,10 +97,11 @@ def read_config(
     config.options = dict(options or {})
     if work_dir and Path(work_dir).exists() and not Path(work_dir).is_dir():
         raise UserError(f'--work-dir {work_dir} is no folder; name another one')
-    config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', file.stem))
+    name = f'{file.stem}_pretrained' if config.get('pretrained') else file.stem
+    config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', name))
 
     data_root = data_root or (options or {}).get('data_root')
-    rooted = [dataset for dataset in datasets(config) if 'data_root' in dataset]
+    rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
     if data_root and not rooted:
         raise UserError(f'--data-root {data_root}: no data set of {file} has a data_root to replace; use UCF50Dataset')
     for dataset in rooted:
@@ -170,18 +171,23 @@ def configure_training(
 
 
 def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:
-    """Yield every data set of the config, wrappers such as RepeatDataset before what is inside of them.
+    """Yield every data set of the config's loaders, wrappers such as RepeatDataset before what is inside of them."""
+    for loader in loaders:
+        yield from _datasets_of(config.get(loader) or {})
 
-    Those of a training loop's other loaders, as of OmniSource, are among those of `train_dataloader`.
-    """
-    found = [config.get(loader) or {} for loader in loaders]
-    if 'train_dataloader' in loaders:
-        found += (config.get('train_cfg') or {}).get('other_loaders', [])
-    for loader in found:
-        dataset = loader.get('dataset')
-        while dataset is not None:
-            yield dataset
-            dataset = dataset.get('dataset')
+
+def all_datasets(config: Config) -> Iterator[Config]:
+    """Yield every data set of the config, also those of a training loop's other loaders, as OmniSource has."""
+    yield from datasets(config)
+    for loader in (config.get('train_cfg') or {}).get('other_loaders', []):
+        yield from _datasets_of(loader)
+
+
+def _datasets_of(loader: Config) -> Iterator[Config]:
+    dataset = loader.get('dataset')
+    while dataset is not None:
+        yield dataset
+        dataset = dataset.get('dataset')
 
 
 def use_split(config: Config, **changes: str | int | None) -> None:
@@ -197,7 +203,7 @@ def use_split(config: Config, **changes: str | int | None) -> None:
 def use_clip(config: Config, before: Mapping[str, int]) -> None:
     """Let all pipelines and the model of the config follow its variable `clip`, the frames and pixels of a view.
 
-    A dense sampling keeps the seconds of video that it sees: fewer frames are further apart.
+    Of a dense sampling fewer frames are further apart, so that frames times stride stay about the same.
 
     Args:
         config: Changed in place; without the variable it stays as it is.
@@ -208,14 +214,13 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
             clips, or the pipelines have never followed the variable.
     """
     clip = config.get('clip')
-    if clip is None or dict(clip) == dict(before):
+    if clip is None or clip == before:
         return
-    if set(clip) != set(before) or not all(isinstance(value, int) and value > 0 for value in clip.values()):
-        raise UserError(
-            f'clip is {dict(clip)}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there'
-        )
+    named = isinstance(clip, dict) and set(clip) == set(before)
+    if not named or not all(isinstance(value, int) and value > 0 for value in clip.values()):
+        raise UserError(f'clip is {clip}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there')
     _check_clip(config.model, clip)
-    for step in (step for dataset in datasets(config) for step in dataset.get('pipeline', [])):
+    for step in (step for dataset in all_datasets(config) for step in dataset.get('pipeline', [])):
         if 'clip_len' in step and step.clip_len * step.get('num_clips', 1) == 1:
             continue  # an image
         if step.type == 'Resize' and tuple(step.scale) == (before.get('size'), before.get('size')):
@@ -245,8 +250,14 @@ def _follow_clip(part: Any, clip: Mapping[str, int]) -> None:
 
 
 def use_epochs(config: Config, epochs: int) -> None:
-    """Change the epochs of the training, and let its schedule end with the last one."""
-    before = config.train_cfg.max_epochs
+    """Change the epochs of the training, and let its schedule end with the last one.
+
+    Raises:
+        UserError: It does not train by epochs.
+    """
+    before = config.train_cfg.get('max_epochs')
+    if before is None:
+        raise UserError(f'{config.filename} trains by steps, not epochs: its epochs cannot be changed')
     config.train_cfg.max_epochs = epochs
     _end_schedule(config, before)
 
@@ -257,10 +268,16 @@ def _end_schedule(config: Config, before: int | None) -> None:
     if epochs == before or not isinstance(epochs, int):
         return
     schedule = config.get('param_scheduler') or []
+    schedule = [schedule] if isinstance(schedule, dict) else schedule
     schedule = [part for part in schedule if not part.get('by_epoch', True) or part.get('begin', 0) < epochs]
-    for part in schedule:
-        if part.get('by_epoch', True) and 'end' in part:
-            part.end = epochs if part.end == before else min(part.end, epochs)
+    for part in (part for part in schedule if part.get('by_epoch', True)):
+        begin, end = part.get('begin', 0), part.get('end', before)
+        if 'end' in part:
+            part.end = epochs if end == before else min(end, epochs)
+        if part.get('T_max') == end - begin:
+            part.T_max = part.get('end', epochs) - begin
+        if 'milestones' in part:
+            part.milestones = [max(1, round(milestone * epochs / before)) for milestone in part.milestones]
     config.param_scheduler = schedule
 
 
@@ -292,7 +309,7 @@ def _use_pretrained(config: Config, options: Mapping[str, Any]) -> None:
 
 
 def _following_split(config: Config) -> list[Config]:
-    return [dataset for dataset in datasets(config) if 'protocol' in dataset]
+    return [dataset for dataset in all_datasets(config) if 'protocol' in dataset]
 
 
 def _check_split(config: Config) -> None:
@@ -344,7 +361,7 @@ def _use_decoder(config: Config) -> None:
     if not find_spec(DECODERS[decoder]):
         others = [name for name, module in DECODERS.items() if find_spec(module)]
         raise UserError(f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}')
-    for dataset in datasets(config):
+    for dataset in all_datasets(config):
         for transform in dataset.get('pipeline', []):
             for step in ('Init', 'Decode'):
                 if transform['type'] in [known + step for known in DECODERS]:

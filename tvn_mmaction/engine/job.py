@@ -8,18 +8,16 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
+from ..files import only_here
 from .config import configure_training, read_config
 from .experiment import train
 from .record import build_without_videos, clips_of, config_digest, list_digest
@@ -103,7 +101,7 @@ class Job:
                 another process works on the job.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock():
+        with only_here(self.folder, LOCK_S):
             self._prepare(resume)
 
     def _prepare(self, resume: bool) -> None:
@@ -139,19 +137,8 @@ class Job:
         print(f'{ATTEMPT} {os.getpid()} on {platform.node()}', flush=True)
         config = read_config(self.config, str(self.folder), self.data_root, self.options)
         configure_training(config, resume='auto' if (self.folder / 'last_checkpoint').exists() else None)
-        with self._lock():
+        with only_here(self.folder, LOCK_S):
             print(describe(train(config), config.work_dir))
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Keep other processes away from the folder; the lock of a process that dies is gone."""
-        try:
-            with FileLock(self.folder / '.lock', timeout=LOCK_S):
-                yield
-        except Timeout:
-            raise UserError(
-                f'{self.folder} is being worked on by another process: wait for it, or name another --work-dir'
-            ) from None
 
 
 def main() -> None:
@@ -164,9 +151,11 @@ def main() -> None:
 def _digests_of_training(config: Config) -> frozenset[str]:
     """Return the digests that a result of this config may have: of a training in one go, and of one that went on."""
     digests = set()
-    for resume in (None, 'auto'):
+    for went_on in (False, True):
         trained = copy.deepcopy(config)
-        configure_training(trained, resume=resume)
+        configure_training(trained)
+        if went_on:
+            trained.resume, trained.load_from = True, None
         digests.add(config_digest(trained))
     return frozenset(digests)
 

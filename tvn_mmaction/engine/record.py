@@ -17,7 +17,7 @@ from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
 from ..evaluation.pipelines import CROPS
 from ..files import sha256_of
-from .config import datasets
+from .config import all_datasets, datasets
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
@@ -111,7 +111,7 @@ def config_digest(config: Config) -> str:
         content.pop('load_from', None)  # when resuming it says where the training had got to, not where it started
     for key in WHERE_NOT_WHAT:
         content.pop(key, None)
-    for dataset in datasets(content):
+    for dataset in all_datasets(content):
         dataset.pop('data_root', None)
     return sha256_of(json.dumps(content, sort_keys=True, default=str))
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from itertools import groupby
-from statistics import mean
 
 from rich.console import Group
 from rich.live import Live
@@ -109,7 +108,8 @@ def table(states: Mapping[str, State]) -> Table:
     for name, members in groupby(states.items(), key=lambda item: item[1].name):
         members = list(members)
         if len(states) > ROWS and len(members) > 1 and name in ('waiting', 'finished'):
-            top1 = f'mean {mean(state.top1 for _, state in members):.1%}' if name == 'finished' else ''
+            found = [state.top1 for _, state in members if name == 'finished']
+            top1 = f'{min(found):.1%} to {max(found):.1%}' if found else ''
             rows.add_row(f'{members[0][0]} to {members[-1][0]}', name, '', '', top1, style=STYLES[name])
         else:
             for job, state in members:

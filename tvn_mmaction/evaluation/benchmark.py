@@ -33,6 +33,7 @@ class ModelCosts:
 
     name: str  # of the config
     options: dict[str, Any]  # of the command line, which changed the config
+    config_sha256: str  # of the config that resulted
     input_shape: list[int]  # of a batch of one view of one clip, as the recognizer gets it
     parameters: int
     macs: int  # multiply-accumulates of one view, by MMEngine's counter
@@ -81,7 +82,7 @@ class Benchmark:
             if fields['schema_version'] != SCHEMA_VERSION:
                 raise UserError(
                     f'{path} has schema version {fields["schema_version"]}, this release reads {SCHEMA_VERSION}: '
-                    'run tools/benchmark.py again'
+                    'measure again with tools/benchmark.py, or remove the file'
                 )
             return cls(**fields | {'models': [_typed(model) for model in fields['models']]})
         except FileNotFoundError:

@@ -82,7 +82,14 @@ def write_predictions(scores: Scores, path: Path) -> None:
 
 
 def results_table(results: Sequence[Result]) -> str:
-    """Return a Markdown table, one row a result."""
+    """Return a Markdown table, one row a result, and a second one of those that began with other weights, if any did."""
+    scratch = [result for result in results if result.protocol.initial_weights in ('scratch', None)]
+    pretrained = [result for result in results if result not in scratch]
+    tables = [_results_table(scratch), *(['Pretrained:\n', _results_table(pretrained)] if pretrained else [])]
+    return '\n'.join(tables)
+
+
+def _results_table(results: Sequence[Result]) -> str:
     rows = [
         '| config | data | train / test clips | input | epochs | top-1 | mean class | parameters | on |',
         '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
