@@ -128,12 +128,12 @@ def measured(file: str) -> dict[str, Any]:
         model.train(False)
         with FlopCounterMode(display=False) as counter:
             Scores(model)(view.to('meta', torch.float32))
-    frames_axis = {'NCHW': 1, 'NCTHW': 3}.get(config.model.data_preprocessor.get('format_shape', 'NCHW'))
+    frames_axis = 3 if view.dim() == 6 else 1  # (N, views, C, T, H, W) or (N, T, C, H, W)
     return {
         'Batch Size': config.train_dataloader.batch_size,
         'Epochs': config.train_cfg.max_epochs,
         'FLOPs': counter.get_total_flops() // 2,
-        **({'Frames': view.shape[frames_axis]} if 'Resize' in str(config.test_dataloader) else {}),
+        **({'Frames': view.shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # sounds have none
         'Parameters': sum(parameter.numel() for parameter in model.parameters()),
         'Resolution': 'x'.join(map(str, view.shape[-2:])),
         'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',

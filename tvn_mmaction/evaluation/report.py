@@ -82,7 +82,7 @@ def write_predictions(scores: Scores, path: Path) -> None:
 
 
 def results_table(results: Sequence[Result]) -> str:
-    """Return a Markdown table, one row a result, and a second one of those that began with other weights, if any did."""
+    """Return a Markdown table, one row a result, and a second one of those that began with other weights."""
     scratch = [result for result in results if result.protocol.initial_weights in ('scratch', None)]
     pretrained = [result for result in results if result not in scratch]
     tables = [_results_table(scratch), *(['Pretrained:\n', _results_table(pretrained)] if pretrained else [])]
