@@ -1,5 +1,6 @@
 """Reading clips to the last frame: what is broken is named, whatever it does to the decoder."""
 
+import faulthandler
 import os
 import re
 import signal
@@ -89,8 +90,9 @@ def write_sound(path: Path) -> None:
 def test_a_file_that_may_not_be_read(tmp_path):
     path = write_video(tmp_path / 'secret.avi')
     path.chmod(0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == path.owner() and 'pytest' in str(folder):
+            folder.chmod(0o755)
     if os.geteuid() == 0:  # root reads everything
         os.seteuid(65534)
     try:
@@ -112,6 +114,7 @@ def test_any_cut_is_survived_and_named(tmp_path):
 
 
 def crash(path: Path) -> None:
+    faulthandler.disable()  # pytest's, which would tell
     os.kill(os.getpid(), signal.SIGSEGV)
 
 

@@ -71,7 +71,7 @@ def measure(
     """
     device = torch.device(device)
     _check(configs, rounds, train_batch)
-    with progress_bar() as progress, torch.random.fork_rng():
+    with only_errors(), progress_bar() as progress, torch.random.fork_rng():
         torch.manual_seed(seed)
         task = progress.add_task('warm-up', total=len(configs), status='')
         candidates = []
