@@ -31,6 +31,7 @@ def test_tables_are_written_from_the_results(update_docs, document):
         assert table.count('\n|') >= 3, name
 
 
+@pytest.mark.slow
 def test_metafile_says_what_the_configs_build(update_docs):
     """Parameters and multiply-accumulates are those of the built models."""
     text = update_docs.METAFILE.read_text(encoding='utf-8')
