@@ -468,10 +468,11 @@ def test_autocast_trains(small):
 
 @pytest.mark.slow
 def test_compiled_computes_the_same(small):
-    clips = torch.randn(2, 3, 4, 32, 32)
+    small.double()  # in which no rounding turns a ReLU or the choice of a pooling round
+    clips = torch.randn(2, 3, 4, 32, 32, dtype=torch.float64)
     compiled = torch.compile(small)
     with torch.no_grad():
-        torch.testing.assert_close(compiled(clips), small(clips), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(compiled(clips), small(clips))
 
     small.train()
     gradients = []
@@ -480,7 +481,7 @@ def test_compiled_computes_the_same(small):
         network(clips).square().mean().backward()
         gradients.append([parameter.grad.clone() for parameter in small.parameters()])
     for ours, expected in zip(gradients[1], gradients[0], strict=True):
-        assert (ours - expected).norm() <= 0.01 * expected.norm() + 1e-6
+        assert (ours - expected).norm() <= 1e-6 * expected.norm() + 1e-9
 
 
 @torch.inference_mode()
