@@ -9,8 +9,7 @@ _base_ = [
 clip = dict(size=112)  # its frames are fixed
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb_20220811-31723200.pth'
-out_dim = 512 * (clip['size'] // 16 // 2 + 1)**2  # what five poolings leave
-model = dict(backbone=dict(pretrained=None, out_dim=out_dim), cls_head=dict(num_classes=50))
+model = dict(backbone=dict(pretrained=None), cls_head=dict(num_classes=50))
 
 sampling = dict(type='SampleFrames', clip_len=16, frame_interval=1, num_clips=1)
 rest = [

@@ -75,7 +75,7 @@ def on_same_terms(
         options: Of the command line, which change the reference.
         protocol: A name in `PROTOCOLS`; by default the reference's.
         own_input: Let networks keep the frames and pixels of their own configs; otherwise they take the reference's,
-            those that can, and dense samplings still see the seconds of video that they see in their own configs.
+            as far as they can be changed; see `use_clip`.
         pretrained: Add those that have published weights a second time, starting from them, as `NAME_pretrained`.
 
     Raises:
