@@ -11,7 +11,14 @@ from tests.experiments import write_config, write_data
 from tests.videos import write_video
 from tvn_mmaction.datasets.builder import build
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.record import config_digest, initial_weights, protocol, training_record, views
+from tvn_mmaction.engine.record import (
+    build_without_videos,
+    config_digest,
+    initial_weights,
+    protocol,
+    training_record,
+    views,
+)
 
 
 @pytest.fixture(scope='module')
@@ -79,6 +86,11 @@ def test_digest_is_of_what_and_not_of_where(config):
     assert config_digest(config) == before
     config.optim_wrapper.optimizer.lr = 1
     assert config_digest(config) != before
+
+
+def test_clips_are_listed_whatever_ran_before_in_this_process(config):
+    with DefaultScope.overwrite_default_scope('mmengine'):  # as a Runner of MMEngine's own leaves it
+        assert len(build_without_videos(config, 'test_dataloader')) == 6
 
 
 def built(config, loader, **changes):

@@ -11,6 +11,7 @@ from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
+from mmengine.registry import DefaultScope
 
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
@@ -155,7 +156,8 @@ def _pipeline(config: Config, loader: str) -> list[dict]:
 
 def build_without_videos(config: Config, loader: str) -> BaseDataset:
     """Return the clips of a loader, inside of all wrappers; no video is read."""
-    return DATASETS.build({**_dataset(config, loader), 'pipeline': []})
+    with DefaultScope.overwrite_default_scope(config.get('default_scope')):
+        return DATASETS.build({**_dataset(config, loader), 'pipeline': []})
 
 
 def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
