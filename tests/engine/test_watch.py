@@ -21,7 +21,7 @@ def test_checkpoint_that_cannot_be_read_is_told(job, content):
     if content is not None:
         checkpoint.write_bytes(content)
     (job.folder / 'last_checkpoint').write_text(str(checkpoint))
-    with pytest.raises(UserError, match='last_checkpoint names no checkpoint that can be read'):
+    with pytest.raises(UserError, match=r'last_checkpoint names no checkpoint that can be read .*: remove it'):
         job.prepare(resume=True)
     job.prepare(resume=False)
     assert not (job.folder / 'last_checkpoint').exists()

@@ -4,10 +4,12 @@ from .benchmark import measure
 from .config import configure_training, read_config
 from .experiment import test, train
 from .hooks import EpochHistoryHook, ProgressBarHook
+from .interruption import InterruptionHook
 from .runner import TerminalRunner
 
 __all__ = [
     'EpochHistoryHook',
+    'InterruptionHook',
     'ProgressBarHook',
     'TerminalRunner',
     'configure_training',

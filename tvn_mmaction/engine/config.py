@@ -14,6 +14,7 @@ from mmengine.dist import is_main_process
 from ..console import console
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..errors import UserError
+from .checkpoints import newest_checkpoint
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
@@ -164,10 +165,11 @@ def configure_training(
                 'add auto_scale_lr = dict(base_batch_size=...)'
             )
         config.auto_scale_lr.enable = True
+    newest = newest_checkpoint(config.work_dir) if resume == 'auto' else None
     # Where nothing is to be resumed, mmengine would take weights to start from for a checkpoint to resume.
-    if resume and not (resume == 'auto' and config.load_from and not Path(config.work_dir, 'last_checkpoint').exists()):
+    if resume and not (resume == 'auto' and config.load_from and not newest):
         config.resume = True
-        config.load_from = None if resume == 'auto' else resume
+        config.load_from = (newest and str(newest)) if resume == 'auto' else resume
 
 
 def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:
@@ -337,11 +339,15 @@ def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
         if not Path(root, FILE_NAME).is_file():
             continue
         classes = len(classes_of(read_manifest(root)))
-        others = {f'model.{name}': classes for name in CLASS_COUNTS if _get(config.model, name) not in (None, classes)}
-        if others:
-            if is_main_process():
-                console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
-            config.merge_from_dict(others)
+        if use_class_count(config, classes) and is_main_process():
+            console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
+
+
+def use_class_count(config: Config, classes: int) -> bool:
+    """Let the model have that many classes, and return whether it had another number."""
+    others = {f'model.{name}': classes for name in CLASS_COUNTS if _get(config.model, name) not in (None, classes)}
+    config.merge_from_dict(others)
+    return bool(others)
 
 
 def _get(part: Any, name: str) -> Any:

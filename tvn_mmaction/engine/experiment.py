@@ -39,7 +39,7 @@ def train(config: Config) -> Result | None:
         UserError: Data are missing.
     """
     runner = _build_runner(config)
-    if config.get('resume') and not config.get('load_from') and not find_latest_checkpoint(config.work_dir):
+    if config.get('resume') and not config.get('load_from'):
         console.print(f'no checkpoint in {config.work_dir} to resume from: training from the start', highlight=False)
     runner.train()
     barrier()  # the main process has written the last checkpoint

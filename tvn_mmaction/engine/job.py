@@ -18,6 +18,7 @@ from mmengine.config import Config
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from ..files import only_here
+from .checkpoints import newest_checkpoint
 from .config import configure_training, read_config
 from .experiment import train
 from .record import build_without_videos, clips_of, config_digest, list_digest
@@ -109,13 +110,8 @@ class Job:
         stale = [self.log]
         if not resume:
             stale += [last, self.folder / 'history.json']
-        elif last.exists():
-            try:
-                meta = torch.load(last.read_text().strip(), map_location='cpu', weights_only=True, mmap=True)['meta']
-            except Exception as error:  # PyTorch and pickle have many ways to say that a file is broken
-                raise UserError(
-                    f'{last} names no checkpoint that can be read ({error}): remove it, and this training starts anew'
-                ) from None
+        elif checkpoint := newest_checkpoint(self.folder):
+            meta = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)['meta']
             trained = meta.get('training', {})
             same_clips = trained.get('train_list_sha256') == self.clips[1]
             if trained.get('config_sha256') not in self.config_digests or not same_clips:

@@ -11,6 +11,7 @@ from rich.logging import RichHandler
 from torch import nn
 
 from ..console import console, progress_bar
+from .interruption import Interruption
 
 
 @RUNNERS.register_module()
@@ -39,12 +40,12 @@ class TerminalRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train; see `Runner.train`."""
-        with progress_bar(visible=is_main_process()) as self.progress:
+        with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
             return super().train()
 
     def test(self) -> dict:
         """Test; see `Runner.test`."""
-        with progress_bar(visible=is_main_process()) as self.progress:
+        with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
             return super().test()
 
     def build_logger(self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs) -> MMLogger:
@@ -59,6 +60,10 @@ class TerminalRunner(Runner):
         return logger
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
-        """Register the config's hooks and those that show progress and keep the history."""
-        shown = dict(history=dict(type='EpochHistoryHook'), progress=dict(type='ProgressBarHook'))
-        super().register_hooks({**shown, **(default_hooks or {})}, custom_hooks)
+        """Register the config's hooks and those that show progress, keep the history and let a run be interrupted."""
+        ours = dict(
+            history=dict(type='EpochHistoryHook'),
+            progress=dict(type='ProgressBarHook'),
+            interruption=dict(type='InterruptionHook'),
+        )
+        super().register_hooks({**ours, **(default_hooks or {})}, custom_hooks)

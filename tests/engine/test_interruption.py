@@ -1,0 +1,59 @@
+"""Signals during a run."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from tvn_mmaction.engine.interruption import Interruption
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_waits_for_the_end_of_a_step(number):
+    done = []
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        interruption.check()
+        os.kill(os.getpid(), number)
+        done.append('step')
+        interruption.check()
+        done.append('another step')
+    assert done == ['step']
+
+
+def test_second_signal_ends_at_once():
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError
+
+
+@pytest.mark.parametrize('error', [RuntimeError('a data loader lost its processes'), None])
+def test_whatever_comes_out_of_a_signal_is_an_interruption(error):
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        os.kill(os.getpid(), signal.SIGINT)
+        if error:
+            raise error
+
+
+def test_errors_without_a_signal_pass():
+    with pytest.raises(RuntimeError), Interruption():
+        raise RuntimeError
+
+
+def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert not interruption.requested and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_other_threads_set_no_handlers():
+    handlers = []
+    thread = threading.Thread(target=lambda: handlers.append(Interruption().__enter__().handlers))
+    thread.start()
+    thread.join()
+    assert handlers == [{}]

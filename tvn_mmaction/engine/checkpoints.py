@@ -1,0 +1,37 @@
+"""Which checkpoint a work directory has to go on from."""
+
+from pathlib import Path
+
+from ..compat import load_from_local
+from ..console import console
+from ..errors import UserError
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that loads, None where nothing says that there is one.
+
+    It is the one that `last_checkpoint` names, wherever the folder lay then. A process that died while it wrote leaves
+    an empty name or half a checkpoint; then it is the one before.
+
+    Raises:
+        UserError: There should be one, but none loads.
+    """
+    last = Path(folder, 'last_checkpoint')
+    if not last.exists():
+        return None
+    named = last.with_name(Path(last.read_text().strip()).name or 'epoch_0.pth')
+    others = sorted(last.parent.glob('epoch_*.pth'), key=lambda path: path.stat().st_mtime, reverse=True)
+    reasons = []
+    for path in dict.fromkeys([named, *others]):
+        try:
+            load_from_local(str(path), map_location='cpu')
+        except Exception as error:  # PyTorch and pickle have many ways to say that a file is broken
+            reasons.append(str(error).partition('\n')[0])
+            continue
+        if reasons:
+            console.print(f'{last} names no checkpoint that can be read: going on from {path}', highlight=False)
+        return path
+    raise UserError(
+        f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it, and this '
+        'training starts anew'
+    )
