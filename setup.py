@@ -8,6 +8,13 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'tvn_mmaction/version.py').read_text()).group(1)
 
+EXTRAS = {
+    'deploy': ['nncf>=3', 'onnx>=1.18', 'onnxruntime>=1.22', 'onnxscript>=0.5', 'openvino>=2025.2'],
+    'frames': ['lmdb>=1.4'],
+    'ray': ['ray>=2.9'],
+}
+TEST = ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']
+
 setup(
     name='tvn_mmaction',
     version=VERSION,
@@ -41,8 +48,5 @@ setup(
         'rich>=14.1',  # a drawing shows its progress inside a training's, which older releases refuse
         'scipy',
     ],
-    extras_require={
-        'ray': ['ray>=2.9'],
-        'test': ['pytest>=8', 'pytest-xdist>=3.5', 'ray>=2.9', 'ruff>=0.15', 'selenium>=4.11'],
-    },
+    extras_require={**EXTRAS, 'test': [*TEST, *(library for libraries in EXTRAS.values() for library in libraries)]},
 )

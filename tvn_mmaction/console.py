@@ -1,5 +1,9 @@
 """The terminal that progress bars and warnings share; results go to stdout, everything here to stderr."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -40,3 +44,15 @@ def download_bar() -> Progress:
         console=console,
         transient=True,
     )
+
+
+@contextmanager
+def only_errors() -> Iterator[None]:
+    """Keep MMEngine's logger from telling how weights were drawn, and of calls that a user cannot change."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from mmaction.models import RecognizerOmni
-from mmaction.registry import DATASETS, MODELS, TRANSFORMS
+from mmaction.registry import DATASETS, MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -29,8 +28,9 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import Subset
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..console import progress_bar
+from ..console import only_errors, progress_bar
 from ..datasets.manifest import FILE_NAME
+from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Timing
 from .config import datasets
@@ -38,8 +38,6 @@ from .record import config_digest, environment, views
 
 BATCHES = {1: 3, 8: 1}  # of the forward pass, and how often it is timed in a round
 CLIPS = 16  # at most, of the test, that are decoded
-FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
-FRAMES = 300  # of a made-up video, 10 s
 TRAINING = 'training step'
 DATA = 'data'
 
@@ -100,18 +98,6 @@ def measure(
         environment=environment(configs[0], device.type),
         models=models,
     )
-
-
-@contextlib.contextmanager
-def only_errors() -> Iterator[None]:
-    """Keep MMEngine's logger from telling how weights were drawn, and of calls that a user cannot change."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('ERROR')
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check(configs: Sequence[Config], rounds: int, train_batch: int) -> None:
@@ -270,27 +256,12 @@ def made_up_view(config: Config) -> Tensor:
     Raises:
         UserError: The pipeline decodes nothing or packs no inputs.
     """
-    packed: dict[str, Any] = dict(
-        filename='',
-        audio_path='',
-        label=0,
-        start_index=0,
-        modality='RGB',
-        total_frames=FRAMES,
-        avg_fps=30,
-        frame_interval=1,
-    )
-    for step in _test_dataset(config).pipeline:
-        if step['type'].endswith('Decode'):
-            packed['imgs'] = [np.zeros(FRAME_SHAPE, np.uint8) for _ in packed['frame_inds']]
-            packed['original_shape'] = packed['img_shape'] = FRAME_SHAPE[:2]
-        elif not step['type'].endswith('Init'):
-            packed = TRANSFORMS.build(copy.deepcopy(step))(packed)
-    if 'inputs' not in packed:
+    try:
+        inputs = made_up_inputs(_test_dataset(config).pipeline)
+    except KeyError:
         raise UserError(
             f'{config.filename}: the pipeline of test_dataloader packs no inputs; end it in PackActionInputs'
-        )
-    inputs = packed['inputs']
+        ) from None
     # Frames of all views, or clips of all views, lie in the first axis.
     return inputs[: max(1, len(inputs) // views(config))]
 

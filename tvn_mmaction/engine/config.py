@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..console import console
+from ..datasets.frame_store import Settings, check_store
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..errors import UserError
 from .checkpoints import newest_checkpoint
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
-# By the prefix of MMAction2's transforms Init and Decode, the module that they import.
-DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+# By the prefix of the transforms Init and Decode, MMAction2's or for FrameStore ours, the module that they import.
+DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av', 'FrameStore': 'lmdb'}
 # By the arguments of models that have to agree with it, the part of the variable `clip`.
 FOLLOWING_CLIP = {
     'num_segments': 'frames',
@@ -133,7 +135,7 @@ def configure_training(
     Args:
         config: The config, changed in place.
         resume: A checkpoint to go on from, or `'auto'` for the newest one of the work directory.
-        amp: Train in mixed precision.
+        amp: Train in mixed precision, with float16 on a GPU and bfloat16 on a CPU.
         validate: Whether to look at the test clips between epochs.
         auto_scale_lr: Scale the learning rate by the batch size over `auto_scale_lr.base_batch_size`.
         seed: Seed of the training; by default the config's.
@@ -152,12 +154,12 @@ def configure_training(
     if not validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
     if amp:
-        if not torch.cuda.is_available():
-            raise UserError(
-                "--amp needs a GPU, and PyTorch sees none: leave it out, MMEngine's wrapper has no CPU mode"
-            )
-        config.optim_wrapper.type = 'AmpOptimWrapper'
-        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        if torch.cuda.is_available():
+            config.optim_wrapper.type = 'AmpOptimWrapper'
+            config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        else:
+            config.optim_wrapper.type = 'BFloat16OptimWrapper'
+            config.optim_wrapper.pop('loss_scale', None)
     if auto_scale_lr:
         if 'base_batch_size' not in config.get('auto_scale_lr', {}):
             raise UserError(
@@ -358,20 +360,46 @@ def _get(part: Any, name: str) -> Any:
 
 
 def _use_decoder(config: Config) -> None:
-    """Let the stock transforms of `config.decoder` read all videos."""
+    """Let the transforms of `config.decoder` read all videos."""
     decoder = config.get('decoder')
     if decoder is None:
         return
     if decoder not in DECODERS:
         raise UserError(f'decoder is {decoder!r}; known are {", ".join(DECODERS)}')
     if not find_spec(DECODERS[decoder]):
-        others = [name for name, module in DECODERS.items() if find_spec(module)]
-        raise UserError(f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}')
+        others = [name for name, module in DECODERS.items() if find_spec(module) and name != 'FrameStore']
+        raise UserError(
+            f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}, or install the '
+            f'package {DECODERS[decoder]}'
+        )
+    known = {name + step: (name, step) for name in DECODERS for step in ('Init', 'Decode')}
     for dataset in all_datasets(config):
-        for transform in dataset.get('pipeline', []):
-            for step in ('Init', 'Decode'):
-                if transform['type'] in [known + step for known in DECODERS]:
-                    transform['type'] = decoder + step
+        readers = [transform for transform in dataset.get('pipeline', []) if transform['type'] in known]
+        for transform in readers:
+            name, step = known[transform['type']]
+            if name != decoder and 'FrameStore' in (name, decoder):
+                transform.clear()  # of arguments that are about videos, or about a store
+            transform['type'] = decoder + step
+        if decoder == 'FrameStore' and readers:
+            _use_frame_store(dataset, readers)
+
+
+def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
+    """Check the frame store of a data set, and tell the transforms that read it what its frames are like."""
+    if not dataset.get('data_root'):
+        raise UserError(
+            f'decoder is FrameStore, and {dataset.type} has no data_root, beside whose manifest the store would lie; '
+            'use UCF50Dataset, or --cfg-options decoder=Decord'
+        )
+    if not Path(dataset.data_root, FILE_NAME).is_file():
+        return  # a missing manifest is told when the data set is built
+    settings = asdict(check_store(dataset.data_root, dataset.pipeline))
+    for transform in (transform for transform in readers if transform['type'] == 'FrameStoreInit'):
+        if transform.setdefault('store', settings) != settings:
+            raise UserError(
+                f'the config is for frames of {Settings(**transform["store"])}, and the store in {dataset.data_root} '
+                f'holds {Settings(**settings)}: make it anew with tools/build_ucf50.py --frames and these numbers'
+            )
 
 
 def _check_frames(config: Config) -> None:

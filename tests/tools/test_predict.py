@@ -1,0 +1,113 @@
+"""`tools/export.py` and `tools/predict.py`, as a user calls them."""
+
+import json
+import re
+
+import cv2
+import pytest
+
+from tests.deploy.networks import write_checkpoint
+from tests.experiments import REPOSITORY, call_tool, run_tool
+from tests.videos import write_text
+from tvn_mmaction.errors import UserError
+
+EXPORT, PREDICT = REPOSITORY / 'tools/export.py', REPOSITORY / 'tools/predict.py'
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('predicted')
+    write_checkpoint(folder)
+    write_text(folder / 'videos/broken.avi')
+    return folder
+
+
+def test_from_checkpoint_to_labels(folder):
+    process = run_tool(EXPORT, 'tiny.py', 'epoch_3.pth', '-o', 'made/tiny.onnx', folder=folder)
+    assert process.returncode == 0, process.stderr
+    assert re.search(
+        r'checked on   6 clips of the test\nscores .* by \d\.\de-0[5-9] at most\nanswers      100', process.stdout
+    )
+    assert re.search(
+        r'written      made/tiny.onnx, 0\.\d MB\nnext: python tools/predict.py VIDEO --model', process.stdout
+    )
+    process = run_tool(PREDICT, 'videos', '--model', 'made/tiny.onnx', '--json', folder=folder)
+    assert process.returncode == 1
+    predictions = [json.loads(line) for line in process.stdout.splitlines()]  # nothing else is on stdout
+    assert len(predictions) == 12 and all(len(prediction['labels']) == 3 for prediction in predictions)
+    assert 'skipped: videos/broken.avi cannot be decoded' in process.stderr
+    assert '1 of 13 videos were skipped' in process.stderr and 'Traceback' not in process.stderr
+
+
+def test_table_of_a_pattern_is_that_of_the_files(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert call_tool(PREDICT, 'videos/*/*g0[12]*.avi', '--model', 'epoch_3.pth', '--topk', '2') == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 6
+    assert all(re.fullmatch(r'videos/\S+\.avi +\w+ \d+\.\d%  \w+ \d+\.\d%', line) for line in table)
+
+
+def test_labels_are_drawn_on_every_frame(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    video = next((folder / 'videos/Diving').iterdir())
+    assert call_tool(PREDICT, str(video), '--model', 'epoch_3.pth', '--annotate', 'labelled.mp4') == 0
+    plain, labelled = cv2.VideoCapture(str(video)), cv2.VideoCapture('labelled.mp4')
+    assert plain.get(cv2.CAP_PROP_FRAME_COUNT) == labelled.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+    with pytest.raises(UserError, match=r'--annotate labelled\.mp4: videos is 13 videos; name one'):
+        call_tool(PREDICT, 'videos', '--model', 'epoch_3.pth', '--annotate', 'labelled.mp4')
+
+
+def test_file_played_live(folder):
+    video = next((folder / 'videos/Fencing').iterdir())
+    process = run_tool(PREDICT, video, '--live', '--model', 'epoch_3.pth', '--annotate', 'live.mp4', folder=folder)
+    assert process.returncode == 0, process.stderr
+    assert re.search(
+        r'\d+ frames, \d+ dropped, last label \w+ \(\d+\.\d%\), label at most \d+ ms behind', process.stdout
+    )
+    assert cv2.VideoCapture(str(folder / 'live.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) > 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        (['nothing.avi', '--model', 'epoch_3.pth'], 'no video at nothing.avi'),
+        (['*.avi', '--model', 'epoch_3.pth'], r'no video at \*\.avi'),
+        (['videos', '--model', 'nothing.onnx'], 'no network at nothing.onnx'),
+        (['videos', '--model', 'epoch_3.pth', '--engine', 'onnxruntime'], 'runs with torch'),
+        (['videos', '--model', 'epoch_3.pth', '--device', 'cuda'], 'PyTorch sees no GPU here'),
+        (['videos', '--model', 'epoch_3.pth', '--config', 'nothing.py'], 'no config at nothing.py'),
+        (['7', '--model', 'epoch_3.pth'], 'camera 7 does not open'),
+    ],
+)
+def test_misuse_of_predict_is_told(folder, monkeypatch, arguments, reason):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    with pytest.raises(UserError, match=reason):
+        call_tool(PREDICT, *arguments)
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments', 'reason'),
+    [
+        (PREDICT, ['a.avi', 'b.avi', '--model', 'a', '--live'], '2 inputs'),
+        (PREDICT, ['0', '--model', 'a', '--json'], 'a live video has no table'),
+        (PREDICT, ['a.avi', '--model', 'a', '--topk', '0'], 'give a whole number above 0'),
+        (EXPORT, ['a.py', 'a.pth', '-o', 'a.pt'], 'the file ends in .onnx or .xml'),
+        (EXPORT, ['a.py', 'a.pth', '-o', 'a.onnx', '--engine', 'openvino'], 'a file for openvino ends in .xml'),
+    ],
+)
+def test_misuse_of_the_command_line_is_told(capsys, tool, arguments, reason):
+    with pytest.raises(SystemExit, match='2'):
+        call_tool(tool, *arguments)
+    assert reason in capsys.readouterr().err
+
+
+def test_misuse_of_export_is_told(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for arguments, reason in (
+        (['nothing.py', 'epoch_3.pth'], 'no config at nothing.py'),
+        (['tiny.py', 'nothing.pth'], 'nothing.pth is not a file'),
+        (['tiny.py', 'epoch_3.pth', '--precision', 'bf16'], 'bf16 is nothing that onnxruntime computes in'),
+    ):
+        with pytest.raises(UserError, match=reason):
+            call_tool(EXPORT, *arguments)

@@ -1,0 +1,71 @@
+"""Write a trained network for an inference engine, with its preprocessing, classes and origin in the file.
+
+    python tools/export.py configs/tvn1_demo.py work_dirs/tvn1_demo/epoch_12.pth -o tvn1_demo.onnx
+    python tools/export.py configs/tvn1_ucf50.py best.pth --engine openvino --precision int8 -o tvn1.xml
+
+The file is checked against PyTorch on clips of the config's test before it is written; int8 is calibrated on clips of
+its training.
+"""
+
+import argparse
+from pathlib import Path
+
+from command_line import add_cfg_options, parse_options, run
+
+SUFFIXES = {'onnxruntime': '.onnx', 'openvino': '.xml'}
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Write a trained network for an inference engine.')
+    parser.add_argument('config', help='what it was trained with')
+    parser.add_argument('checkpoint', type=Path, help='its weights')
+    parser.add_argument('--engine', choices=SUFFIXES, help="(by FILE's suffix, else onnxruntime)")
+    parser.add_argument(
+        '--precision', choices=['fp32', 'fp16', 'bf16', 'int8'], default='fp32',
+        help='of the weights, and of what is computed where the machine can (%(default)s)',
+    )  # fmt: skip
+    parser.add_argument('-o', '--out', type=Path, metavar='FILE', help='(beside the checkpoint)')
+    parser.add_argument('--data-root', help="folder of the manifest, for the checks (the config's own)")
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    engines = {suffix: engine for engine, suffix in SUFFIXES.items()}
+    if args.out and args.out.suffix not in engines:
+        parser.error(f'-o {args.out}: the file ends in {" or ".join(engines)}')
+    if args.out and args.engine and args.out.suffix != SUFFIXES[args.engine]:
+        parser.error(f'-o {args.out}: a file for {args.engine} ends in {SUFFIXES[args.engine]}')
+    if not args.out:
+        suffix = SUFFIXES[args.engine or 'onnxruntime']
+        args.out = args.checkpoint.with_name(f'{args.checkpoint.stem}_{args.precision}{suffix}')
+    return args
+
+
+def main(args: argparse.Namespace) -> None:
+    """Export, and say what was found and where it lies."""
+    from tvn_mmaction.deploy.export import clips_of, export
+    from tvn_mmaction.deploy.network import load_network
+    from tvn_mmaction.engine import read_config
+
+    config = read_config(args.config, data_root=args.data_root, options=parse_options(args.cfg_options))
+    network, description = load_network(args.checkpoint, config)
+    check = clips_of(config, 'test_dataloader', exact=args.precision == 'fp32')
+    calibration = clips_of(config, 'train_dataloader').inputs if args.precision == 'int8' else ()
+    description = export(network, description, args.out, args.precision, check, calibration)
+    found = description.provenance['export']
+    checked = f'{found["check_clips"]} clips of the test' if found['check_clips'] else 'noise, for want of clips'
+    print(f'checked on   {checked}')
+    print(f'scores       differ from those of PyTorch in fp32 by {found["largest_score_difference"]:.1e} at most')
+    print(f'answers      {found["same_answer"]:.1%} the same')
+    if 'top1' in found:
+        print(f'top-1        {found["top1"]:.1%}, of PyTorch in fp32 {found["top1_fp32"]:.1%}')
+    print(f'written      {args.out}, {sum(path.stat().st_size for path in written(args.out)) / 1e6:.1f} MB')
+    print(f'next: python tools/predict.py VIDEO --model {args.out}')
+
+
+def written(file: Path) -> list[Path]:
+    """Return the files that hold the network."""
+    return [path for path in (file, file.with_suffix('.bin')) if path.exists() and path.suffix in ('.bin', file.suffix)]
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

@@ -1,0 +1,136 @@
+"""Label videos: files, folders, a camera, a stream.
+
+python tools/predict.py clip.avi videos/ --model work_dirs/tvn1_demo/epoch_12.pth
+python tools/predict.py clip.avi --model tvn1.onnx --annotate labelled.mp4
+python tools/predict.py 0 --model tvn1.xml                      # the first camera
+python tools/predict.py clip.avi --model tvn1.xml --live        # a file, at its own speed
+"""
+
+import argparse
+import glob
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from command_line import count, run
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Label videos: files, folders, a camera, a stream.')
+    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, patterns; a camera number, a URL')
+    parser.add_argument('--model', required=True, metavar='FILE', help='a checkpoint, or a file of tools/export.py')
+    parser.add_argument('--config', help='what a checkpoint was trained with (what it says itself)')
+    parser.add_argument('--engine', default='auto', help='auto, torch, torch-compile, onnxruntime or openvino (auto)')
+    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='(%(default)s)')
+    parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (the engine's own choice)")
+    parser.add_argument('--topk', type=count, default=5, metavar='K', help='labels of a video (%(default)s)')
+    parser.add_argument('--json', action='store_true', help='a JSON object a line instead of a table')
+    parser.add_argument('--annotate', type=Path, metavar='OUT.mp4', help='write the video with its label drawn on it')
+    parser.add_argument('--live', action='store_true', help='play a file at its own speed, labelled as it goes')
+    args = parser.parse_args()
+    live = args.live or any(is_live(word) for word in args.inputs)
+    if (live or args.annotate) and len(args.inputs) > 1:
+        parser.error(f'{len(args.inputs)} inputs: live, and with --annotate, give one')
+    if live and args.json:
+        parser.error('--json: a live video has no table; leave it out')
+    args.live = live
+    return args
+
+
+def is_live(word: str) -> bool:
+    """Return whether an input is a camera or a stream."""
+    return word.isdecimal() or '://' in word
+
+
+def main(args: argparse.Namespace) -> int:
+    """Recognise, print, and return 1 if a file had to be skipped."""
+    from tvn_mmaction.deploy import load
+    from tvn_mmaction.engine import read_config
+
+    config = read_config(args.config) if args.config else None
+    recognizer = load(args.model, args.engine, args.device, args.threads, config)
+    if args.live:
+        from tvn_mmaction.deploy.viewer import view
+
+        print(view(args.inputs[0], recognizer, args.annotate))
+        return 0
+    files = files_of(args.inputs)
+    if args.annotate and len(files) > 1:
+        from tvn_mmaction.errors import UserError
+
+        raise UserError(f'--annotate {args.annotate}: {args.inputs[0]} is {len(files)} videos; name one')
+    predictions = predict(recognizer, files, args)
+    if args.annotate and predictions:
+        draw(predictions[0], args.annotate)
+    return 0 if len(predictions) == len(files) else 1
+
+
+def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:
+    """Print what the network says of each file and return it; a broken file is named and skipped."""
+    from tvn_mmaction.console import progress_bar
+    from tvn_mmaction.deploy import Prediction
+
+    width, stdout = max(len(str(file)) for file in files), sys.stdout
+    predictions, skipped = [], []
+    with progress_bar() as progress:
+        task = progress.add_task('recognising', total=len(files), status='')
+        for _, answer in recognizer.recognize_files(files, args.topk):
+            progress.advance(task)
+            if not isinstance(answer, Prediction):
+                skipped.append(answer)
+                continue
+            predictions.append(answer)
+            line = json.dumps(asdict(answer), ensure_ascii=False) if args.json else row(answer, width)
+            # The bar redirects stdout, to print above itself; a file or a pipe must get the lines all the same.
+            print(line, file=sys.stdout if stdout.isatty() else stdout, flush=True)
+    for reason in skipped:
+        print(f'skipped: {reason}', file=sys.stderr)
+    if skipped:
+        print(f'{len(skipped)} of {len(files)} videos were skipped', file=sys.stderr)
+    return predictions
+
+
+def draw(prediction, out: Path) -> None:
+    """Write a video with its labels drawn on it."""
+    from tvn_mmaction.deploy.overlay import Caption, annotate
+
+    (label, *others), (share, *shares) = prediction.labels, prediction.probabilities
+    details = [f'{other} {part:.1%}' for other, part in zip(others, shares, strict=True)]
+    frames = annotate(Path(prediction.source), out, Caption(label, share, details))
+    print(f'written: {out}, {frames} frames, without sound', file=sys.stderr)
+
+
+def row(prediction, width: int) -> str:
+    """Return a line of the table."""
+    labels = zip(prediction.labels, prediction.probabilities, strict=True)
+    return f'{prediction.source:{width}s}  ' + '  '.join(f'{label} {share:.1%}' for label, share in labels)
+
+
+def files_of(words: list[str]) -> list[Path]:
+    """Return the files that the inputs mean, each once, in their order.
+
+    Raises:
+        UserError: One means none.
+    """
+    from tvn_mmaction.deploy.recognizer import videos_in
+    from tvn_mmaction.errors import UserError
+
+    files = []
+    for word in words:
+        path = Path(word).expanduser()
+        found = videos_in(path) if path.is_dir() else [path] if path.exists() else pattern(word)
+        if not found:
+            raise UserError(f'no video at {word}: name a file, a folder, a pattern, a camera number or a URL')
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def pattern(word: str) -> list[Path]:
+    """Return the files that a pattern means, which a shell has left as it is."""
+    return sorted(map(Path, glob.glob(word, recursive=True)))  # noqa: PTH207, Path.glob takes no absolute pattern
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

@@ -1,0 +1,95 @@
+"""The way from a video, or from frames at hand, to what a network takes: MMAction2's own transforms, one by one."""
+
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from ..console import only_errors
+
+# By the prefix of MMAction2's transforms Init and Decode, the module that they import.
+DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
+FRAMES = 300  # of a made-up video, 10 s
+
+
+class FramePipeline:
+    """The steps of a test pipeline, with a way in for frames that were decoded elsewhere.
+
+    Args:
+        steps: The transforms as a config has them.
+    """
+
+    def __init__(self, steps: Sequence[dict[str, Any]]):
+        with DefaultScope.overwrite_default_scope('mmaction'):
+            self.steps = [(step['type'], TRANSFORMS.build(_with_tuples(step))) for step in steps]
+
+    def of_video(self, file: str | Path) -> Tensor:
+        """Return the packed frames of a video file, of which no more is decoded than they need."""
+        packed = _described(str(file))
+        with only_errors():
+            for _, transform in self.steps:
+                packed = transform(packed)
+        return packed['inputs']
+
+    def of_clip(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """Return the packed frames that are sampled from a clip, RGB `(H, W, 3)` in 0 to 255, as if from a file."""
+        return self._of_frames(len(frames), lambda indices: [frames[index] for index in indices])
+
+    def of_sampled(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """Return just these frames packed, RGB `(H, W, 3)` in 0 to 255; they must be as many as would be sampled.
+
+        Raises:
+            ValueError: They are more or fewer.
+        """
+
+        def take(indices: Iterable[int]) -> list[np.ndarray]:
+            if len(frames) != len(indices):
+                raise ValueError(f'{len(frames)} frames: the network takes {len(indices)}')
+            return list(frames)
+
+        return self._of_frames(FRAMES, take)
+
+    def _of_frames(self, count: int, take: Any) -> Tensor:
+        packed = _described('') | {'total_frames': count, 'avg_fps': 30}
+        for name, transform in self.steps:
+            if name.endswith('Decode'):
+                packed['imgs'] = take(np.reshape(packed['frame_inds'], -1))
+                packed['original_shape'] = packed['img_shape'] = packed['imgs'][0].shape[:2]
+            elif not name.endswith('Init'):
+                packed = transform(packed)
+        return packed['inputs']
+
+
+def made_up_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
+    """Return the packed frames of a black video of UCF50's size, all views of it.
+
+    Raises:
+        KeyError: The pipeline decodes nothing or packs no inputs.
+    """
+    return FramePipeline(steps).of_clip([np.zeros(FRAME_SHAPE, np.uint8)] * FRAMES)
+
+
+def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the steps with a decoder for videos that is installed here, whichever they name."""
+    decoder = next(name for name, module in DECODERS.items() if find_spec(module))
+    replaced = []
+    for step in steps:
+        kind = next((kind for kind in ('Init', 'Decode') if step['type'].endswith(kind)), None)
+        # Options of a decoder, such as the threads of one or the storage of another, are of its own.
+        replaced.append({'type': decoder + kind} if kind and step['type'] != decoder + kind else step)
+    return replaced
+
+
+def _described(file: str) -> dict[str, Any]:
+    return dict(filename=file, audio_path=file, label=0, start_index=0, modality='RGB', frame_interval=1)
+
+
+def _with_tuples(step: dict[str, Any]) -> dict[str, Any]:
+    """Return a step with the tuples that JSON made lists of; transforms tell a size from several by that."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in step.items()}

@@ -1,0 +1,117 @@
+"""What a deployed network says of itself beside its weights: classes, the way from a video to its input, origin."""
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmaction.registry import TRANSFORMS
+from mmengine.config import Config
+from mmengine.registry import Registry
+
+from ..errors import UserError
+from ..evaluation.pipelines import sampled_frames
+
+KEY = 'tvn_mmaction'  # of the description, in a file's metadata
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file of a network holds beside its weights, as plain data."""
+
+    name: str  # of the config
+    classes: list[str]
+    pipeline: list[dict[str, Any]]  # of the test, from a file's name to packed frames
+    input_shape: list[int]  # of one clip, RGB in 0 to 255: (frames, C, H, W) or (views, C, T, H, W)
+    precision: str  # fp32, fp16, bf16 or int8
+    provenance: dict[str, Any]  # checkpoint, training, packages, and what the export found when it checked itself
+    schema_version: int = SCHEMA_VERSION
+
+    @cached_property
+    def frames(self) -> int:
+        """Frames that the pipeline samples from a video."""
+        return sampled_frames(self.pipeline)
+
+    def to_json(self) -> str:
+        """Return JSON on one line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | None, file: Path) -> 'Description':
+        """Read what `to_json` wrote.
+
+        Raises:
+            UserError: The file has no description, one of another schema, or a pipeline of what is not registered.
+        """
+        if not text:
+            raise UserError(f'{file} was not written by tools/export.py: it does not say how videos become its input')
+        try:
+            fields = json.loads(text)
+            if fields['schema_version'] != SCHEMA_VERSION:
+                raise UserError(
+                    f'{file} has a description of schema {fields["schema_version"]}, this release reads '
+                    f'{SCHEMA_VERSION}: export the checkpoint again'
+                )
+            description = cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{file} has a description that cannot be read ({error!r}): export it again') from None
+        check_registered(description.pipeline, TRANSFORMS, file)
+        return description
+
+
+def read_static_config(text: str, file: Path) -> Config:
+    """Read the config that a checkpoint keeps as Python text, without running it.
+
+    MMEngine writes assignments of literals and of calls of `dict`, and nothing else is read.
+
+    Raises:
+        UserError: It is more than that.
+    """
+    try:
+        tree = ast.parse(text)
+        return Config({statement.targets[0].id: _literal(statement.value) for statement in tree.body})
+    except (SyntaxError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f'{file} keeps a config that is not plain data ({error}): name the config that it was trained with'
+        ) from None
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call):
+        if not (isinstance(node.func, ast.Name) and node.func.id == 'dict'):
+            raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)}')
+        named = {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+        return dict(*map(_literal, node.args), **named)
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        values = [_literal(value) for value in node.elts]
+        return values if isinstance(node, ast.List) else tuple(values)
+    return ast.literal_eval(node)
+
+
+def check_registered(part: Any, registry: Registry, file: Path) -> None:
+    """Check that every `type` in what a file says is a registered name, however deep.
+
+    A registry would import what any other name stands for, and call it.
+
+    Raises:
+        UserError: One is not.
+    """
+    if isinstance(part, Mapping):
+        name = part.get('type')
+        if name is not None and str(name) not in _names(registry):
+            raise UserError(f'{file} asks for {name}, which is not registered in {registry.name}: it is not loaded')
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for value in part:
+            check_registered(value, registry, file)
+
+
+def _names(registry: Registry) -> set[str]:
+    names = set(registry.module_dict)
+    return names | _names(registry.parent) if registry.parent else names

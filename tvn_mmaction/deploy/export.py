@@ -1,0 +1,263 @@
+"""From a network to a file that another engine runs: converted, quantised, described, and checked on clips."""
+
+import contextlib
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DefaultScope
+
+from ..console import progress_bar
+from ..datasets.manifest import FILE_NAME
+from ..datasets.pipeline import made_up_inputs
+from ..engine.config import datasets
+from ..errors import UserError
+from .description import KEY, Description
+from .engines import OnnxRuntimeEngine, OpenVinoEngine, needed
+from .network import ClassScores
+from .rewrite import rewritten
+
+TOLERANCE = 1e-4  # of scores in fp32, absolute
+LARGEST_BATCH = 1024  # PyTorch's exporter wants a bound
+FEW_CLIPS, MANY_CLIPS = 16, 256  # to check scores, and to measure accuracies
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """Clips as a network takes them, uint8 of its input shape, and their labels; None where they are noise."""
+
+    inputs: Sequence[np.ndarray]
+    labels: Sequence[int] | None
+
+
+def export(
+    network: ClassScores,
+    description: Description,
+    file: Path,
+    precision: str,
+    check: LabelledClips,
+    calibration: Sequence[np.ndarray] = (),
+) -> Description:
+    """Write a network for the engine of the file's suffix, complete or not at all, and return what the file says.
+
+    The file's `provenance['export']` says what was found: the clips it was checked on, the largest difference of a
+    score from PyTorch's in fp32, and the accuracies of both on the clips, as parts of 1.
+
+    Args:
+        network: In evaluation mode, left as it is.
+        description: Of the network.
+        file: `.onnx` or `.xml`; OpenVINO's weights go into a `.bin` beside the latter.
+        precision: One of `FORMATS[file.suffix].precisions`.
+        check: Clips of the test.
+        calibration: Packed frames of training clips, for int8.
+
+    Raises:
+        UserError: A library is missing, the network cannot be converted, or its scores in fp32 are others.
+    """
+    kind = FORMATS[file.suffix]
+    if precision not in kind.precisions:
+        raise UserError(f'{precision} is nothing that {kind.engine.name} computes in: {", ".join(kind.precisions)} are')
+    if precision == 'int8' and not calibration:
+        raise UserError('int8 needs clips of the training to find the ranges of all values: name their --data-root')
+    for module in ('onnxscript', *kind.modules):
+        needed(module, module)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix='.export_') as folder, _quiet():
+        plain = Path(folder, 'plain.onnx')
+        _to_onnx(rewritten(network), plain, description)
+        try:
+            model = kind.convert(plain, precision, calibration)
+        except Exception as error:  # converters fail in every way there is
+            reason = str(error).strip().partition('\n')[0]
+            raise UserError(f'{description.name} cannot be converted for {kind.engine.name}: {reason}') from error
+        written = Path(folder, file.name)
+        description = replace(description, precision=precision)
+        kind.write(model, written, description)
+        found = _compare(network, kind.engine(written), check)
+        if precision == 'fp32' and not found['largest_score_difference'] <= TOLERANCE:
+            raise UserError(
+                f'{file} is not written: its scores differ from those of PyTorch by '
+                f'{found["largest_score_difference"]:.1e}, more than {TOLERANCE}'
+            )
+        description = replace(description, provenance=description.provenance | {'export': found})
+        kind.write(model, written, description)
+        for path in sorted(Path(folder).glob(f'{file.stem}.*')):  # the weights before what refers to them
+            shutil.move(path, file.with_name(path.name))
+    return description
+
+
+def clips_of(config: Config, loader: str, exact: bool = True) -> LabelledClips:
+    """Return clips of a loader's data set as the test packs them, evenly chosen; noise where they are not at hand.
+
+    Args:
+        config: As `read_config` returns it.
+        loader: `'train_dataloader'`, `'val_dataloader'` or `'test_dataloader'`.
+        exact: Whether a few clips will do.
+    """
+    described, test = (list(datasets(config, (name,)))[-1] for name in (loader, 'test_dataloader'))
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        try:
+            dataset = DATASETS.build({**described, 'pipeline': test.pipeline, 'test_mode': True})
+        except (UserError, OSError):
+            if Path(described.get('data_root', ''), FILE_NAME).is_file():
+                raise  # there are clips, but something is wrong with them
+            shape = made_up_inputs(test.pipeline).shape
+            noise = np.random.default_rng(0).integers(0, 256, (FEW_CLIPS, *shape), dtype=np.uint8)
+            return LabelledClips(list(noise), None)
+    count = min(FEW_CLIPS if exact else MANY_CLIPS, len(dataset))
+    chosen = [len(dataset) * index // count for index in range(count)]
+    return LabelledClips(_Packed(dataset, chosen), [dataset.get_data_info(index)['label'] for index in chosen])
+
+
+class _Packed(Sequence):
+    """The packed frames of some clips of a data set, decoded when they are asked for."""
+
+    def __init__(self, dataset: BaseDataset, indices: Sequence[int]):
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.dataset[self.indices[index]]['inputs'].numpy()
+
+
+def _to_onnx(network: ClassScores, file: Path, description: Description) -> None:
+    clips = torch.zeros(2, *description.input_shape, dtype=torch.uint8)  # of one, the exporter would see no batch
+    batch = torch.export.Dim('batch', max=LARGEST_BATCH)
+    try:
+        with torch.no_grad():
+            program = torch.onnx.export(
+                network, (clips,), input_names=['inputs'], output_names=['scores'], dynamic_shapes=({0: batch},)
+            )
+    except Exception as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise UserError(f'{description.name} cannot be exported: {reason}') from error
+    program.save(file, external_data=False)
+
+
+def _compare(network: ClassScores, engine: Any, check: LabelledClips) -> dict[str, Any]:
+    """Return what `export` says of a file."""
+    plain, written = [], []
+    with progress_bar() as progress, torch.inference_mode():
+        task = progress.add_task('checking', total=len(check.inputs), status='')
+        for inputs in check.inputs:
+            plain.append(network(torch.from_numpy(inputs[None])).numpy()[0])
+            written.append(engine(inputs[None])[0])
+            progress.advance(task)
+    plain, written = np.stack(plain), np.stack(written)
+    found = {
+        'check_clips': len(plain) if check.labels is not None else 0,
+        'largest_score_difference': float(abs(plain - written).max()),
+        'same_answer': float((plain.argmax(1) == written.argmax(1)).mean()),
+    }
+    if check.labels is not None:
+        found['top1_fp32'], found['top1'] = (float((one.argmax(1) == check.labels).mean()) for one in (plain, written))
+    return found
+
+
+def _convert_for_onnxruntime(plain: Path, precision: str, calibration: Sequence[np.ndarray]) -> Any:
+    import onnx
+
+    if precision == 'fp16':
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        return convert_float_to_float16(onnx.load(plain), keep_io_types=True)
+    if precision == 'int8':
+        from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        quantised = plain.with_name('quantised.onnx')
+        quant_pre_process(plain, quantised, skip_symbolic_shape=True)  # folds batch norms, which stay in fp32 else
+        quantize_static(
+            quantised,
+            quantised,
+            _CalibrationReader(calibration),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        return onnx.load(quantised)
+    return onnx.load(plain)
+
+
+class _CalibrationReader:
+    """Gives ONNX Runtime's quantiser one clip after the other."""
+
+    def __init__(self, clips: Sequence[np.ndarray]):
+        self.clips = iter(clips)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        clip = next(self.clips, None)
+        return None if clip is None else {'inputs': clip[None]}
+
+
+def _write_onnx(model: Any, file: Path, description: Description) -> None:
+    import onnx
+
+    onnx.helper.set_model_props(model, {KEY: description.to_json()})
+    onnx.save(model, file)
+
+
+def _convert_for_openvino(plain: Path, precision: str, calibration: Sequence[np.ndarray]) -> Any:
+    import openvino
+
+    model = openvino.convert_model(plain)
+    if precision == 'int8':
+        import nncf
+
+        return nncf.quantize(model, nncf.Dataset(calibration, lambda clip: clip[None]), subset_size=len(calibration))
+    return model
+
+
+def _write_openvino(model: Any, file: Path, description: Description) -> None:
+    import openvino
+
+    model.set_rt_info(description.to_json(), KEY)
+    openvino.save_model(model, file, compress_to_fp16=description.precision in ('fp16', 'bf16'))
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what runs it, in which precisions, and what makes it."""
+
+    engine: type
+    precisions: tuple[str, ...]
+    modules: tuple[str, ...]  # that have to be installed
+    convert: Any
+    write: Any
+
+
+FORMATS = {
+    '.onnx': Format(
+        OnnxRuntimeEngine, ('fp32', 'fp16', 'int8'), ('onnx', 'onnxruntime'), _convert_for_onnxruntime, _write_onnx
+    ),
+    '.xml': Format(
+        OpenVinoEngine, ('fp32', 'fp16', 'bf16', 'int8'), ('openvino', 'nncf'), _convert_for_openvino, _write_openvino
+    ),
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep converters from telling what a user cannot change."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)

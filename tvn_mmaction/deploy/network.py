@@ -1,0 +1,122 @@
+"""A trained recognizer as one function from frames to scores, with what its checkpoint says of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.models import Recognizer2D, Recognizer3D
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from ..compat import load_from_local
+from ..datasets.pipeline import made_up_inputs
+from ..engine.config import datasets, use_class_count
+from ..engine.record import environment
+from ..errors import UserError
+from ..files import sha256_of
+from .description import Description, check_registered, read_static_config
+
+INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that draw or fetch weights
+
+
+class ClassScores(nn.Module):
+    """From packed frames to scores whose softmax is what the recognizer's test answers.
+
+    Args:
+        recognizer: A `Recognizer2D` or `Recognizer3D`, put into evaluation mode.
+        clip: The packed frames of one clip, in whose shape all others come.
+
+    Raises:
+        UserError: The recognizer takes something else than RGB frames.
+    """
+
+    def __init__(self, recognizer: nn.Module, clip: Tensor):
+        super().__init__()
+        if not isinstance(recognizer, (Recognizer2D, Recognizer3D)):
+            raise UserError(f'{type(recognizer).__name__} takes more than RGB frames: it cannot be deployed')
+        self.recognizer = recognizer
+        preprocessor = recognizer.data_preprocessor
+        # A network that was trained on pixels as they are has neither.
+        self.register_buffer('mean', getattr(preprocessor, 'mean', torch.zeros(1)).clone())
+        self.register_buffer('std', getattr(preprocessor, 'std', torch.ones(1)).clone())
+        self.train(False)
+        with torch.no_grad():
+            self.views = len(self._scores_of_views(clip[None]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map `(N, frames, 3, H, W)` or `(N, views, 3, T, H, W)`, RGB in 0 to 255, to `(N, classes)`."""
+        scores = self._scores_of_views(inputs)
+        if self.views == 1:
+            return scores
+        scores = scores.unflatten(0, (-1, self.views))
+        if self.recognizer.cls_head.average_clips == 'prob':
+            return scores.softmax(2).mean(1).log()
+        return scores.mean(1)
+
+    def _scores_of_views(self, inputs: Tensor) -> Tensor:
+        features, arguments = self.recognizer.extract_feat((inputs.float() - self.mean) / self.std, test_mode=True)
+        return self.recognizer.cls_head(features, **arguments)
+
+
+def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassScores, Description]:
+    """Return the network of a checkpoint and its description; no code in the file is run.
+
+    Args:
+        checkpoint: Weights that MMEngine wrote.
+        config: As `read_config` returns it; by default the one that the checkpoint keeps.
+
+    Raises:
+        UserError: The checkpoint is missing, could run code, or does not fit the config.
+    """
+    loaded = load_from_local(str(checkpoint), map_location='cpu')
+    if not isinstance(loaded, Mapping) or 'state_dict' not in loaded:
+        raise UserError(f'{checkpoint} is no checkpoint of MMEngine: it has no state_dict')
+    meta = loaded.get('meta', {})
+    if config is None:
+        if not meta.get('cfg'):
+            raise UserError(f'{checkpoint} does not keep its config: name the one that it was trained with')
+        config = read_static_config(meta['cfg'], checkpoint)
+        check_registered(_without_initialisation(config.model.to_dict()), MODELS, checkpoint)
+        check_registered(_test_pipeline(config), TRANSFORMS, checkpoint)
+    if classes := meta.get('dataset_meta', {}).get('classes'):
+        use_class_count(config, len(classes))
+    pipeline = _test_pipeline(config)
+    clip = made_up_inputs(pipeline)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        recognizer = MODELS.build(_without_initialisation(config.model.to_dict()))
+    try:
+        recognizer.load_state_dict(loaded['state_dict'])
+    except RuntimeError as error:
+        reasons = '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
+        raise UserError(f'{checkpoint} does not fit the model of its config: {reasons}') from None
+    network = ClassScores(recognizer, clip)
+    count = len(network(clip[None])[0])
+    return network, Description(
+        name=Path(config.filename or config.get('work_dir') or checkpoint).stem,
+        classes=[str(name) for name in classes or range(count)],
+        pipeline=pipeline,
+        input_shape=list(clip.shape),
+        precision='fp32',
+        provenance={
+            'checkpoint': checkpoint.name,
+            'checkpoint_sha256': sha256_of(checkpoint),
+            'epoch': meta.get('epoch'),
+            'training': {name: value for name, value in meta.get('training', {}).items() if name != 'history'},
+            'environment': environment(config, 'cpu'),
+        },
+    )
+
+
+def _test_pipeline(config: Config) -> list[dict[str, Any]]:
+    return [step.to_dict() for step in list(datasets(config, ('test_dataloader',)))[-1].pipeline]
+
+
+def _without_initialisation(part: Any) -> Any:
+    """Return a model's config without what would draw or fetch weights."""
+    if isinstance(part, Mapping):
+        kept = {name: value for name, value in part.items() if name not in INITIALISATION}
+        return {name: _without_initialisation(value) for name, value in kept.items()}
+    return [_without_initialisation(value) for value in part] if isinstance(part, list) else part

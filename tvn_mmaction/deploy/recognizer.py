@@ -1,0 +1,167 @@
+"""From videos to labels: `load` a network, and call it with what there is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from ..datasets.pipeline import FramePipeline, with_decoder
+from ..datasets.scan import VIDEO_SUFFIXES
+from ..errors import UserError
+from .engines import Engine, open_engine
+
+LIVE_STRIDE = 10  # frames; of networks whose frames have no distance of their own: that of the experiment
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable labels of a video."""
+
+    source: str  # the file, or what was given instead
+    labels: list[str]  # the most probable one first
+    probabilities: list[float]
+
+
+class VideoRecognizer:
+    """A network with all that is around it, from videos to labels.
+
+    Args:
+        engine: What runs the network.
+
+    Attributes:
+        classes: The names of all classes, by label.
+        frames: How many frames of a video the network sees.
+        frame_stride: The distance of neighbours in a live window, in frames of the source.
+    """
+
+    def __init__(self, engine: Engine):
+        self.engine, self.description = engine, engine.description
+        self.classes, self.frames = self.description.classes, self.description.frames
+        strides = [step['frame_interval'] for step in self.description.pipeline if 'frame_interval' in step]
+        # Where a video is cut into parts, as TSN does it, an interval of 1 says nothing of how far apart frames are.
+        self.frame_stride = strides[0] if strides and strides[0] > 1 else LIVE_STRIDE
+        self.pipeline = FramePipeline(with_decoder(self.description.pipeline))
+
+    def __call__(self, source: Any, topk: int = 5) -> Prediction | list[Prediction]:
+        """Recognise one video or several.
+
+        Args:
+            source: A video file; a folder, whose videos are taken, however deep; a clip, as an array or a tensor of
+                frames, RGB `(T, H, W, 3)` in 0 to 255, or as an iterable of frames; or a list of any of these.
+            topk: How many labels to name.
+
+        Returns:
+            A list for a list or a folder.
+
+        Raises:
+            UserError: There is no such file, it cannot be decoded, or these are no frames.
+        """
+        if isinstance(source, (str, PathLike)):
+            path = Path(source).expanduser()
+            answers = self.recognize_files(videos_in(path) if path.is_dir() else [path], topk)
+            predictions = [_or_raise(answer) for _, answer in answers]
+            return predictions if path.is_dir() else predictions[0]
+        if isinstance(source, (list, tuple)) and not all(np.ndim(one) == 3 for one in source):
+            answers = [self(one, topk) for one in source]
+            return [one for answer in answers for one in (answer if isinstance(answer, list) else [answer])]
+        clip = self.pipeline.of_clip(_frames(source)).numpy()
+        return self._prediction('frames', self._probabilities([clip])[0], topk)
+
+    def recognize_files(self, files: Iterable[Path], topk: int = 5) -> Iterator[tuple[Path, Prediction | UserError]]:
+        """Yield each file with its prediction, or with why it has none; while one is recognised the next is decoded."""
+        with ThreadPoolExecutor(1) as decoding:
+            group, before = [], []
+            for file in files:
+                group.append((file, decoding.submit(self._decode, file)))
+                if len(group) == self.engine.batch:
+                    yield from self._recognize(before, topk)
+                    group, before = [], group
+            yield from self._recognize(before, topk)
+            yield from self._recognize(group, topk)
+
+    def recognize_frames(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the probabilities `(classes,)` of just these `self.frames` frames, RGB `(H, W, 3)` in 0 to 255."""
+        return self._probabilities([self.pipeline.of_sampled(frames).numpy()])[0]
+
+    def _decode(self, file: Path) -> np.ndarray | UserError:
+        if not file.is_file():
+            return UserError(f'no video at {file}')
+        try:
+            return self.pipeline.of_video(file).numpy()
+        except Exception as error:  # each decoder has errors of its own
+            reason = str(error).strip().rpartition('\n')[2]
+            return UserError(f'{file} cannot be decoded ({type(error).__name__}: {reason}): copy or convert it again')
+
+    def _recognize(self, group: list[tuple[Path, Future]], topk: int) -> Iterator[tuple[Path, Prediction | UserError]]:
+        decoded = [(file, future.result()) for file, future in group]
+        clips = [clip for _, clip in decoded if not isinstance(clip, UserError)]
+        probabilities = iter(self._probabilities(clips) if clips else ())
+        for file, clip in decoded:
+            failed = isinstance(clip, UserError)
+            yield file, clip if failed else self._prediction(str(file), next(probabilities), topk)
+
+    def _probabilities(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        return torch.from_numpy(self.engine(np.stack(clips))).softmax(1).numpy()
+
+    def _prediction(self, source: str, probabilities: np.ndarray, topk: int) -> Prediction:
+        best = probabilities.argsort()[::-1][:topk]
+        return Prediction(source, [self.classes[label] for label in best], [float(probabilities[i]) for i in best])
+
+
+def load(
+    file: str | Path,
+    engine: str = 'auto',
+    device: str = 'auto',
+    threads: int | None = None,
+    config: Config | None = None,
+) -> VideoRecognizer:
+    """Return what recognises videos with the network of a file: a checkpoint, or what `tools/export.py` wrote.
+
+    Args:
+        file: A `.pth`, `.onnx` or `.xml`; nothing in it is executed.
+        engine: A name in `ENGINES`; `'auto'` takes the one that the file is for.
+        device: `'cpu'`, `'cuda'`, or `'auto'` for a GPU where there is one.
+        threads: Of the CPU; by default the engine's own choice.
+        config: What a checkpoint was trained with, as `read_config` returns it; by default what it says itself.
+
+    Raises:
+        UserError: No such file, engine or device, or they do not go together.
+    """
+    return VideoRecognizer(open_engine(file, engine, device, threads, config))
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """Return the videos of a folder, however deep, in order.
+
+    Raises:
+        UserError: There is none.
+    """
+    videos = sorted(path for path in folder.rglob('*') if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if not videos:
+        raise UserError(f'{folder} holds no video ({", ".join(VIDEO_SUFFIXES)})')
+    return videos
+
+
+def _frames(source: Any) -> list[np.ndarray]:
+    """Return frames as a list, checked."""
+    try:
+        frames = [np.asarray(frame) for frame in source]
+    except (TypeError, ValueError):
+        raise UserError(f'{source!r} is no video: give a file, a folder or frames') from None
+    shapes = {(frame.shape, str(frame.dtype)) for frame in frames}
+    if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3 or frames[0].dtype != np.uint8:
+        found = ', '.join(f'{shape} {kind}' for shape, kind in sorted(shapes)) or 'none'
+        raise UserError(f'frames are {found}: give one or more of one size, RGB (H, W, 3) uint8')
+    return frames
+
+
+def _or_raise(answer: Prediction | UserError) -> Prediction:
+    if isinstance(answer, UserError):
+        raise answer
+    return answer

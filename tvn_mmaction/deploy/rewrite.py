@@ -1,0 +1,82 @@
+"""Exact rewrites for inference: the same scores, fewer bytes moved."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import fuse_conv_bn
+from torch import Tensor, nn
+
+from ..models.tiny_video_net import ClipGate, OverTime, SamePool2d, TinyVideoBlockRepetition, TinyVideoNet
+from .network import ClassScores
+
+
+def rewritten(network: ClassScores) -> ClassScores:
+    """Return a copy whose batch norms are folded and whose Tiny Video Network moves fewer bytes."""
+    network = copy.deepcopy(network)
+    fuse_conv_bn(network.recognizer)
+    backbone = network.recognizer.backbone
+    if isinstance(backbone, TinyVideoNet):
+        for block in backbone.blocks:
+            for index, repetition in enumerate(block):
+                block[index] = LeanRepetition(repetition)
+    return network
+
+
+class LeanRepetition(nn.Module):
+    """A repetition of a block with its batch norms folded, in which all large tensors stay `(N*T, C, H, W)`.
+
+    Engines keep such tensors in a layout of their own, and copy them where time or clips have an axis. And the gates
+    are known before the expansion: what they look at, the mean of its output, follows from the mean of its input, which
+    has a fraction of the channels.
+    """
+
+    def __init__(self, repetition: TinyVideoBlockRepetition):
+        super().__init__()
+        self.plain = repetition
+        self.gates = [gate for gate in (repetition.squeeze_excite, repetition.context_gate) if gate]
+
+    def forward(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
+        """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T', as `TinyVideoBlockRepetition` does."""
+        plain, x = self.plain, inputs
+        if plain.expand_first:
+            x = plain.expand_first(x)
+        x = plain.spatial(x)
+        if plain.temporal:
+            x, frames = _over_time(plain.temporal, x, frames)
+        if plain.expand:
+            means = x.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)[..., None, None]
+            scale = self._scale(plain.expand(means), frames)
+            x = plain.expand(x)
+        else:
+            scale = self._scale(x.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)[..., None, None], frames)
+        if scale is not None:
+            x = x * scale
+        if plain.project:
+            x = plain.project(x)
+        if plain.residual:
+            x = x + plain.residual(inputs)
+        return F.relu(x), frames
+
+    def _scale(self, means: Tensor, frames: int) -> Tensor | None:
+        """Map the means `(N, C, 1, 1)` of clips to what their frames are multiplied by, `(N*T, C, 1, 1)`."""
+        scale = None
+        for gate in self.gates:
+            weights = super(ClipGate, gate).forward(means if scale is None else means * scale).sigmoid()
+            scale = weights if scale is None else scale * weights
+        return None if scale is None else scale[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+
+
+def _over_time(temporal: OverTime, x: Tensor, frames: int) -> tuple[Tensor, int]:
+    """Map `(N*T, C, H, W)` and T to `(N*T', C, H, W)` and T'."""
+    pool = temporal[0]
+    if isinstance(pool, SamePool2d) and pool.kind == 'maxpool':
+        window, step = pool.kernel[0], pool.stride[0]
+        if window == step and frames % step == 0:  # windows that neither overlap nor leave a clip
+            maximum = x[0::step]
+            for offset in range(1, step):
+                maximum = torch.maximum(maximum, x[offset::step])
+            return maximum, frames // step
+    clips = x.shape[0] // frames
+    x = temporal(x, frames)
+    return x, x.shape[0] // clips
