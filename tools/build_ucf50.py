@@ -1,23 +1,26 @@
-"""Describe UCF50, or any folder of class folders, for training and testing: manifest, protocols, lists.
+"""Describe UCF50, or any folder of class folders, for training and testing: manifest, protocols, lists, frames.
 
     python tools/build_ucf50.py --download --out data/ucf50
     python tools/build_ucf50.py VIDEOS --out data/mine
+    python tools/build_ucf50.py VIDEOS --out data/mine --frames
 
-The clips stay where they are.
+The clips stay where they are. With --frames they are decoded as well, once, for trainings with decoder=FrameStore.
 """
+
+from __future__ import annotations
 
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tvn_mmaction.datasets.archive import extract
-from tvn_mmaction.datasets.builder import build
-from tvn_mmaction.datasets.download import UCF50_BYTES, UCF50_URL, download
-from tvn_mmaction.datasets.protocols import PROTOCOLS
-from tvn_mmaction.datasets.scan import GROUP_PATTERNS
-from tvn_mmaction.errors import UserError, run_tool
+from command_line import PROTOCOLS, count, run
+
+if TYPE_CHECKING:
+    from tvn_mmaction.datasets.frame_store_builder import Made
 
 NAMES_SHOWN = 10
+GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.datasets.scan
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Describe a folder of clips for training and testing.')
     parser.add_argument('videos', type=Path, nargs='?', help='folder that holds one folder of clips per class')
     parser.add_argument(
-        '--download', nargs='?', const=UCF50_URL, metavar='URL',
+        '--download', nargs='?', const='', metavar='URL',
         help='fetch and unpack an archive into OUT first (UCF50 from its publisher, 3.2 GB)',
     )  # fmt: skip
     parser.add_argument('--out', type=Path, default=Path('data/ucf50'), help='the data root to write (%(default)s)')
@@ -39,39 +42,75 @@ def parse_args() -> argparse.Namespace:
         help=f'where a file name tells its group: {", ".join(GROUP_PATTERNS)}, or a regular expression (that of '
         'the last time, at first ucf50)',
     )  # fmt: skip
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Build the data root and print what it holds."""
-    args = parse_args()
+    frames = parser.add_argument_group(
+        'frames',
+        'Decoded once, for trainings with decoder=FrameStore; their numbers are by default those of the last time.',
+    )
+    frames.add_argument('--frames', action='store_true', help='store the frames of all clips as JPEGs, OUT/frames.lmdb')
+    frames.add_argument(
+        '--short-side', type=count, metavar='N', help='both sides in pixels, at most those of the video (at first 200)'
+    )
+    frames.add_argument('--quality', type=_quality, metavar='Q', help='of the JPEGs, 1 to 100 (at first 90)')
+    frames.add_argument(
+        '--keep-ratio', action=argparse.BooleanOptionalAction,
+        help='only the short side is N: for pipelines that crop (at first no: the frames are N x N, as the configs '
+        'resize them)',
+    )  # fmt: skip
+    args = parser.parse_args()
     if (args.videos is None) == (args.download is None):
-        raise UserError('name the folder of videos or --download, one of the two')
+        parser.error('name the folder of videos or --download, one of the two')
+    for name in ('short_side', 'quality', 'keep_ratio'):
+        if not args.frames and getattr(args, name) is not None:
+            parser.error(f'--{name.replace("_", "-")}: of which frames? Add --frames')
+    return args
+
+
+def _quality(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f'{text}: give a number from 1 to 100')
+    return int(text)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Build the data root and print what it holds."""
+    from tvn_mmaction.datasets.builder import build
+    from tvn_mmaction.datasets.frame_store_builder import build_frames
+    from tvn_mmaction.datasets.scan import compile_group_pattern
+
+    if args.group_pattern is not None:
+        compile_group_pattern(args.group_pattern)  # a mistake is told before hours of download
     try:
         videos = args.videos or fetch(args.download, args.out)
         summary = build(videos, args.out, args.protocol, args.seed, args.group_pattern)
+        print_clips(summary)
+        print_protocol(summary)
+        if args.frames:
+            print_frames(build_frames(args.out, args.short_side, args.quality, args.keep_ratio))
     except KeyboardInterrupt:
         raise KeyboardInterrupt('interrupted; the same command goes on from here') from None
-    print_clips(summary)
-    print_protocol(summary)
-    print(f'\nwritten to {args.out}: manifest.csv, classes.txt, lists, summary.json')
+    written = ['manifest.csv', 'classes.txt', 'lists', 'summary.json', *(['frames.lmdb'] if args.frames else [])]
+    print(f'\nwritten to {args.out}: {", ".join(written)}')
     print(f'next: {next_command(args, fold_count=len(summary["folds"]))}')
 
 
 def next_command(args: argparse.Namespace, fold_count: int) -> str:
     """Return what trains on the protocol that was described."""
-    root, seed = shlex.quote(str(args.out)), f' split.seed={args.seed}' if args.seed else ''
-    if fold_count > 1:
-        options = f' --cfg-options{seed}' if seed else ''
-        protocol = f'--protocol {args.protocol}'
-        return f'python tools/cross_validate.py configs/tvn1_ucf50.py --data-root {root} {protocol}{options}'
-    split = f'split.protocol={args.protocol}{seed}'
-    options = '' if split == 'split.protocol=videowise' else f' --cfg-options {split}'
-    return f'python tools/train.py configs/tvn1_ucf50.py --data-root {root}{options}'
+    root = shlex.quote(str(args.out))
+    several = fold_count > 1
+    options = [f'split.protocol={args.protocol}'] if not several and args.protocol != 'videowise' else []
+    options += [f'split.seed={args.seed}'] if args.seed else []
+    options += ['decoder=FrameStore'] if args.frames else []
+    tool, protocol = ('cross_validate', f' --protocol {args.protocol}') if several else ('train', '')
+    last = f' --cfg-options {" ".join(options)}' if options else ''
+    return f'python tools/{tool}.py configs/tvn1_ucf50.py --data-root {root}{protocol}{last}'
 
 
 def fetch(url: str, out: Path) -> Path:
-    """Download and unpack an archive into `out`, and return the folder of its class folders."""
+    """Download and unpack an archive, by default UCF50's, into `out`, and return the folder of its class folders."""
+    from tvn_mmaction.datasets.archive import extract
+    from tvn_mmaction.datasets.download import UCF50_BYTES, UCF50_URL, download
+
+    url = url or UCF50_URL
     archive = out / (Path(url.partition('?')[0]).name or 'archive')
     videos = archive.with_suffix('') if archive.suffix else archive.with_suffix('.videos')
     download(url, archive, UCF50_BYTES if url == UCF50_URL else None)
@@ -112,8 +151,10 @@ def print_names(title: str, lines: list[str]) -> None:
 
 def print_protocol(summary: dict) -> None:
     """Print the sizes of the folds, and what leaks."""
+    from tvn_mmaction.datasets import protocols
+
     folds = summary['folds']
-    print(f'protocol     {summary["protocol"]}: {PROTOCOLS[summary["protocol"]].description}')
+    print(f'protocol     {summary["protocol"]}: {protocols.PROTOCOLS[summary["protocol"]].description}')
     for name in ('train_clips', 'test_clips'):
         sizes = sorted({fold[name] for fold in folds})
         print(f'{name.replace("_", " "):13s}' + (f'{sizes[0]}' if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'))
@@ -134,5 +175,11 @@ def print_protocol(summary: dict) -> None:
         print(f'             {copies} of {tested} test clips are in train as well, under another name')
 
 
+def print_frames(made: Made) -> None:
+    """Print what the frame store holds."""
+    print(f'frames       {made.frames:,} of {made.clips:,} clips, {made.settings}: {made.bytes / 1e9:.2f} GB')
+    print(f'             {made.decoded:,} clips were decoded' + f', {made.removed:,} removed' * bool(made.removed))
+
+
 if __name__ == '__main__':
-    run_tool(main)
+    run(parse_args, main)

@@ -1,6 +1,6 @@
 # UCF50 as tools/build_ucf50.py describes it; a config adds its pipelines and may name another split.
 data_root = 'data/ucf50'
-decoder = 'Decord'  # or OpenCV or PyAV, where Decord has no wheel
+decoder = 'Decord'  # or FrameStore, made by tools/build_ucf50.py --frames; or OpenCV or PyAV, where Decord has no wheel
 split = dict(protocol='videowise', fold=0, seed=0)  # 85/15, clip by clip, as in the experiment: it leaks
 
 train_dataloader = dict(

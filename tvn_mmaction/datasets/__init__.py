@@ -3,6 +3,8 @@
 from .builder import build
 from .demo import DemoDataset
 from .demo_audio import DemoAudioDataset
+from .frame_store import FrameStoreDecode, FrameStoreInit
+from .frame_store_builder import build_frames
 from .images import TakeImage, VideoAndImageTrainLoop
 from .manifest import Clip, read_manifest
 from .protocols import PROTOCOLS, assign_folds, subsets
@@ -14,12 +16,15 @@ __all__ = [
     'Clip',
     'DemoAudioDataset',
     'DemoDataset',
+    'FrameStoreDecode',
+    'FrameStoreInit',
     'SampleFirstFrames',
     'TakeImage',
     'UCF50Dataset',
     'VideoAndImageTrainLoop',
     'assign_folds',
     'build',
+    'build_frames',
     'read_manifest',
     'subsets',
 ]

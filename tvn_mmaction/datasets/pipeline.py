@@ -13,7 +13,7 @@ from torch import Tensor
 from ..console import only_errors
 
 # By the prefix of MMAction2's transforms Init and Decode, the module that they import.
-DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+VIDEO_DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
 FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
 FRAMES = 300  # of a made-up video, 10 s
 
@@ -55,6 +55,14 @@ class FramePipeline:
 
         return self._of_frames(FRAMES, take)
 
+    def frame_numbers(self, count: int) -> list[int]:
+        """Return which of a video's frames are sampled."""
+        packed = _described('') | {'total_frames': count, 'avg_fps': 30}
+        for name, transform in self.steps:
+            if not name.endswith('Init') and 'frame_inds' not in packed:
+                packed = transform(packed)
+        return [int(number) for number in np.reshape(packed['frame_inds'], -1)]
+
     def _of_frames(self, count: int, take: Any) -> Tensor:
         packed = _described('') | {'total_frames': count, 'avg_fps': 30}
         for name, transform in self.steps:
@@ -77,7 +85,7 @@ def made_up_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the steps with a decoder for videos that is installed here, whichever they name."""
-    decoder = next(name for name, module in DECODERS.items() if find_spec(module))
+    decoder = next(name for name, module in VIDEO_DECODERS.items() if find_spec(module))
     replaced = []
     for step in steps:
         kind = next((kind for kind in ('Init', 'Decode') if step['type'].endswith(kind)), None)

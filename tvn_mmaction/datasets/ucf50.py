@@ -16,7 +16,7 @@ class UCF50Dataset(VideoDataset):
     """One side of one fold of a protocol, straight from the manifest of a data root.
 
     The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed and
-    subset. Each entry of the data list has `filename`, `label`, and the clip's `group` and `sha256`.
+    subset. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and `sha256`.
 
     Args:
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.builder`.
@@ -52,7 +52,7 @@ class UCF50Dataset(VideoDataset):
         super().__init__(ann_file, data_root=data_root, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one `dict(filename, label, group, sha256)` per clip."""
+        """Return one `dict(filename, label, group, sha256, data_root)` per clip."""
         protocol, fold, seed, subset = self.split.values()
         both = subsets(self.clips, assign_folds(self.clips, protocol, seed), fold)
         if PROTOCOLS[protocol].by_group:
@@ -70,7 +70,8 @@ class UCF50Dataset(VideoDataset):
                     f'{self.data_root}'
                 )
             label = labels[clip.class_name]
-            data_list.append({'filename': str(video), 'label': label, 'group': clip.group, 'sha256': clip.sha256})
+            info = {'filename': str(video), 'label': label, 'group': clip.group, 'sha256': clip.sha256}
+            data_list.append({**info, 'data_root': self.data_root})  # where FrameStoreInit finds the clip's frames
         return data_list
 
     def _choose(self, clips: list[Clip], path: Path) -> list[Clip]:

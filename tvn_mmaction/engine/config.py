@@ -15,13 +15,13 @@ from mmengine.dist import is_main_process
 from ..console import console
 from ..datasets.frame_store import Settings, check_store
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
+from ..datasets.pipeline import VIDEO_DECODERS
 from ..errors import UserError
 from .checkpoints import newest_checkpoint
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
-# By the prefix of the transforms Init and Decode, MMAction2's or for FrameStore ours, the module that they import.
-DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av', 'FrameStore': 'lmdb'}
+DECODERS = {**VIDEO_DECODERS, 'FrameStore': 'lmdb'}  # by the prefix of Init and Decode, the module that they import
 # By the arguments of models that have to agree with it, the part of the variable `clip`.
 FOLLOWING_CLIP = {
     'num_segments': 'frames',
@@ -367,7 +367,7 @@ def _use_decoder(config: Config) -> None:
     if decoder not in DECODERS:
         raise UserError(f'decoder is {decoder!r}; known are {", ".join(DECODERS)}')
     if not find_spec(DECODERS[decoder]):
-        others = [name for name, module in DECODERS.items() if find_spec(module) and name != 'FrameStore']
+        others = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
         raise UserError(
             f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}, or install the '
             f'package {DECODERS[decoder]}'
