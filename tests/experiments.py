@@ -1,9 +1,12 @@
 """A small experiment for the tests: real videos, a real config, a network of a few thousand parameters."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tvn_mmaction.datasets.builder import build
 
@@ -54,6 +57,15 @@ def write_config(folder: Path, data_root: Path, more: str = '') -> Path:
     config = folder / 'tiny.py'
     config.write_text(TINY_CONFIG.format(repository=REPOSITORY, data_root=data_root) + more)
     return config
+
+
+def call_tool(tool: Path, *arguments: str) -> int | None:
+    """Run a program of `tools/` in this process, and return its exit code; errors are raised."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tool.parent)
+        patch.setattr(sys, 'argv', [str(tool), *arguments])
+        functions = runpy.run_path(str(tool))
+        return functions['main'](functions['parse_args']())
 
 
 def run_tool(*arguments: str | Path, folder: Path, **kwargs) -> subprocess.CompletedProcess:

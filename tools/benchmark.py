@@ -7,41 +7,47 @@ Parameters, multiply-accumulates, latency, memory and training steps need no vid
 root has some.
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
+from command_line import add_cfg_options, config_file, count, parse_options, run
 
-from tvn_mmaction.datasets.manifest import FILE_NAME
-from tvn_mmaction.engine import measure, read_config
-from tvn_mmaction.errors import UserError, run_tool
-from tvn_mmaction.evaluation import benchmark_table, describe_benchmark
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description='Measure what the networks of configs cost, side by side.')
-    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='the first is the one that ratios are to')
+    parser.add_argument(
+        'configs', nargs='+', type=config_file, metavar='CONFIG', help='the first is the one that ratios are to'
+    )
     parser.add_argument('--data-root', help="folder of the manifest whose clips are decoded (each config's own)")
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='(cuda where there is one)')
-    parser.add_argument('--threads', type=int, metavar='N', help="of the CPU (PyTorch's own choice)")
-    parser.add_argument('--rounds', type=int, default=10, metavar='N', help='turns of all models (%(default)s)')
+    parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
+    parser.add_argument('--rounds', type=count, default=10, metavar='N', help='turns of all models (%(default)s)')
     parser.add_argument(
-        '--train-batch', type=int, default=8, metavar='N', help='clips of a training step (%(default)s)'
+        '--train-batch', type=count, default=8, metavar='N', help='clips of a training step (%(default)s)'
     )
     parser.add_argument('--no-train', action='store_true', help='leave training steps out')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='change the configs that have the variable, such as clip.size=112',
-    )  # fmt: skip
+    add_cfg_options(parser, 'change the configs that have the variable, such as clip.size=112')
     parser.add_argument('--out', type=Path, default=Path('benchmark.json'), help='the record (%(default)s)')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out.is_dir():
+        parser.error(f'--out {args.out} is a folder: name a file')
+    return args
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Measure, print the table, and say where the record lies."""
-    args = parse_args()
+    import torch
+
+    from tvn_mmaction.engine import measure
+    from tvn_mmaction.evaluation import benchmark_table, describe_benchmark
+
     check(args)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -57,26 +63,30 @@ def main() -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise a UserError for what makes no sense, before anything is built."""
-    for option in ('rounds', 'threads', 'train_batch'):
-        if (value := getattr(args, option)) is not None and value < 1:
-            raise UserError(f'--{option.replace("_", "-")} {value}: give 1 or more')
+    """Raise a UserError for what this machine does not have, before anything is built."""
+    import torch
+
+    from tvn_mmaction.datasets.manifest import FILE_NAME
+    from tvn_mmaction.errors import UserError
+
     if args.device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: PyTorch sees no GPU here; use --device cpu')
     if args.data_root and not Path(args.data_root, FILE_NAME).is_file():
         raise UserError(
             f'--data-root {args.data_root}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
         )
-    if args.out.is_dir():
-        raise UserError(f'--out {args.out} is a folder: name a file')
 
 
 def read_configs(args: argparse.Namespace) -> list[Config]:
     """Return the configs, each changed by those options whose variable it has."""
-    configs, unused = [], dict(args.cfg_options or {})
+    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.errors import UserError
+
+    given = parse_options(args.cfg_options)
+    configs, unused = [], dict(given)
     for file in args.configs:
         config = read_config(file, data_root=args.data_root)
-        options = {name: value for name, value in (args.cfg_options or {}).items() if name.partition('.')[0] in config}
+        options = {name: value for name, value in given.items() if name.partition('.')[0] in config}
         configs.append(read_config(file, data_root=args.data_root, options=options) if options else config)
         unused = {name: value for name, value in unused.items() if name not in options}
     if unused:
@@ -85,4 +95,4 @@ def read_configs(args: argparse.Namespace) -> list[Config]:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run(parse_args, main)

@@ -7,30 +7,32 @@ The first config gives data, split, schedule, augmentation, frames and pixels; t
 that it samples. Networks that have a result are not trained again.
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import DictAction
-
-from tvn_mmaction.comparison import load_comparison, write_report
-from tvn_mmaction.datasets.protocols import PROTOCOLS
-from tvn_mmaction.engine.comparison import (
-    Budget,
-    frames_of,
-    jobs_of,
-    measured,
-    on_same_terms,
-    within_budget,
+from command_line import (
+    PROTOCOLS,
+    add_cfg_options,
+    add_job_arguments,
+    check_job_arguments,
+    config_file,
+    parse_options,
+    run,
 )
-from tvn_mmaction.engine.jobs import add_arguments, check_arguments, prepare_unfinished, run_unfinished
-from tvn_mmaction.errors import UserError, run_tool
-from tvn_mmaction.files import only_here
+
+if TYPE_CHECKING:
+    from tvn_mmaction.engine.comparison import Budget
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description='Train, test and measure networks on the same terms, and report.')
-    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='two or more; the first one gives the terms')
+    parser.add_argument(
+        'configs', nargs='+', type=config_file, metavar='CONFIG', help='two or more; the first one gives the terms'
+    )
     parser.add_argument(
         '--protocol', choices=PROTOCOLS, metavar='NAME', help=f"one of {', '.join(PROTOCOLS)} (the first config's)"
     )
@@ -41,21 +43,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--pretrained', action='store_true', help='add the networks that have published weights, starting from these'
     )
-    add_arguments(parser, 'networks')
+    add_job_arguments(parser, 'networks')
     parser.add_argument('--data-root', help="folder of the manifest (the first config's)")
     parser.add_argument('--work-dir', help='folder for all that is written (work_dirs/compare_FIRST)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the first config'
-    )
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Measure, train what has no result, and write the report of all that have one."""
-    args = parse_args()
-    check_arguments(args)
+    add_cfg_options(parser, 'change the first config')
+    args = parser.parse_args()
+    check_job_arguments(parser, args)
     if len(args.configs) < 2:
-        raise UserError(f'{args.configs[0]} alone cannot be compared: name two configs or more')
+        parser.error(f'{args.configs[0]} alone cannot be compared: name two configs or more')
+    return args
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, train what has no result, and write the report of all that have one."""
+    from tvn_mmaction.engine.comparison import Budget
+    from tvn_mmaction.files import only_here
+
     budget = Budget.parse(args.budget) if args.budget else Budget()
     work_dir = Path(args.work_dir or Path('work_dirs', f'compare_{Path(args.configs[0]).stem}'))
     with only_here(work_dir):
@@ -64,8 +67,13 @@ def main() -> int:
 
 def compare(args: argparse.Namespace, budget: Budget, work_dir: Path) -> int:
     """See `main`; everything is written into `work_dir`."""
+    from tvn_mmaction.comparison import load_comparison, write_report
+    from tvn_mmaction.engine.comparison import frames_of, jobs_of, measured, on_same_terms, within_budget
+    from tvn_mmaction.engine.jobs import prepare_unfinished, run_unfinished
+
+    options = parse_options(args.cfg_options)
     configs = on_same_terms(
-        args.configs, work_dir, args.data_root, args.cfg_options, args.protocol, args.own_input, args.pretrained
+        args.configs, work_dir, args.data_root, options, args.protocol, args.own_input, args.pretrained
     )
     benchmark = measured(configs, work_dir / 'benchmark.json')
     configs = within_budget(configs, budget, benchmark, work_dir)
@@ -79,4 +87,4 @@ def compare(args: argparse.Namespace, budget: Budget, work_dir: Path) -> int:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run(parse_args, main)

@@ -7,24 +7,15 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import DictAction
+from command_line import add_cfg_options, config_file, parse_options, run
 
-from tvn_mmaction.engine import read_config, test
-from tvn_mmaction.errors import run_tool
-from tvn_mmaction.evaluation import (
-    EVALUATIONS,
-    Scores,
-    check_predictions_file,
-    describe,
-    describe_confusions,
-    write_predictions,
-)
+EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix')  # those of tvn_mmaction.evaluation
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description='Test a checkpoint.')
-    parser.add_argument('config', help='the config that it was trained with')
+    parser.add_argument('config', type=config_file, help='the config that it was trained with')
     parser.add_argument('checkpoint', help='the weights')
     parser.add_argument(
         '--eval', nargs='+', choices=EVALUATIONS, default=list(EVALUATIONS), metavar='METRIC',
@@ -34,19 +25,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
+    add_cfg_options(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Test, and say what was found and where it lies."""
-    args = parse_args()
+    from tvn_mmaction.engine import read_config, test
+    from tvn_mmaction.evaluation import (
+        Scores,
+        check_predictions_file,
+        describe,
+        describe_confusions,
+        write_predictions,
+    )
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.out:
         check_predictions_file(args.out)
-    config = read_config(args.config, args.work_dir, args.data_root, args.cfg_options)
+    config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if not args.work_dir:  # beside the result of the training, not over it
         config.work_dir = str(Path(config.work_dir, 'test'))
     config.launcher = args.launcher
@@ -65,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run(parse_args, main)

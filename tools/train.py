@@ -7,36 +7,34 @@ torchrun --nproc_per_node 2 tools/train.py configs/tvn1_ucf50.py --launcher pyto
 import argparse
 import os
 
-from mmengine.config import DictAction
-
-from tvn_mmaction.engine import configure_training, read_config, train
-from tvn_mmaction.errors import run_tool
-from tvn_mmaction.evaluation import describe
+from command_line import add_cfg_options, config_file, parse_options, run
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments; all but --data-root are those of MMAction2's own tool."""
     parser = argparse.ArgumentParser(description='Train the model of a config and test it.')
-    parser.add_argument('config', help='the config, such as configs/tvn1_ucf50.py')
+    parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for checkpoints, logs and results (work_dirs/CONFIG)')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT', help='go on (from the newest one)')
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision, on a GPU')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision (bfloat16 on a CPU)')
     parser.add_argument('--no-validate', action='store_true', help='do not look at the test clips between epochs')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     parser.add_argument('--seed', type=int, help="seed of the training (the config's)")
     parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms only')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='change the config')
+    add_cfg_options(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train, test, and say what was found and where it lies."""
-    args = parse_args()
+    from tvn_mmaction.engine import configure_training, read_config, train
+    from tvn_mmaction.evaluation import describe
+
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = read_config(args.config, args.work_dir, args.data_root, args.cfg_options)
+    config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     configure_training(
         config,
         resume=args.resume,
@@ -58,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run(parse_args, main)

@@ -4,25 +4,19 @@ A config that metafile.yml does not know is entered there by hand, with its name
 the rest of its entry is written here.
 """
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-import torch
 import yaml
-from mmaction.registry import MODELS
-from mmengine.registry import DefaultScope
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from command_line import run
 
-from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
-from tvn_mmaction.datasets.demo import ACTIONS, draw_clip
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.benchmark import Scores, made_up_view, only_errors
-from tvn_mmaction.errors import UserError, run_tool
-from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
-from tvn_mmaction.files import write_atomically
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvn_mmaction.evaluation import Result
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / 'configs'
@@ -43,6 +37,9 @@ def updated(document: Path) -> str:
 
 def tables() -> dict[str, str]:
     """Return every table by name."""
+    from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
+    from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
+
     found = {
         'results': results_table([Result.load(path) for path in sorted(RESULTS.glob('*.json'))]),
         'protocols': protocols_table(
@@ -77,6 +74,9 @@ def updated_metafile() -> str:
     Raises:
         UserError: A config is not in it.
     """
+    from tvn_mmaction.console import only_errors
+    from tvn_mmaction.errors import UserError
+
     metafile = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
     missing = {path.stem for path in config_files()} - {model['Name'] for model in metafile['Models']}
     if missing:
@@ -94,6 +94,8 @@ def updated_metafile() -> str:
 
 def all_results() -> list[Result]:
     """Return the results of single trainings."""
+    from tvn_mmaction.evaluation import Result
+
     files = [*RESULTS.glob('*.json'), *RESULTS.glob('zoo/*.json'), *RESULTS.glob('comparison/*/*/result.json')]
     return [Result.load(path) for path in sorted(files)]
 
@@ -121,6 +123,15 @@ def config_files() -> list[Path]:
 
 def measured(file: str) -> dict[str, Any]:
     """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2."""
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.registry import DefaultScope
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.engine.benchmark import Scores, made_up_view
+
     config = read_config(REPOSITORY / file, data_root='nowhere')  # so that the classes are the config's
     with DefaultScope.overwrite_default_scope('mmaction'), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         view = made_up_view(config)[None]
@@ -142,13 +153,27 @@ def measured(file: str) -> dict[str, Any]:
 
 def contact_sheet(groups: int = 4) -> np.ndarray:
     """Return one frame of every action (columns) in several groups (rows), `(H, W, 3)` uint8 RGB."""
+    import cv2
+    import numpy as np
+
+    from tvn_mmaction.datasets.demo import ACTIONS, draw_clip
+
     rows = [[draw_clip(name, group, clip=1)[12] for name in ACTIONS] for group in range(1, groups + 1)]
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     return cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments: none."""
+    return argparse.ArgumentParser(description='Write what the documents show anew.').parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
     """Write the documents and the picture."""
+    import cv2
+
+    from tvn_mmaction.files import write_atomically
+
     write_atomically(METAFILE, updated_metafile())
     for document in (REPOSITORY / 'README.md', CONFIGS / 'README.md'):
         write_atomically(document, updated(document))
@@ -157,4 +182,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run(parse_args, main)

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from .errors import UserError
 
 
@@ -37,6 +35,8 @@ def only_here(folder: Path, wait_s: float = 0) -> Iterator[None]:
     Raises:
         UserError: Another process keeps it for longer than `wait_s`.
     """
+    from filelock import FileLock, Timeout  # loads asyncio, which importing the package need not wait for
+
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / '.lock', timeout=wait_s):

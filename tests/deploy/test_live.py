@@ -19,9 +19,9 @@ from tvn_mmaction.deploy import sources, viewer
 from tvn_mmaction.deploy.live import LiveRecognition
 from tvn_mmaction.deploy.overlay import Caption, VideoAnnotator, annotate, draw
 from tvn_mmaction.deploy.sources import Frame
-from tvn_mmaction.deploy.speed_live import measure_live_delay
 from tvn_mmaction.deploy.window import Window
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.speed.live import measure_live_delay
 
 # What a busy machine may add to a delay by not letting a thread run. A queue is 3 s behind at the end of the test.
 SLACK_MS = 400

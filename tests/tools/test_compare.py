@@ -1,13 +1,12 @@
 """`tools/compare.py` as a process: networks trained, measured and reported on the same terms."""
 
 import csv
+import functools
 import re
-import runpy
-import sys
 
 import pytest
 
-from tests.experiments import REPOSITORY, run_tool, write_config, write_data
+from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Benchmark, Result
 
@@ -102,27 +101,35 @@ def call(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
 
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, 'argv', ['compare.py', *arguments])
-        return runpy.run_path(str(TOOL), run_name='tool')['main']()
-
-    return call
+    return functools.partial(call_tool, TOOL)
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['tiny.py'], 'tiny.py alone cannot be compared'),
         (['tiny.py', 'tiny.py'], 'tiny: named more than once'),
-        (['tiny.py', 'nowhere.py'], 'no config at nowhere.py'),
         (['tiny.py', 'fragile.py', '--budget', 'epochs=0'], '--budget epochs=0: give'),
-        (['tiny.py', 'fragile.py', '--workers', '0'], '--workers 0'),
         (['tiny.py', 'fragile.py', '--data-root', 'nowhere'], 'no manifest.csv in nowhere'),
     ],
 )
 def test_misuse_is_told(call, arguments, message):
     with pytest.raises(UserError, match=re.escape(message)):
         call(*arguments)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['tiny.py'], 'tiny.py alone cannot be compared'),
+        (['tiny.py', 'nowhere.py'], 'no config at nowhere.py'),
+        (['tiny.py', 'other.py', '--workers', '0'], '--workers: 0: give a whole number above 0'),
+        (['tiny.py', 'other.py', '--address', 'auto'], 'add --engine ray'),
+    ],
+)
+def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        call(*arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_another_budget_in_the_same_folder_is_refused(second, call):

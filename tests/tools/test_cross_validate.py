@@ -1,8 +1,8 @@
 """`tools/cross_validate.py` as a process: folds that die, fail, are interrupted and go on."""
 
+import functools
 import os
 import re
-import runpy
 import shutil
 import signal
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import REPOSITORY, run_tool, write_config, write_data
+from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tests.videos import write_video
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.errors import UserError
@@ -178,16 +178,10 @@ def test_what_all_folds_say_together(resumed, all_folds):
 
 @pytest.fixture
 def call(folder, monkeypatch):
-    """Call the tool's `main` in this process."""
+    """Call the tool in this process."""
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    main = runpy.run_path(str(TOOL))['main']
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, 'argv', ['cross_validate.py', 'tiny.py', *arguments])
-        return main()
-
-    return call
+    return functools.partial(call_tool, TOOL, 'tiny.py')
 
 
 def test_finished_folds_need_no_process(resumed, call, capsys):
@@ -235,12 +229,6 @@ def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_f
     ('arguments', 'message'),
     [
         (['--protocol', 'logo', '--folds', '2-5'], 'no fold 4: the protocol has 4, from 0 to 3'),
-        (['--folds', '1,x'], '--folds 1,x: give numbers and ranges such as 0,3-7'),
-        (['--folds', '3-1'], '--folds 3-1: give'),
-        (['--folds', ''], '--folds : give'),
-        (['--workers', '0'], '--workers 0'),
-        (['--gpus-per-job', '2'], '--gpus-per-job 2.0'),
-        (['--address', 'auto'], 'add --engine ray'),
         (['--protocol', 'group5'], 'need 5 groups'),
         (['--data-root', 'nowhere'], 'no manifest.csv in nowhere'),
     ],
@@ -248,6 +236,23 @@ def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_f
 def test_misuse_is_told(call, arguments, message):
     with pytest.raises(UserError, match=re.escape(message)):
         call(*arguments)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--folds', '1,x'], '--folds: 1,x: give numbers and ranges such as 0,3-7'),
+        (['--folds', '3-1'], '--folds: 3-1: give'),
+        (['--folds', ''], '--folds: : give'),
+        (['--workers', '0'], '--workers: 0: give'),
+        (['--gpus-per-job', '2'], '--gpus-per-job: 2: give'),
+        (['--address', 'auto'], 'add --engine ray'),
+    ],
+)
+def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        call(*arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_gpu_that_is_not_there(call, monkeypatch):

@@ -5,41 +5,16 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ..errors import UserError
 from .job import Job
 from .pools import LocalPool, Pool, RayPool, visible_gpus
 from .watch import watch
-
-
-def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add to a tool's command line where its jobs run; `what` it calls them, in the plural."""
-    parser.add_argument(
-        '--engine', choices=['local', 'ray'], default='local',
-        help='processes of this machine, or a Ray cluster whose nodes share the file system (%(default)s)',
-    )  # fmt: skip
-    parser.add_argument('--workers', type=int, metavar='N', help=f'{what} at the same time (one per GPU, else 1)')
-    parser.add_argument(
-        '--gpus-per-job', type=float, metavar='X', help=f'0.5 lets two {what} share a GPU (1, or less for all workers)'
-    )
-    parser.add_argument('--address', help='of a running Ray cluster, such as auto (a new one on this machine)')
-    parser.add_argument('--resume', action='store_true', help=f'unfinished {what} go on from their last checkpoint')
-
-
-def check_arguments(args: argparse.Namespace) -> None:
-    """Raise a UserError for what makes no sense."""
-    if args.workers is not None and args.workers < 1:
-        raise UserError(f'--workers {args.workers}: give 1 or more')
-    if args.gpus_per_job is not None and not 0 < args.gpus_per_job <= 1:
-        raise UserError(f'--gpus-per-job {args.gpus_per_job}: give a share of one GPU, above 0 and up to 1')
-    if args.address and args.engine != 'ray':
-        raise UserError(f'--address {args.address}: only a Ray cluster has one; add --engine ray')
 
 
 def run_unfinished(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Sequence[Job], what: str) -> bool:
     """Run jobs and show on the terminal how all of them go; an interruption, by Ctrl-C or SIGTERM, ends them all.
 
     Args:
-        args: What `add_arguments` added.
+        args: `engine`, `workers`, `gpus_per_job` and `address`, as the tools' command lines have them.
         jobs: Those to show.
         unfinished: Those to run, prepared.
         what: What the tool calls them, in the plural.

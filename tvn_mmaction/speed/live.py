@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .live import LiveRecognition
+from ..deploy.live import LiveRecognition
 
 
 class SlowedRecognizer:

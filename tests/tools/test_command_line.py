@@ -1,0 +1,95 @@
+"""The tools tell of themselves and of misuse before they import PyTorch, and can be interrupted while they do."""
+
+import argparse
+import os
+import runpy
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.experiments import REPOSITORY
+from tvn_mmaction.datasets import PROTOCOLS
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import EVALUATIONS
+
+TOOLS = sorted(set((REPOSITORY / 'tools').glob('*.py')) - {REPOSITORY / 'tools/command_line.py'})
+# Ends as the tool does, and tells what it has imported.
+WATCHED = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+sys.path[0] = sys.argv[0].rpartition('/')[0]
+try:
+    runpy.run_path(sys.argv[0], run_name='__main__')
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / 'tools')
+    import command_line
+
+    return command_line
+
+
+@pytest.mark.parametrize(
+    ('tool', 'argument', 'code'),
+    [*((tool, '--help', 0) for tool in TOOLS), *((tool, '--misused', 2) for tool in TOOLS)],
+    ids=lambda value: getattr(value, 'stem', value),
+)
+def test_help_and_misuse_are_told_without_pytorch(tool, argument, code):
+    process = subprocess.run([sys.executable, '-c', WATCHED, tool, argument], capture_output=True, text=True)
+    assert process.returncode == code, process.stderr
+    assert f'usage: {tool.name}' in process.stdout + process.stderr
+    imported = process.stderr.splitlines()[-1].split()
+    assert 'argparse' in imported
+    assert not {'torch', 'numpy', 'mmengine', 'tvn_mmaction'} & set(imported)
+
+
+def test_import_is_interrupted_without_traceback(tmp_path):
+    (tmp_path / 'tvn_mmaction').mkdir()
+    # An import that takes long, in which the terminal's Ctrl-C arrives.
+    (tmp_path / 'tvn_mmaction/__init__.py').write_text('import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n')
+    process = subprocess.run(
+        [sys.executable, REPOSITORY / 'tools/train.py', REPOSITORY / 'configs/tvn1_demo.py'],
+        env=os.environ | {'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (process.returncode, process.stderr) == (130, 'interrupted\n')
+
+
+def test_names_are_those_of_the_package(command_line):
+    assert tuple(PROTOCOLS) == command_line.PROTOCOLS
+    assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
+
+
+def test_options_are_read_as_mmengine_reads_them(command_line):
+    parser = argparse.ArgumentParser()
+    command_line.add_cfg_options(parser)
+    assert parser.parse_args([]).cfg_options == []
+    words = parser.parse_args(['--cfg-options', 'a=1', 'b.c=[x,2.5]', '--cfg-options', 'd=(1,True)', 'e=']).cfg_options
+    assert command_line.parse_options(words) == {'a': 1, 'b.c': ['x', 2.5], 'd': (1, True), 'e': ''}
+    assert command_line.parse_options([]) == {}
+    with pytest.raises(UserError, match='--cfg-options: Imbalanced brackets'):
+        command_line.parse_options(['a=[1,2'])
+
+
+@pytest.mark.parametrize('word', ['a', '=1', ''])
+def test_option_without_key_or_value_is_told(command_line, word, capsys):
+    parser = argparse.ArgumentParser()
+    command_line.add_cfg_options(parser)
+    with pytest.raises(SystemExit, match='2'):
+        parser.parse_args(['--cfg-options', word])
+    assert f'{word}: give KEY=VALUE' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])
+def test_count_is_a_whole_number_above_0(command_line, text):
+    assert command_line.count('12') == 12
+    with pytest.raises(argparse.ArgumentTypeError, match='give a whole number above 0'):
+        command_line.count(text)

@@ -1,0 +1,104 @@
+"""What the tools' command lines share.
+
+Importing the package imports PyTorch and MMAction2, which takes seconds. So a tool imports it only in its `main`, once
+the command line is known to be right, and everything here needs no more than the standard library.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# Those of tvn_mmaction.datasets.PROTOCOLS.
+PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'group5', 'twothirds', 'logo')
+
+
+def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
+    """Read the command line, import the package, run a tool's `main`, and end the process with its exit code.
+
+    See `tvn_mmaction.errors.run_tool`. An interruption of the import has exit code 130 as well.
+    """
+    args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from tvn_mmaction.errors import run_tool
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)
+    run_tool(lambda: main(args))
+
+
+def config_file(text: str) -> str:
+    """Return the path of a config that is there; for the `type` of an argument."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f'no config at {text}; those of the package are in configs/')
+    return text
+
+
+def count(text: str) -> int:
+    """Return a whole number above 0; for the `type` of an argument."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'{text}: give a whole number above 0')
+    return int(text)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, help: str = 'change the config') -> None:
+    """Add `--cfg-options KEY=VALUE ...`; what it means, `parse_options` tells."""
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', type=_key_value, default=[], metavar='KEY=VALUE', help=help
+    )
+
+
+def _key_value(text: str) -> str:
+    if not text.partition('=')[0] or '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text}: give KEY=VALUE')
+    return text
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `KEY=VALUE` words by key, read as all of OpenMMLab's tools read them.
+
+    Raises:
+        UserError: Brackets of a value do not match.
+    """
+    from mmengine.config import DictAction
+
+    from tvn_mmaction.errors import UserError
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument('words', nargs='*', action=DictAction)
+    try:
+        return parser.parse_args(['--', *words]).words or {}
+    except AssertionError as error:
+        raise UserError(f'--cfg-options: {error}') from None
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add where the jobs of a tool run; `what` it calls them, in the plural."""
+    parser.add_argument(
+        '--engine', choices=['local', 'ray'], default='local',
+        help='processes of this machine, or a Ray cluster whose nodes share the file system (%(default)s)',
+    )  # fmt: skip
+    parser.add_argument('--workers', type=count, metavar='N', help=f'{what} at the same time (one per GPU, else 1)')
+    parser.add_argument(
+        '--gpus-per-job', type=_share, metavar='X', help=f'0.5 lets two {what} share a GPU (1, or less for all workers)'
+    )
+    parser.add_argument('--address', help='of a running Ray cluster, such as auto (a new one on this machine)')
+    parser.add_argument('--resume', action='store_true', help=f'unfinished {what} go on from their last checkpoint')
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 < float(text) <= 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f'{text}: give a share of one GPU, above 0 and up to 1')
+
+
+def check_job_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the process where the arguments that `add_job_arguments` added do not go together."""
+    if args.address and args.engine != 'ray':
+        parser.error(f'--address {args.address}: only a Ray cluster has one; add --engine ray')

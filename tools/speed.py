@@ -1,0 +1,169 @@
+"""Measure what was promised of the package's speed, all in one run, and keep the record.
+
+    python tools/build_ucf50.py ucf_real --protocol ucf101like --out data/ucf_real --frames
+    python tools/speed.py --data-root data/ucf_real --out configs/results/speed.json
+
+Nothing else should run meanwhile. It takes about forty minutes, ten of which a live video plays.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from command_line import count, run
+
+REPOSITORY = Path(__file__).parents[1]
+CONFIGS = REPOSITORY / 'configs'
+ENGINES = [
+    'torch fp32', 'torch-compile fp32', 'onnxruntime fp32', 'onnxruntime int8', 'openvino fp32', 'openvino bf16',
+    'openvino int8',
+]  # fmt: skip
+# The networks that are measured in all engines, each at an input that was published for it.
+NETWORKS = [
+    ('tvn1_ucf50', dict(frames=2, size=224)),
+    ('tvn1_ucf50', dict(frames=8, size=200)),
+    ('compare/tsm_r50_ucf50', {}),
+    ('compare/tsm_mobilenetv2_ucf50', {}),
+    ('compare/x3d_s_ucf50', {}),
+    ('compare/x3d_s_ucf50', dict(frames=4, size=160)),  # X3D-XS
+    ('compare/tsn_r18_ucf50', {}),
+]
+FILES = 16  # of the test
+LIVE = dict(seconds=600, network_ms=80)
+TRAIN = dict(frames=4, size=112)
+TRAIN_BATCH = 16
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description="Measure what was promised of the package's speed.")
+    parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store of real clips')
+    parser.add_argument('--rounds', type=count, default=15, metavar='N', help='turns of all engines (%(default)s)')
+    parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
+    parser.add_argument('--out', type=Path, default=CONFIGS / 'results/speed.json', help='the record (%(default)s)')
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measure part by part, print the tables, and say where the record lies."""
+    from tvn_mmaction.console import console
+    from tvn_mmaction.speed.engines import measure_engines
+    from tvn_mmaction.speed.live import measure_live_delay
+    from tvn_mmaction.speed.record import Speed, describe_engines, engine_table, target_table
+    from tvn_mmaction.speed.start_up import measure_start_up
+
+    parts = {
+        'start_up': lambda: measure_start_up(sorted(set(Path(__file__).parent.glob('*.py')) - {command_line()})),
+        'data': lambda: measure_data(args.data_root),
+        'files': lambda: measure_end_to_end(args.data_root, args.threads),
+        'train': measure_training,
+        'engines': lambda: measure_engines(network_configs(), ENGINES, args.rounds, args.threads),
+        'live': lambda: measure_live_delay(**LIVE),
+    }
+    details = {}
+    for number, (name, measure) in enumerate(parts.items(), start=1):
+        console.print(f'part {number} of {len(parts)}: {name}', highlight=False)
+        details[name] = measure()
+    engines = details.pop('engines')
+    speed = Speed(targets(engines, details), engines, details)
+    speed.save(args.out)
+    print(target_table(speed.targets))
+    print(engine_table(engines))
+    print(describe_engines(engines))
+    print(f'written: {args.out}')
+
+
+def command_line() -> Path:
+    """Return the file that the tools share, which is none."""
+    return Path(sys.modules['command_line'].__file__)
+
+
+def network_configs() -> list:
+    """Return the configs of the networks that are measured in engines."""
+    from tvn_mmaction.engine import read_config
+
+    return [
+        read_config(CONFIGS / f'{name}.py', options={f'clip.{part}': value for part, value in clip.items()})
+        for name, clip in NETWORKS
+    ]
+
+
+def measure_data(data_root: str) -> dict:
+    """Measure the training data, decoded and from the frame store, at the inputs of two configs."""
+    from tvn_mmaction.speed.data import measure_data_time
+
+    return {name: measure_data_time(CONFIGS / f'{name}.py', data_root) for name in ('tvn1_ucf50', 'tvn1_quick_ucf50')}
+
+
+def measure_end_to_end(data_root: str, threads: int | None) -> dict:
+    """Measure files of the test from name to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
+    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.engine.benchmark import test_clips
+    from tvn_mmaction.speed.engines import made_up_recognizer
+    from tvn_mmaction.speed.files import measure_files
+
+    config = read_config(CONFIGS / 'tvn1_ucf50.py', data_root=data_root)
+    clips = test_clips(config)
+    files = [Path(clips.dataset.get_data_info(index)['filename']) for index in clips.indices][:FILES]
+    return measure_files(files, made_up_recognizer(config, 'openvino fp32', threads))
+
+
+def measure_training() -> dict:
+    """Measure training steps of TVN-1 beside those of TSN with ResNet-18, which makes as many multiplications."""
+    from tvn_mmaction.engine import measure, read_config
+
+    options = {f'clip.{part}': value for part, value in TRAIN.items()}
+    configs = [read_config(CONFIGS / f'{name}.py', options=options) for name in ('tvn1_ucf50', 'compare/tsn_r18_ucf50')]
+    return asdict(measure(configs, rounds=5, train_batch=TRAIN_BATCH))
+
+
+def targets(engines, details: dict) -> list:
+    """Return each promise with what was measured."""
+    from tvn_mmaction.speed.record import EngineTimes, Target
+
+    small, large, tsm = engines.networks[:3]
+
+    def speed_up(network: EngineTimes, precision: str) -> float:
+        return network.median_ms('eager fp32') / network.median_ms(network.best(precision))
+
+    found = []
+    for network, ratio, share in ((small, 2.5, 0.7), (large, 2.6, 0.6)):
+        name = f'TVN-1 at {network.input_shape[1]} × {network.input_shape[-1]} px'
+        best = network.best('fp32')
+        found += [
+            Target.at_least(f'{name}, fp32: {best} against eager', ratio, speed_up(network, 'fp32')),
+            Target.at_least(
+                f'{name}, fp32: {best}, of the speed of a product of matrices', 100 * share,
+                100 * engines.sgemm_share(network, best), '%',
+            ),
+            Target.at_least(
+                f'{name}: {network.best("int8")} against {best}', 1.3,
+                network.median_ms(best) / network.median_ms(network.best('int8')),
+            ),
+        ]  # fmt: skip
+    same = small.best('fp32')
+    train = [model['train_step']['median_ms'] for model in details['train']['models']]
+    files, live, start_up = (details[name] for name in ('files', 'live', 'start_up'))
+    return [
+        *found,
+        Target.at_least(
+            f'TVN-1 at 2 × 224 px against TSM-R50, both in {same}', 6, tsm.median_ms(same) / small.median_ms(same)
+        ),
+        Target.at_most('a file from name to labels, against decoding and network alone', 1.3, files['ratio']),
+        Target.at_most(
+            f'live for {live["seconds"] / 60:.0f} minutes: the longest delay, against two network times and one frame',
+            1, live['max_share'],
+        ),
+        *(
+            Target.at_least(f'data of {name}: frame store against decoding', 10, data['ratio'])
+            for name, data in details['data'].items()
+        ),
+        Target.at_most('training step of TVN-1 at 4 × 112 px, batch 16, against TSN-R18', 2, train[0] / train[1]),
+        Target.at_most('--help of the slowest tool', 1, max(start_up['help_s'].values()), 's'),
+        Target.at_most('import tvn_mmaction against import mmaction.models', 1.1, start_up['import_ratio']),
+    ]  # fmt: skip
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

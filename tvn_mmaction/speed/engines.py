@@ -1,0 +1,170 @@
+"""How long a clip takes in each engine: networks, engines and a product of matrices in turns."""
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from ..console import only_errors, progress_bar
+from ..datasets.pipeline import made_up_inputs
+from ..deploy.description import Description
+from ..deploy.engines import CompiledEngine, Engine, TorchEngine, open_engine
+from ..deploy.export import FORMATS, LabelledClips, export
+from ..deploy.network import ClassScores
+from ..deploy.recognizer import VideoRecognizer
+from ..engine.benchmark import count_macs
+from ..engine.record import environment
+from ..errors import UserError
+from ..evaluation.benchmark import Timing
+from .record import EngineBenchmark, EngineTimes
+
+EAGER = 'eager fp32'  # PyTorch, layer by layer as MMAction2 runs it
+IN_PYTORCH = {'torch': TorchEngine, 'torch-compile': CompiledEngine}
+SGEMM_SIZE = 2048
+SGEMM = 'product of matrices'
+
+
+def measure_engines(
+    configs: Sequence[Config],
+    engines: Sequence[str],
+    rounds: int = 10,
+    threads: int | None = None,
+    seed: int = 0,
+) -> EngineBenchmark:
+    """Measure networks in engines, in turns, so that a noisy machine hurts all alike; each runs once before its time.
+
+    Args:
+        configs: As `read_config` returns them.
+        engines: Names and precisions such as `'openvino int8'`; PyTorch's eager mode is always the first.
+        rounds: Turns; in each, everything is measured once, in an order of that turn.
+        threads: Of the CPU; by default PyTorch's choice, for all.
+        seed: Of order, weights and clips.
+
+    Raises:
+        UserError: A network cannot be built, exported or run.
+    """
+    threads = threads or torch.get_num_threads()
+    runs: dict[tuple[int, str], Callable[[], Any]] = {}
+    times_ms: dict[tuple[int, str], list[float]] = {}
+    described = []
+    with tempfile.TemporaryDirectory() as folder, only_errors(), ExitStack() as stack, torch.random.fork_rng():
+        torch.manual_seed(seed)
+        before = torch.get_num_threads()
+        stack.callback(torch.set_num_threads, before)
+        torch.set_num_threads(threads)
+        progress = stack.enter_context(progress_bar())
+        task = progress.add_task('exporting', total=len(configs) * (1 + len(engines)), status='')
+        for number, config in enumerate(configs):
+            network, description, clip = _made_up_network(config)
+            macs = sum(count_macs(network, torch.from_numpy(clip))[1].values())
+            described.append((description.name, config, list(clip.shape), macs))
+            _run_layer_by_layer(network)
+            for name in (EAGER, *engines):
+                progress.update(task, status=f'{description.name}: {name}', advance=1)
+                files = Path(folder, str(number), name)
+                runs[number, name] = _runner(name, network, description, clip, files, threads)
+                runs[number, name]()
+        matrix = torch.rand(SGEMM_SIZE, SGEMM_SIZE)
+        runs[-1, SGEMM] = lambda: matrix @ matrix
+        generator, order = random.Random(seed), list(runs)
+        progress.reset(task, description='measuring', total=rounds * len(order))
+        for _ in range(rounds):
+            generator.shuffle(order)
+            for key in order:
+                progress.update(task, status=f'{key[1]}', advance=1)
+                runs[key]()  # the one before has filled the caches
+                started = time.perf_counter()
+                runs[key]()
+                times_ms.setdefault(key, []).append(1000 * (time.perf_counter() - started))
+    timings = {key: Timing.of(times) for key, times in times_ms.items()}
+    return EngineBenchmark(
+        device='cpu',
+        threads=threads,
+        rounds=rounds,
+        sgemm_gflops=2 * SGEMM_SIZE**3 / 1e6 / timings[-1, SGEMM].median_ms,
+        environment=environment(configs[0], 'cpu')
+        | {name: version(name) for name in ('onnxruntime', 'openvino', 'nncf', 'onnx')},
+        networks=[
+            EngineTimes(
+                name,
+                config.to_dict().get('options', {}),
+                shape,
+                macs,
+                {engine: timings[number, engine] for engine in (EAGER, *engines)},
+            )
+            for number, (name, config, shape, macs) in enumerate(described)
+        ],
+    )
+
+
+def _made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarray]:
+    """Return a config's network with weights at random, its description and a clip of noise `(1, *input_shape)`."""
+    pipeline = [step.to_dict() for step in config.test_dataloader.dataset.pipeline]
+    inputs = made_up_inputs(pipeline)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        recognizer = MODELS.build({**config.model.to_dict(), 'backbone': _without_weights(config.model.backbone)})
+    recognizer.init_weights()
+    network = ClassScores(recognizer, inputs)
+    classes = [str(number) for number in range(len(network(inputs[None])[0]))]
+    description = Description(Path(config.filename).stem, classes, pipeline, list(inputs.shape), 'fp32', {})
+    noise = torch.randint(0, 256, (1, *inputs.shape), dtype=torch.uint8)
+    return network, description, noise.numpy()
+
+
+def _without_weights(backbone: Config) -> dict[str, Any]:
+    return {**backbone.to_dict(), 'pretrained': None} if 'pretrained' in backbone else backbone.to_dict()
+
+
+def _run_layer_by_layer(network: ClassScores) -> None:
+    """Keep Tiny Video Networks from computing several layers in one, which they do where nobody looks at a layer."""
+    for module in network.modules():
+        module.register_forward_pre_hook(lambda module, inputs: None)
+
+
+def _runner(
+    name: str, network: ClassScores, description: Description, clip: np.ndarray, file: Path, threads: int
+) -> Callable[[], Any]:
+    """Return what runs a clip through a network in an engine."""
+    if name == EAGER:
+
+        def run() -> None:
+            with torch.inference_mode():
+                network(torch.from_numpy(clip))
+
+        return run
+    engine = _opened(name, network, description, clip, file, threads)
+    return lambda: engine(clip)
+
+
+def _opened(
+    name: str, network: ClassScores, description: Description, clip: np.ndarray, file: Path, threads: int | None
+) -> Engine:
+    """Return an engine by its name and precision; `file` is what it is exported to, but for the suffix."""
+    engine, _, precision = name.partition(' ')
+    if engine in IN_PYTORCH and precision == 'fp32':
+        return IN_PYTORCH[engine](network, description, threads=threads)
+    suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
+    if engine not in suffixes:
+        known = [f'{name} fp32' for name in IN_PYTORCH]
+        known += [f'{kind.engine.name} {precision}' for kind in FORMATS.values() for precision in kind.precisions]
+        raise UserError(f'{name}: no such engine; known are {", ".join(known)}')
+    file = file.with_suffix(suffixes[engine])
+    export(network, description, file, precision, LabelledClips([clip[0]], None), [clip[0]])
+    return open_engine(file, threads=threads)
+
+
+def made_up_recognizer(config: Config, engine: str, threads: int | None = None) -> VideoRecognizer:
+    """Return what recognises videos with a config's network, whose weights are at random, in an engine."""
+    with tempfile.TemporaryDirectory() as folder, only_errors():
+        opened = _opened(engine, *_made_up_network(config), Path(folder, 'network'), threads)
+        return VideoRecognizer(opened)
