@@ -2,6 +2,7 @@
 
     python tools/benchmark.py configs/tvn1_ucf50.py configs/compare/tsn_r50_ucf50.py configs/compare/tsm_r50_ucf50.py
     python tools/benchmark.py configs/tvn*_ucf50.py --cfg-options clip.size=112 --threads 1
+    python tools/benchmark.py configs/tvn1_ucf50.py --engines torch onnxruntime "openvino int8"
 
 Parameters, multiply-accumulates, latency, memory and training steps need no videos; decoding is measured where the data
 root has some.
@@ -33,6 +34,10 @@ def parse_args() -> argparse.Namespace:
         '--train-batch', type=count, default=8, metavar='N', help='clips of a training step (%(default)s)'
     )
     parser.add_argument('--no-train', action='store_true', help='leave training steps out')
+    parser.add_argument(
+        '--engines', nargs='+', metavar='ENGINE', type=engine_name,
+        help='measure the forward pass alone, in engines and precisions such as "openvino int8"',
+    )  # fmt: skip
     add_cfg_options(parser, 'change the configs that have the variable, such as clip.size=112')
     parser.add_argument('--out', type=Path, default=Path('benchmark.json'), help='the record (%(default)s)')
     args = parser.parse_args()
@@ -41,24 +46,35 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def engine_name(text: str) -> str:
+    """Return the name of an engine with its precision, which is fp32 where none is named; for a `type`."""
+    return text if ' ' in text else f'{text} fp32'
+
+
 def main(args: argparse.Namespace) -> None:
     """Measure, print the table, and say where the record lies."""
     import torch
 
     from tvn_mmaction.engine import measure
     from tvn_mmaction.evaluation import benchmark_table, describe_benchmark
+    from tvn_mmaction.speed.engines import measure_engines
+    from tvn_mmaction.speed.record import describe_engines, engine_table
 
     check(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     try:
-        benchmark = measure(read_configs(args), args.rounds, args.train_batch, not args.no_train, device)
+        if args.engines:
+            benchmark = measure_engines(read_configs(args), args.engines, args.rounds, args.threads)
+            texts = engine_table(benchmark), describe_engines(benchmark)
+        else:
+            benchmark = measure(read_configs(args), args.rounds, args.train_batch, not args.no_train, device)
+            texts = benchmark_table(benchmark), describe_benchmark(benchmark)
     except KeyboardInterrupt:
         raise KeyboardInterrupt('interrupted; nothing was written') from None
     benchmark.save(args.out)
-    print(benchmark_table(benchmark))
-    print(describe_benchmark(benchmark))
+    print(*texts, sep='\n')
     print(f'written: {args.out}')
 
 

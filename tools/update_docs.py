@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / 'configs'
 RESULTS = CONFIGS / 'results'
+SPEED = RESULTS / 'speed.json'
 METAFILE = CONFIGS / 'metafile.yml'
 
 
@@ -39,15 +40,19 @@ def tables() -> dict[str, str]:
     """Return every table by name."""
     from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
     from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
+    from tvn_mmaction.speed.record import Speed, describe_engines, engine_table, target_table
 
+    speed = Speed.load(SPEED)
     found = {
-        'results': results_table([Result.load(path) for path in sorted(RESULTS.glob('*.json'))]),
+        'results': results_table([Result.load(path) for path in single_results()]),
         'protocols': protocols_table(
             [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
         ),
         'networks': networks_table(),
         'zoo': results_table([Result.load(path) for path in sorted(RESULTS.glob('zoo/*.json'))]),
         'published': published_table(),
+        'speed': target_table(speed.targets),
+        'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
     }
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
@@ -96,8 +101,13 @@ def all_results() -> list[Result]:
     """Return the results of single trainings."""
     from tvn_mmaction.evaluation import Result
 
-    files = [*RESULTS.glob('*.json'), *RESULTS.glob('zoo/*.json'), *RESULTS.glob('comparison/*/*/result.json')]
+    files = [*single_results(), *RESULTS.glob('zoo/*.json'), *RESULTS.glob('comparison/*/*/result.json')]
     return [Result.load(path) for path in sorted(files)]
+
+
+def single_results() -> list[Path]:
+    """Return the files of results that are of no zoo and no comparison."""
+    return sorted(set(RESULTS.glob('*.json')) - {SPEED})
 
 
 def entry_of(result: Result) -> dict[str, Any]:

@@ -84,14 +84,17 @@ def made_up_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
 
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps with a decoder for videos that is installed here, whichever they name."""
-    decoder = next(name for name, module in VIDEO_DECODERS.items() if find_spec(module))
-    replaced = []
-    for step in steps:
-        kind = next((kind for kind in ('Init', 'Decode') if step['type'].endswith(kind)), None)
-        # Options of a decoder, such as the threads of one or the storage of another, are of its own.
-        replaced.append({'type': decoder + kind} if kind and step['type'] != decoder + kind else step)
-    return replaced
+    """Return the steps with a decoder of videos that is installed here: the one that they name, or another."""
+    installed = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
+    return [_with_decoder(step, installed) for step in steps]
+
+
+def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, Any]:
+    for kind in ('Init', 'Decode'):
+        if step['type'].endswith(kind) and step['type'].removesuffix(kind) not in installed:
+            # Options of a decoder, such as the threads of one or the storage of another, are of its own.
+            return {'type': installed[0] + kind}
+    return step
 
 
 def _described(file: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..compat import load_from_local
-from ..datasets.pipeline import made_up_inputs
+from ..datasets.pipeline import made_up_inputs, with_decoder
 from ..engine.config import datasets, use_class_count
 from ..engine.record import environment
 from ..errors import UserError
@@ -111,7 +111,8 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
 
 
 def _test_pipeline(config: Config) -> list[dict[str, Any]]:
-    return [step.to_dict() for step in list(datasets(config, ('test_dataloader',)))[-1].pipeline]
+    """Return the steps of a config's test from a video file on, also where the test reads a frame store."""
+    return with_decoder([step.to_dict() for step in list(datasets(config, ('test_dataloader',)))[-1].pipeline])
 
 
 def _without_initialisation(part: Any) -> Any:

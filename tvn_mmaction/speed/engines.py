@@ -65,7 +65,7 @@ def measure_engines(
         progress = stack.enter_context(progress_bar())
         task = progress.add_task('exporting', total=len(configs) * (1 + len(engines)), status='')
         for number, config in enumerate(configs):
-            network, description, clip = _made_up_network(config)
+            network, description, clip = made_up_network(config)
             macs = sum(count_macs(network, torch.from_numpy(clip))[1].values())
             described.append((description.name, config, list(clip.shape), macs))
             _run_layer_by_layer(network)
@@ -107,7 +107,7 @@ def measure_engines(
     )
 
 
-def _made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarray]:
+def made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarray]:
     """Return a config's network with weights at random, its description and a clip of noise `(1, *input_shape)`."""
     pipeline = [step.to_dict() for step in config.test_dataloader.dataset.pipeline]
     inputs = made_up_inputs(pipeline)
@@ -166,5 +166,5 @@ def _opened(
 def made_up_recognizer(config: Config, engine: str, threads: int | None = None) -> VideoRecognizer:
     """Return what recognises videos with a config's network, whose weights are at random, in an engine."""
     with tempfile.TemporaryDirectory() as folder, only_errors():
-        opened = _opened(engine, *_made_up_network(config), Path(folder, 'network'), threads)
+        opened = _opened(engine, *made_up_network(config), Path(folder, 'network'), threads)
         return VideoRecognizer(opened)

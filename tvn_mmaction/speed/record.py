@@ -43,6 +43,10 @@ class EngineBenchmark:
     environment: dict[str, Any]
     networks: list[EngineTimes]
 
+    def save(self, path: Path) -> None:
+        """Write JSON, complete or not at all."""
+        write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + '\n')
+
     def sgemm_share(self, network: EngineTimes, engine: str) -> float:
         """Return which part of the speed of a product of matrices a network reaches."""
         return 2 * network.macs / 1e6 / network.median_ms(engine) / self.sgemm_gflops

@@ -1,0 +1,37 @@
+"""MMAction2's own networks run in engines too."""
+
+import pytest
+
+from tests.experiments import REPOSITORY
+from tvn_mmaction.deploy.export import LabelledClips, export
+from tvn_mmaction.engine import read_config
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.speed.engines import made_up_network
+
+SMALL = {
+    'c3d': dict(frames=16, size=32),
+    'r2plus1d_r18': dict(frames=8, size=64),
+    'slowfast_r50': dict(frames=32, size=64),
+    'tsm_mobilenetv2': dict(frames=4, size=64),
+    'tsn_r18': dict(frames=4, size=64),
+    'x3d_s': dict(frames=4, size=64),
+}
+
+
+def network_of(name, clip):
+    options = {f'clip.{part}': value for part, value in clip.items()}
+    return made_up_network(read_config(REPOSITORY / f'configs/compare/{name}_ucf50.py', options=options))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
+@pytest.mark.parametrize('name', SMALL)
+def test_scores_are_those_of_pytorch(tmp_path, name, suffix):
+    network, description, clip = network_of(name, SMALL[name])
+    told = export(network, description, tmp_path / f'network{suffix}', 'fp32', LabelledClips([clip[0]], None))
+    assert told.provenance['export']['largest_score_difference'] <= 1e-4
+
+
+def test_networks_of_sounds_are_refused():
+    with pytest.raises(UserError, match='RecognizerAudio takes more than RGB frames'):
+        made_up_network(read_config(REPOSITORY / 'configs/compare/audio_r18_demo.py'))
