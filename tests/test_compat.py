@@ -214,3 +214,16 @@ def test_tin_recognizer_trains_on_this_machine():
     assert torch.isfinite(losses['loss_cls'])
     for name, parameter in model.backbone.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+# scores_in_bfloat16
+
+
+def test_loss_of_bfloat16_is_a_type_error_upstream():
+    head = MODELS.build(dict(type='I3DHead', num_classes=3, in_channels=4))
+    samples = [ActionDataSample().set_gt_label(0)] * 2
+    scores = torch.randn(2, 3, dtype=torch.bfloat16)
+    with pytest.raises(TypeError, match='BFloat16'):
+        type(head).loss_by_feat.__wrapped__(head, scores, samples)
+        pytest.fail(CAN_GO)
+    assert type(head).loss_by_feat(head, scores, samples)['loss_cls'].dtype == torch.float32

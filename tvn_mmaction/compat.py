@@ -181,6 +181,33 @@ def _linear_sampler(data: Tensor, offset: Tensor) -> Tensor:
     return sampled.view_as(data)
 
 
+@_cure('training in bfloat16: TypeError, numpy has no such type', 'mmaction2 heads/base.py, omni_head.py')
+def scores_in_bfloat16() -> bool:
+    """Give the loss of classifiers float32 scores: it also computes their accuracy, in numpy."""
+    from mmaction.models.heads import BaseHead, OmniHead
+
+    faulty = [
+        head
+        for head in (BaseHead, OmniHead)
+        if 'cls_scores.detach().cpu().numpy()' in inspect.getsource(head.loss_by_feat)
+    ]
+    for head in faulty:
+        _take_scores_in_float32(head)
+    return bool(faulty)
+
+
+def _take_scores_in_float32(head: type[nn.Module]) -> None:
+    upstream = head.loss_by_feat
+
+    @functools.wraps(upstream)
+    def loss_by_feat(self: nn.Module, cls_scores: Tensor, *args: Any, **kwargs: Any) -> dict:
+        if cls_scores.dtype == torch.bfloat16:
+            cls_scores = cls_scores.float()
+        return upstream(self, cls_scores, *args, **kwargs)
+
+    head.loss_by_feat = loss_by_feat
+
+
 @_cure('resume=True: UnpicklingError, checkpoints hold pickled HistoryBuffers and numpy scalars', 'mmengine #1655')
 def plain_checkpoints() -> bool:
     """Save the message hub as plain Python data, and read such data back (mmengine #1655).

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tvn_mmaction.models import ARCHITECTURES, TinyVideoNet
-from tvn_mmaction.models.tiny_video_net import OverTime, SameConv2d, SamePool2d, normalised, same_padding
+from tvn_mmaction.models.tiny_video_net import NormalisedConv, OverTime, SameConv2d, SamePool2d, same_padding
 
 # Name, frames, pixels a side: trainable parameters of the backbone and of a classifier of 50 classes, moving statistics
 # of the batch norms, multiply-accumulates of one clip, and each block's output C x T x H x W. Counted in the graph of
@@ -572,7 +572,7 @@ def test_pooling_over_time(kind, kernel, stride):
 @pytest.mark.parametrize('kernel', range(1, 6))
 @pytest.mark.parametrize('stride', range(1, 4))
 def test_convolution_over_time(activation, kernel, stride):
-    layer = OverTime(*normalised(SameConv2d(3, 3, (kernel, 1), (stride, 1)), activation)).eval()
+    layer = OverTime(*NormalisedConv(SameConv2d(3, 3, (kernel, 1), (stride, 1)), activation)).eval()
     convolution, norm, activate = layer
     for frames in range(1, 8):
         clips = torch.randn(2, 3, frames, 2, 5)

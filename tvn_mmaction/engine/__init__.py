@@ -5,9 +5,11 @@ from .config import configure_training, read_config
 from .experiment import test, train
 from .hooks import EpochHistoryHook, ProgressBarHook
 from .interruption import InterruptionHook
+from .mixed_precision import BFloat16OptimWrapper
 from .runner import TerminalRunner
 
 __all__ = [
+    'BFloat16OptimWrapper',
     'EpochHistoryHook',
     'InterruptionHook',
     'ProgressBarHook',

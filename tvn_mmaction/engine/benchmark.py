@@ -34,6 +34,7 @@ from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Timing
 from .config import datasets
+from .memory import keep_freed_memory
 from .record import config_digest, environment, views
 
 BATCHES = {1: 3, 8: 1}  # of the forward pass, and how often it is timed in a round
@@ -69,6 +70,8 @@ def measure(
     """
     device = torch.device(device)
     _check(configs, rounds, train_batch)
+    if device.type == 'cpu':
+        keep_freed_memory()  # as a training does
     with only_errors(), progress_bar() as progress, torch.random.fork_rng():
         torch.manual_seed(seed)
         task = progress.add_task('warm-up', total=len(configs), status='')

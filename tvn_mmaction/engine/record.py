@@ -21,6 +21,8 @@ from ..files import sha256_of
 from .config import all_datasets, datasets
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
+# By the optimizer wrapper of a config, where it is not that of float32.
+PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
 
 
@@ -35,7 +37,7 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
         'options': _plain(config.get('options', {})),
         'train_pipeline': _pipeline(config, 'train_dataloader'),
         'batch_size': config.train_dataloader.batch_size * get_world_size(),
-        'precision': 'mixed' if config.optim_wrapper.get('type') == 'AmpOptimWrapper' else 'float32',
+        'precision': PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
         'initial_weights': initial_weights(config),
         'train_list_sha256': list_digest(clips_of(train_dataset)),
     }

@@ -12,6 +12,7 @@ from torch import nn
 
 from ..console import console, progress_bar
 from .interruption import Interruption
+from .memory import keep_freed_memory
 
 
 @RUNNERS.register_module()
@@ -23,8 +24,10 @@ class TerminalRunner(Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """Prepare the process; see `Runner.setup_env`."""
-        if self.distributed and not torch.cuda.is_available() and not is_distributed():
-            torch.distributed.init_process_group('gloo')
+        if not torch.cuda.is_available():
+            keep_freed_memory()
+            if self.distributed and not is_distributed():
+                torch.distributed.init_process_group('gloo')
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

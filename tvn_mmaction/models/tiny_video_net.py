@@ -6,6 +6,7 @@ and travels with its number of frames `T`. Spatial layers and batch norms act on
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -16,8 +17,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .architectures import Architecture, Block, Repetition
+from .folding import ClipProduct, can_fold, fold
 
-ACTIVATIONS = {'relu': nn.ReLU, 'hswish': nn.Hardswish}
+ACTIVATIONS = {'relu': partial(nn.ReLU, inplace=True), 'hswish': nn.Hardswish}
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -34,13 +36,13 @@ class SameConv2d(nn.Conv2d):
     ):
         super().__init__(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve `(N, C, H, W)` into `(N, C', ceil(H / stride), ceil(W / stride))`."""
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve `(N, C, H, W)` into `(N, C', ceil(H / stride), ceil(W / stride))`; what `nn.Conv2d` calls."""
         (top, bottom), (left, right) = map(same_padding, x.shape[-2:], self.kernel_size, self.stride)
         if (top, left) != (bottom, right):
             x = F.pad(x, (left, right, top, bottom))
             top = left = 0
-        return F.conv2d(x, self.weight, None, self.stride, (top, left), groups=self.groups)
+        return F.conv2d(x, weight, bias, self.stride, (top, left), groups=self.groups)
 
 
 class SamePool2d(nn.Module):
@@ -77,19 +79,33 @@ class OverTime(nn.Sequential):
         return x.unflatten(3, size).transpose(1, 2).flatten(0, 1)
 
 
+class NormalisedConv(nn.Sequential):
+    """A convolution without bias, its batch norm and, where one is named, its activation."""
+
+    def __init__(self, conv: nn.Conv2d, *activation: str):
+        super().__init__(conv, nn.BatchNorm2d(conv.out_channels), *(ACTIVATIONS[name]() for name in activation))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, C, H, W)` to `(N, C', H', W')`."""
+        conv, norm, *activation = self
+        x = conv._conv_forward(x, *fold(conv, norm, x)) if can_fold(conv, norm, x) else norm(conv(x))
+        for layer in activation:
+            x = layer(x)
+        return x
+
+
 class ClipGate(nn.Sequential):
     """A weight in (0, 1) for each channel of a clip, which its layers compute from the mean over time and space."""
 
+    def weights(self, means: Tensor) -> Tensor:
+        """Map the means `(N, C)` of clips to weights `(N, C)`."""
+        return super().forward(means[..., None, None]).sigmoid().flatten(1)
+
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """Scale all frames and pixels of `(N*T, C, H, W)` by the weights of their clip."""
-        clips = x.unflatten(0, (-1, frames))
-        weights = super().forward(clips.mean((1, 3, 4))[..., None, None]).sigmoid()
-        return (clips * weights.unsqueeze(1)).flatten(0, 1)
-
-
-def normalised(conv: nn.Conv2d, *activation: str) -> nn.Sequential:
-    """Return a convolution, its batch norm and, where one is named, its activation."""
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), *(ACTIVATIONS[name]() for name in activation))
+        weights = self.weights(x.unflatten(0, (-1, frames)).mean((1, 3, 4)))
+        # Not scaled in the shape of clips: the product would be a view, on which a ReLU in place costs copies.
+        return x * weights[:, None].expand(-1, frames, -1).flatten(0, 1)[..., None, None]
 
 
 def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -114,7 +130,7 @@ class TinyVideoBlockRepetition(nn.Module):
         channels = in_channels
         self.expand_first = None
         if block.inverted_bottleneck:  # always with ReLU, whatever the block's activations are
-            self.expand_first = normalised(pointwise(channels, wide), 'relu')
+            self.expand_first = NormalisedConv(pointwise(channels, wide), 'relu')
             channels = wide
 
         if kind in ('maxpool', 'avgpool'):
@@ -123,8 +139,8 @@ class TinyVideoBlockRepetition(nn.Module):
             width = wide if block.inverted_bottleneck else block.filters
             groups = width if kind == 'depthwise' else 1
             self.spatial = nn.Sequential(
-                normalised(pointwise(channels, width), block.spatial_activation),
-                normalised(
+                NormalisedConv(pointwise(channels, width), block.spatial_activation),
+                NormalisedConv(
                     SameConv2d(width, width, (kernel, kernel), (stride, stride), groups), block.spatial_activation
                 ),
             )
@@ -135,19 +151,19 @@ class TinyVideoBlockRepetition(nn.Module):
             window, step = (temporal.kernel, 1), (temporal.stride, 1)
             if temporal.kind == 'conv':
                 conv = SameConv2d(channels, channels, window, step)
-                self.temporal = OverTime(*normalised(conv, block.temporal_activation))
+                self.temporal = OverTime(*NormalisedConv(conv, block.temporal_activation))
             else:
                 self.temporal = OverTime(SamePool2d(temporal.kind, window, step))
 
-        self.expand = None if block.inverted_bottleneck else normalised(pointwise(channels, wide))
+        self.expand = None if block.inverted_bottleneck else NormalisedConv(pointwise(channels, wide))
         self.squeeze_excite = None
         if block.squeeze_ratio:
             squeezed = max(int(wide * block.squeeze_ratio), 8)
             self.squeeze_excite = ClipGate(nn.Conv2d(wide, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, wide, 1))
         self.context_gate = ClipGate(nn.Conv2d(wide, wide, 1)) if block.context_gate else None
-        self.project = normalised(pointwise(wide, out_channels)) if block.inverted_bottleneck else None
+        self.project = NormalisedConv(pointwise(wide, out_channels)) if block.inverted_bottleneck else None
         # A convolution even where input and output have the same shape, as in the release.
-        self.residual = normalised(pointwise(in_channels, out_channels, stride)) if repetition.skip else None
+        self.residual = NormalisedConv(pointwise(in_channels, out_channels, stride)) if repetition.skip else None
 
     def forward(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
         """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T'."""
@@ -156,20 +172,43 @@ class TinyVideoBlockRepetition(nn.Module):
             x = self.expand_first(x)
         x = self.spatial(x)
         if self.temporal:
-            clips = len(x) // frames
+            clips = x.shape[0] // frames
             x = self.temporal(x, frames)
-            frames = len(x) // clips
-        if self.expand:
-            x = self.expand(x)
-        if self.squeeze_excite:
-            x = self.squeeze_excite(x, frames)
-        if self.context_gate:
-            x = self.context_gate(x, frames)
+            frames = x.shape[0] // clips
+        gates = [gate for gate in (self.squeeze_excite, self.context_gate) if gate]
+        if self.expand and gates and self._knows_gates_before(x, frames):
+            x = self._expand_gated(x, frames, gates)
+        else:
+            if self.expand:
+                x = self.expand(x)
+            for gate in gates:
+                x = gate(x, frames)
         if self.project:
             x = self.project(x)
         if self.residual:
             x = x + self.residual(inputs)
-        return F.relu(x), frames
+        return F.relu_(x), frames
+
+    def _knows_gates_before(self, x: Tensor, frames: int) -> bool:
+        """Return whether `_expand_gated` may stand for expansion and gates, and spares work on `(N*T, C, H, W)`."""
+        if not self.training or not can_fold(*self.expand, x):
+            return False  # in evaluation it spares next to nothing, and exported graphs would have other layers
+        more_rows_than_channels = frames * x.shape[2] * x.shape[3] > x.shape[1]  # or weights per clip cost more
+        return more_rows_than_channels and x.is_contiguous(memory_format=torch.channels_last)
+
+    def _expand_gated(self, x: Tensor, frames: int, gates: Sequence[ClipGate]) -> Tensor:
+        """Map `(N*T, C, H, W)` to the expanded and gated `(N*T, C', H, W)`, which is written once.
+
+        Expansion with its batch norm is affine, so the mean of its output, which the gates look at, follows from the
+        mean of its input; and what the gates scale a clip by can scale the weights.
+        """
+        weight, bias = fold(*self.expand, x)
+        weight = weight.flatten(1)  # (C', C)
+        means = F.linear(x.unflatten(0, (-1, frames)).mean((1, 3, 4)), weight, bias)  # (N, C')
+        scale = torch.ones_like(means)
+        for gate in gates:
+            scale = scale * gate.weights(means * scale)
+        return ClipProduct.apply(x, weight * scale[..., None], bias * scale)
 
 
 @MODELS.register_module()
@@ -243,7 +282,7 @@ class TinyVideoNet(BaseModule):
         if x.ndim == 5 and x.shape[1] == 3:
             frames = x.shape[2]
             x = x.transpose(1, 2).flatten(0, 1)
-        elif x.ndim == 4 and x.shape[1] == 3 and self.num_segments and len(x) % self.num_segments == 0:
+        elif x.ndim == 4 and x.shape[1] == 3 and self.num_segments and x.shape[0] % self.num_segments == 0:
             frames = self.num_segments
         else:
             raise ValueError(

@@ -1,0 +1,24 @@
+"""Mixed precision on a CPU."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from mmaction.registry import OPTIM_WRAPPERS
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Computes in bfloat16 where PyTorch's autocast finds that safe; weights and their gradients stay float32.
+
+    MMEngine's AmpOptimWrapper asks for a GPU. Its loss scaling, which keeps the small gradients of float16, has nothing
+    to do in bfloat16, whose range is that of float32.
+    """
+
+    @contextlib.contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Compute the forward pass of a training step in mixed precision."""
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield
