@@ -7,6 +7,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import mmaction
+import numpy as np
 import pytest
 import torch
 from mmengine.hub import get_config
@@ -19,6 +20,7 @@ CAN_GO = 'upstream is mended: remove this cure and its tests'
 
 CURED = compat.apply()
 
+from mmaction.datasets.transforms import pose_transforms  # noqa: E402
 from mmaction.models import backbones  # noqa: E402  (needs the cures)
 from mmaction.models.backbones import resnet_tin  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
@@ -65,6 +67,29 @@ def test_drn_is_missing_upstream():
 def test_drn_says_that_it_is_missing():
     with pytest.raises(UserError, match='DRN is missing from the mmaction2'):
         MODELS.build({'type': 'DRN'})
+
+
+# scipy_when_it_is_needed
+
+
+def test_poses_import_scipy_upstream():
+    source = inspect.getsource(pose_transforms)
+    assert 'from scipy.stats import mode\n' in source, CAN_GO
+
+
+def test_importing_the_package_imports_nothing_slow_that_it_may_not_need():
+    command = (
+        'import sys, tvn_mmaction; print({"scipy.stats", "decord", "matplotlib.pyplot", "plotly"} & set(sys.modules))'
+    )
+    process = subprocess.run([sys.executable, '-c', command], capture_output=True, text=True)
+    assert process.stdout == 'set()\n', process.stderr
+
+
+def test_mode_of_poses_is_that_of_scipy():
+    import scipy.stats
+
+    values = np.array([3, 1, 2, 3, 3, 2])
+    assert pose_transforms.get_mode(values) == scipy.stats.mode(values, keepdims=True)
 
 
 # training_from_scratch

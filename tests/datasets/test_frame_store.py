@@ -353,7 +353,7 @@ def test_a_decoder_that_dies_is_told(root, monkeypatch):
 def test_opencv_where_decord_is_missing(root, monkeypatch):
     before = content(root)
     shutil.rmtree(root / FOLDER)
-    monkeypatch.setattr(frame_store_builder, 'decord', None)
+    monkeypatch.setattr(frame_store_builder, 'HAS_DECORD', False)
     build_frames(root, 48)
     assert content(root).keys() == before.keys()
 

@@ -28,8 +28,8 @@ def probe_names(folder: Path, *names: str) -> dict[str, Clip]:
 @pytest.fixture(params=['decord', 'opencv'])
 def decoder(request, monkeypatch):
     if request.param == 'opencv':
-        monkeypatch.setattr(module, 'decord', None)
-    elif module.decord is None:
+        monkeypatch.setattr(module, 'HAS_DECORD', False)
+    elif not module.HAS_DECORD:
         pytest.skip('decord has no wheel here')
 
 
@@ -124,7 +124,7 @@ def hang(path: Path) -> None:
 
 @pytest.mark.parametrize('fault', [crash, hang])
 def test_a_decoder_that_dies_is_named_and_the_rest_is_read(tmp_path, monkeypatch, fault):
-    opened = module._open_with_decord if module.decord else module._open_with_opencv
+    opened = module._open_with_decord if module.HAS_DECORD else module._open_with_opencv
     for name in ('_open_with_decord', '_open_with_opencv'):
         monkeypatch.setattr(module, name, lambda path: fault(path) if 'bad' in path.name else opened(path))
     monkeypatch.setattr(module, 'SECONDS_TO_START', 0.5)

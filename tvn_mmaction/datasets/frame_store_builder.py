@@ -32,7 +32,7 @@ from .frame_store import (
     video_of,
 )
 from .manifest import Clip, read_manifest
-from .probe import decord
+from .probe import HAS_DECORD
 
 if TYPE_CHECKING:
     import lmdb
@@ -196,7 +196,7 @@ def _encode(clip: Clip, data_root: Path, settings: Settings) -> tuple[Video, lis
     """Return all frames of a clip as JPEGs, made as small as the settings say the way `Resize` does it."""
     jpegs, width, height = [], 0, 0
     try:
-        fps, frames = (_read_with_decord if decord else _read_with_opencv)(Path(data_root, clip.path))
+        fps, frames = (_read_with_decord if HAS_DECORD else _read_with_opencv)(Path(data_root, clip.path))
         for frame in frames:
             height, width = frame.shape[:2]
             frame = mmcv.imresize(frame, settings.size_of(width, height))
@@ -211,6 +211,8 @@ def _encode(clip: Clip, data_root: Path, settings: Settings) -> tuple[Video, lis
 
 def _read_with_decord(path: Path) -> tuple[float, Iterator[np.ndarray]]:
     """Return the frame rate, and an iterator over the frames as BGR."""
+    import decord
+
     reader = decord.VideoReader(str(path), num_threads=1)
     return reader.get_avg_fps(), (reader.next().asnumpy()[..., ::-1] for _ in range(len(reader)))
 

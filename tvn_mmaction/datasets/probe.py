@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -14,10 +15,8 @@ from ..console import progress_bar
 from ..files import sha256_of
 from .manifest import Clip
 
-try:
-    import decord
-except ImportError:  # it has no wheel for macOS arm64 and Linux aarch64
-    decord = None
+# It has no wheel for macOS arm64 and Linux aarch64. Where it has, it is imported late: not everyone needs to wait for it.
+HAS_DECORD = find_spec('decord') is not None
 
 # The share of the frames that a file declares which may be missing: MP4 counts some that are never shown, and what is
 # not here declares a duration only.
@@ -110,7 +109,7 @@ def _probe_file(clip: Clip, data_root: Path) -> Clip:
     frames, problem = 0, ''
     # decord raises several types, all with C++ traces that help no user, and not always at the same frame.
     try:
-        fps, sizes = _open_with_decord(path) if decord else _open_with_opencv(path)
+        fps, sizes = _open_with_decord(path) if HAS_DECORD else _open_with_opencv(path)
     except Exception:
         return clip._replace(problem='it does not open as a video')
     try:
@@ -131,6 +130,8 @@ def _probe_file(clip: Clip, data_root: Path) -> Clip:
 
 def _open_with_decord(path: Path) -> tuple[float, Iterator[tuple[int, int]]]:
     """Return the frame rate, and the height and width of each frame as it is decoded."""
+    import decord
+
     reader = decord.VideoReader(str(path), num_threads=1)
     return reader.get_avg_fps(), (reader.next().shape[:2] for _ in range(len(reader)))
 
