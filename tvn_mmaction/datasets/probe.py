@@ -15,7 +15,7 @@ from ..console import progress_bar
 from ..files import sha256_of
 from .manifest import Clip
 
-# It has no wheel for macOS arm64 and Linux aarch64. Where it has, it is imported late: not everyone needs to wait for it.
+# It has no wheel for macOS arm64 and Linux aarch64. Elsewhere it is imported late: not everyone needs to wait for it.
 HAS_DECORD = find_spec('decord') is not None
 
 # The share of the frames that a file declares which may be missing: MP4 counts some that are never shown, and what is
