@@ -79,8 +79,9 @@ def export(
         try:
             model = kind.convert(plain, precision, calibration)
         except Exception as error:  # converters fail in every way there is
-            reason = str(error).strip().partition('\n')[0]
-            raise UserError(f'{description.name} cannot be converted for {kind.engine.name}: {reason}') from error
+            raise UserError(
+                f'{description.name} cannot be converted for {kind.engine.name}: {_reason(error)}'
+            ) from error
         written = Path(folder, file.name)
         description = replace(description, precision=precision)
         kind.write(model, written, description)
@@ -142,9 +143,15 @@ def _to_onnx(network: ClassScores, file: Path, description: Description) -> None
                 network, (clips,), input_names=['inputs'], output_names=['scores'], dynamic_shapes=({0: batch},)
             )
     except Exception as error:
-        reason = str(error).strip().partition('\n')[0]
-        raise UserError(f'{description.name} cannot be exported: {reason}') from error
+        raise UserError(f'{description.name} cannot be exported: {_reason(error)}') from error
     program.save(file, external_data=False)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what an error began with; exporters wrap it in pages of advice."""
+    while error.__cause__:
+        error = error.__cause__
+    return f'{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}'
 
 
 def _compare(network: ClassScores, engine: Any, check: LabelledClips) -> dict[str, Any]:
