@@ -66,7 +66,8 @@ def main(args: argparse.Namespace) -> None:
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         if args.engines:
-            benchmark = measure_engines(read_configs(args), args.engines, args.rounds, args.threads)
+            networks = [(config, args.engines) for config in read_configs(args)]
+            benchmark = measure_engines(networks, args.rounds, args.threads)
             texts = engine_table(benchmark), describe_engines(benchmark)
         else:
             benchmark = measure(read_configs(args), args.rounds, args.train_batch, not args.no_train, device)

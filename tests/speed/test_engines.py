@@ -17,14 +17,14 @@ def config(tmp_path):
 
 def test_every_engine_is_measured(config):
     engines = ['torch fp32', 'onnxruntime fp32']
-    benchmark = measure_engines([config], engines, rounds=2, threads=1)
+    benchmark = measure_engines([(config, engines)], rounds=2, threads=1)
     (network,) = benchmark.networks
     assert list(network.latency) == ['eager fp32', *engines] and network.input_shape == [1, 2, 3, 32, 32]
     assert all(0 < timing.median_ms <= timing.p95_ms for timing in network.latency.values())
     assert benchmark.threads == 1 and benchmark.sgemm_gflops > 0 and 0 < network.macs < 1e8
     for name in ('caffe fp32', 'torch int8', 'openvino fp64'):
         with pytest.raises(UserError, match=r'fp64|no such engine; known are torch fp32, .*openvino int8'):
-            measure_engines([config], [name], rounds=1)
+            measure_engines([(config, [name])], rounds=1)
 
 
 def test_files_are_measured_against_decoder_and_network(config, tmp_path):

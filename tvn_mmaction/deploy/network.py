@@ -79,14 +79,14 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
         if not meta.get('cfg'):
             raise UserError(f'{checkpoint} does not keep its config: name the one that it was trained with')
         config = read_static_config(meta['cfg'], checkpoint)
-        check_registered(_without_initialisation(config.model.to_dict()), MODELS, checkpoint)
-        check_registered(_test_pipeline(config), TRANSFORMS, checkpoint)
+        check_registered(without_initialisation(config.model.to_dict()), MODELS, checkpoint)
+        check_registered(deployed_pipeline(config), TRANSFORMS, checkpoint)
     if classes := meta.get('dataset_meta', {}).get('classes'):
         use_class_count(config, len(classes))
-    pipeline = _test_pipeline(config)
+    pipeline = deployed_pipeline(config)
     clip = made_up_inputs(pipeline)
     with DefaultScope.overwrite_default_scope('mmaction'):
-        recognizer = MODELS.build(_without_initialisation(config.model.to_dict()))
+        recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
     try:
         recognizer.load_state_dict(loaded['state_dict'])
     except RuntimeError as error:
@@ -110,14 +110,14 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
     )
 
 
-def _test_pipeline(config: Config) -> list[dict[str, Any]]:
+def deployed_pipeline(config: Config) -> list[dict[str, Any]]:
     """Return the steps of a config's test from a video file on, also where the test reads a frame store."""
     return with_decoder([step.to_dict() for step in list(datasets(config, ('test_dataloader',)))[-1].pipeline])
 
 
-def _without_initialisation(part: Any) -> Any:
+def without_initialisation(part: Any) -> Any:
     """Return a model's config without what would draw or fetch weights."""
     if isinstance(part, Mapping):
         kept = {name: value for name, value in part.items() if name not in INITIALISATION}
-        return {name: _without_initialisation(value) for name, value in kept.items()}
-    return [_without_initialisation(value) for value in part] if isinstance(part, list) else part
+        return {name: without_initialisation(value) for name, value in kept.items()}
+    return [without_initialisation(value) for value in part] if isinstance(part, list) else part

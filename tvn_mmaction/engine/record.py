@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,20 +92,25 @@ def environment(config: Config, device: str | None = None) -> dict[str, Any]:
     cpu_info = Path('/proc/cpuinfo')
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     processor = next((line.partition(': ')[2] for line in lines if line.startswith('model name')), platform.machine())
-    installed = {}
-    for name in PACKAGES:
-        try:
-            installed[name] = version(name)
-        except ModuleNotFoundError:
-            installed[name] = None
     return {
         'device': torch.cuda.get_device_name() if on_gpu else processor,
         'threads': torch.get_num_threads(),
         'processes': get_world_size(),
         'decoder': config.get('decoder'),
         'python': platform.python_version(),
-        **installed,
+        **installed_versions(PACKAGES),
     }
+
+
+def installed_versions(packages: Sequence[str]) -> dict[str, str | None]:
+    """Return the versions of packages, None for those that are not installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            found[name] = None
+    return found
 
 
 def config_digest(config: Config) -> str:

@@ -1,11 +1,11 @@
 """How long a clip takes in each engine: networks, engines and a product of matrices in turns."""
 
+import copy
 import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,23 @@ from ..datasets.pipeline import made_up_inputs
 from ..deploy.description import Description
 from ..deploy.engines import CompiledEngine, Engine, TorchEngine, open_engine
 from ..deploy.export import FORMATS, LabelledClips, export
-from ..deploy.network import ClassScores
+from ..deploy.network import ClassScores, deployed_pipeline, without_initialisation
 from ..deploy.recognizer import VideoRecognizer
 from ..engine.benchmark import count_macs
-from ..engine.record import environment
+from ..engine.record import environment, installed_versions
 from ..errors import UserError
 from ..evaluation.benchmark import Timing
 from .record import EngineBenchmark, EngineTimes
 
 EAGER = 'eager fp32'  # PyTorch, layer by layer as MMAction2 runs it
 IN_PYTORCH = {'torch': TorchEngine, 'torch-compile': CompiledEngine}
+LIBRARIES = ('onnxruntime', 'openvino', 'nncf', 'onnx')
 SGEMM_SIZE = 2048
 SGEMM = 'product of matrices'
 
 
 def measure_engines(
-    configs: Sequence[Config],
-    engines: Sequence[str],
+    networks: Sequence[tuple[Config, Sequence[str]]],
     rounds: int = 10,
     threads: int | None = None,
     seed: int = 0,
@@ -44,8 +44,8 @@ def measure_engines(
     """Measure networks in engines, in turns, so that a noisy machine hurts all alike; each runs once before its time.
 
     Args:
-        configs: As `read_config` returns them.
-        engines: Names and precisions such as `'openvino int8'`; PyTorch's eager mode is always the first.
+        networks: Configs as `read_config` returns them, each with names and precisions of engines such as
+            `'openvino int8'`; PyTorch's eager mode is always measured, as the first.
         rounds: Turns; in each, everything is measured once, in an order of that turn.
         threads: Of the CPU; by default PyTorch's choice, for all.
         seed: Of order, weights and clips.
@@ -63,12 +63,11 @@ def measure_engines(
         stack.callback(torch.set_num_threads, before)
         torch.set_num_threads(threads)
         progress = stack.enter_context(progress_bar())
-        task = progress.add_task('exporting', total=len(configs) * (1 + len(engines)), status='')
-        for number, config in enumerate(configs):
+        task = progress.add_task('exporting', total=sum(1 + len(engines) for _, engines in networks), status='')
+        for number, (config, engines) in enumerate(networks):
             network, description, clip = made_up_network(config)
             macs = sum(count_macs(network, torch.from_numpy(clip))[1].values())
             described.append((description.name, config, list(clip.shape), macs))
-            _run_layer_by_layer(network)
             for name in (EAGER, *engines):
                 progress.update(task, status=f'{description.name}: {name}', advance=1)
                 files = Path(folder, str(number), name)
@@ -92,15 +91,14 @@ def measure_engines(
         threads=threads,
         rounds=rounds,
         sgemm_gflops=2 * SGEMM_SIZE**3 / 1e6 / timings[-1, SGEMM].median_ms,
-        environment=environment(configs[0], 'cpu')
-        | {name: version(name) for name in ('onnxruntime', 'openvino', 'nncf', 'onnx')},
+        environment=environment(networks[0][0], 'cpu') | installed_versions(LIBRARIES),
         networks=[
             EngineTimes(
                 name,
                 config.to_dict().get('options', {}),
                 shape,
                 macs,
-                {engine: timings[number, engine] for engine in (EAGER, *engines)},
+                {engine: timings[number, engine] for engine in (EAGER, *networks[number][1])},
             )
             for number, (name, config, shape, macs) in enumerate(described)
         ],
@@ -109,10 +107,10 @@ def measure_engines(
 
 def made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarray]:
     """Return a config's network with weights at random, its description and a clip of noise `(1, *input_shape)`."""
-    pipeline = [step.to_dict() for step in config.test_dataloader.dataset.pipeline]
+    pipeline = deployed_pipeline(config)
     inputs = made_up_inputs(pipeline)
     with DefaultScope.overwrite_default_scope('mmaction'):
-        recognizer = MODELS.build({**config.model.to_dict(), 'backbone': _without_weights(config.model.backbone)})
+        recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
     recognizer.init_weights()
     network = ClassScores(recognizer, inputs)
     classes = [str(number) for number in range(len(network(inputs[None])[0]))]
@@ -121,14 +119,12 @@ def made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarra
     return network, description, noise.numpy()
 
 
-def _without_weights(backbone: Config) -> dict[str, Any]:
-    return {**backbone.to_dict(), 'pretrained': None} if 'pretrained' in backbone else backbone.to_dict()
-
-
-def _run_layer_by_layer(network: ClassScores) -> None:
-    """Keep Tiny Video Networks from computing several layers in one, which they do where nobody looks at a layer."""
+def _layer_by_layer(network: ClassScores) -> ClassScores:
+    """Return a copy in which a Tiny Video Network computes no layers in one, as it does where nobody looks at them."""
+    network = copy.deepcopy(network)
     for module in network.modules():
         module.register_forward_pre_hook(lambda module, inputs: None)
+    return network
 
 
 def _runner(
@@ -136,10 +132,11 @@ def _runner(
 ) -> Callable[[], Any]:
     """Return what runs a clip through a network in an engine."""
     if name == EAGER:
+        layers = _layer_by_layer(network)
 
         def run() -> None:
             with torch.inference_mode():
-                network(torch.from_numpy(clip))
+                layers(torch.from_numpy(clip))
 
         return run
     engine = _opened(name, network, description, clip, file, threads)
