@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'tvn_mmaction/version.py').read_text()).group(1)
 
 EXTRAS = {
-    'deploy': ['nncf>=3', 'onnx>=1.18', 'onnxruntime>=1.22', 'onnxscript>=0.5', 'openvino>=2025.2'],
+    'deploy': ['nncf>=3', 'onnx>=1.18', 'onnxruntime>=1.22', 'onnxscript>=0.5', 'openvino>=2025.2', 'torch>=2.9'],
     'frames': ['lmdb>=1.4'],
     'ray': ['ray>=2.9'],
 }

@@ -25,11 +25,7 @@ from tvn_mmaction.errors import UserError
 
 FOLDER = REPOSITORY / 'configs/compare'
 FILES = sorted(FOLDER.glob('*.py'))
-QUICK = {
-    'mvit_small_ucf50',
-    'tin_r50_ucf50',
-    'x3d_s_ucf50',
-}  # a vision transformer, cured upstream code, 3D convolutions
+QUICK = {'x3d_s_ucf50'}
 ONE_STEP = {
     f'{loader}.{name}': value
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -113,10 +109,12 @@ def test_weights_are_taken_from_one_place():
 def test_resuming_goes_before_published_weights(checkpoint, tmp_path):
     """A training that is to be resumed but never began starts from the weights, one that began from its checkpoint."""
     if checkpoint:
+        torch.save({'meta': {}, 'state_dict': {}}, tmp_path / checkpoint)
         (tmp_path / 'last_checkpoint').write_text(checkpoint)
     config = read_config(FOLDER / 'tsn_r50_ucf50.py', str(tmp_path), options={'pretrained': True})
     configure_training(config, resume='auto')
-    assert (config.resume, config.load_from) == ((True, None) if checkpoint else (False, config.pretrained_weights))
+    begun = (True, str(tmp_path / 'epoch_1.pth'))
+    assert (config.resume, config.load_from) == (begun if checkpoint else (False, config.pretrained_weights))
 
 
 def test_training_starts_from_weights_of_other_classes(data_root, tmp_path, capfd):

@@ -43,6 +43,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out.is_dir():
         parser.error(f'--out {args.out} is a folder: name a file')
+    if args.engines and args.device == 'cuda':
+        parser.error('--engines: they are measured on the CPU; leave --device out')
     return args
 
 

@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--engine', choices=SUFFIXES, help="(by FILE's suffix, else onnxruntime)")
     parser.add_argument(
         '--precision', choices=['fp32', 'fp16', 'bf16', 'int8'], default='fp32',
-        help='of the weights, and of what is computed where the machine can (%(default)s)',
+        help='what is computed in, where the machine can; bf16 in OpenVINO only (%(default)s)',
     )  # fmt: skip
     parser.add_argument('-o', '--out', type=Path, metavar='FILE', help='(beside the checkpoint)')
     parser.add_argument('--data-root', help="folder of the manifest, for the checks (the config's own)")
@@ -42,14 +42,20 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Export, and say what was found and where it lies."""
-    from tvn_mmaction.deploy.export import clips_of, export
+    from tvn_mmaction.datasets.manifest import FILE_NAME
+    from tvn_mmaction.deploy.export import CALIBRATION_CLIPS, FEW_CLIPS, MANY_CLIPS, clips_of, export
     from tvn_mmaction.deploy.network import load_network
     from tvn_mmaction.engine import read_config
+    from tvn_mmaction.errors import UserError
 
+    if args.data_root and not Path(args.data_root, FILE_NAME).is_file():
+        raise UserError(
+            f'--data-root {args.data_root}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
+        )
     config = read_config(args.config, data_root=args.data_root, options=parse_options(args.cfg_options))
     network, description = load_network(args.checkpoint, config)
-    check = clips_of(config, 'test_dataloader', exact=args.precision == 'fp32')
-    calibration = clips_of(config, 'train_dataloader').inputs if args.precision == 'int8' else ()
+    check = clips_of(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)
+    calibration = clips_of(config, 'train_dataloader', CALIBRATION_CLIPS) if args.precision == 'int8' else None
     description = export(network, description, args.out, args.precision, check, calibration)
     found = description.provenance['export']
     checked = f'{found["check_clips"]} clips of the test' if found['check_clips'] else 'noise, for want of clips'
@@ -58,13 +64,14 @@ def main(args: argparse.Namespace) -> None:
     print(f'answers      {found["same_answer"]:.1%} the same')
     if 'top1' in found:
         print(f'top-1        {found["top1"]:.1%}, of PyTorch in fp32 {found["top1_fp32"]:.1%}')
-    print(f'written      {args.out}, {sum(path.stat().st_size for path in written(args.out)) / 1e6:.1f} MB')
+    print(f'written      {args.out}, {size_mb(args.out):.1f} MB')
     print(f'next: python tools/predict.py VIDEO --model {args.out}')
 
 
-def written(file: Path) -> list[Path]:
-    """Return the files that hold the network."""
-    return [path for path in (file, file.with_suffix('.bin')) if path.exists() and path.suffix in ('.bin', file.suffix)]
+def size_mb(file: Path) -> float:
+    """Return the size of a file, and of the weights that OpenVINO puts beside it, in 10^6 bytes."""
+    files = [file, file.with_suffix('.bin')] if file.suffix == '.xml' else [file]
+    return sum(path.stat().st_size for path in files) / 1e6
 
 
 if __name__ == '__main__':

@@ -120,16 +120,17 @@ def files_of(words: list[str]) -> list[Path]:
     files = []
     for word in words:
         path = Path(word).expanduser()
-        found = videos_in(path) if path.is_dir() else [path] if path.exists() else pattern(word)
+        found = [path] if path.exists() else pattern(path)
         if not found:
             raise UserError(f'no video at {word}: name a file, a folder, a pattern, a camera number or a URL')
-        files += found
+        for one in found:
+            files += videos_in(one) if one.is_dir() else [one]
     return list(dict.fromkeys(files))
 
 
-def pattern(word: str) -> list[Path]:
-    """Return the files that a pattern means, which a shell has left as it is."""
-    return sorted(map(Path, glob.glob(word, recursive=True)))  # noqa: PTH207, Path.glob takes no absolute pattern
+def pattern(path: Path) -> list[Path]:
+    """Return the files and folders that a pattern means, which a shell has left as it is."""
+    return sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207, Path.glob takes no absolute pattern
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ import pytest
 from tests.videos import write_video
 from tvn_mmaction.datasets import pipeline
 from tvn_mmaction.datasets.pipeline import FramePipeline, made_up_inputs, with_decoder
+from tvn_mmaction.errors import UserError
 
 SIZE = dict(type='Resize', scale=[16, 12], keep_ratio=False)  # a list, as JSON makes of a tuple
 SEGMENTS = [
@@ -40,7 +41,10 @@ def test_frames_take_the_way_of_a_file(tmp_path, steps, shape):
 
 
 def test_decoder_that_is_installed_is_kept_and_another_replaced(monkeypatch):
-    assert with_decoder(SEGMENTS) == SEGMENTS and with_decoder(VIEWS) == VIEWS
+    assert with_decoder(VIEWS) == VIEWS
+    assert with_decoder([dict(type='DecordInit', io_backend='memcached'), *SEGMENTS[1:]])[0] == dict(type='DecordInit')
+    with pytest.raises(UserError, match='RawFrameDecode reads no videos'):
+        with_decoder([dict(type='RawFrameDecode')])
     stored = [dict(type='FrameStoreInit', store={}), *SEGMENTS[1:2], dict(type='FrameStoreDecode'), *SEGMENTS[3:]]
     assert with_decoder(stored) == [dict(type='DecordInit'), *SEGMENTS[1:]]
     monkeypatch.setattr(pipeline, 'find_spec', lambda module: module == 'cv2')

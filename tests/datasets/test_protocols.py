@@ -217,7 +217,12 @@ def test_folds_that_the_clips_do_not_allow():
 @pytest.mark.parametrize(
     ('protocol', 'groups', 'limit_s'),
     # Where every clip is a group of its own, no time is promised, but it may not blow up.
-    [('videowise', 40, 10), ('group5', 40, 10), ('logo', 40, 10), ('group5', 1_000_000, 40)],
+    [
+        ('videowise', 40, 10),
+        ('group5', 40, 10),
+        ('logo', 40, 10),
+        pytest.param('group5', 1_000_000, 40, marks=pytest.mark.slow),
+    ],
 )
 def test_a_million_clips_are_split_in_seconds(protocol, groups, limit_s):
     clips = [

@@ -29,6 +29,7 @@ def test_what_mmengine_writes_is_read():
         'a = [x for x in "ab"]',
         'import os',
         'a =',
+        'filename = 1',
     ],
 )
 def test_what_is_more_than_data_is_refused(text):
@@ -41,7 +42,10 @@ def test_types_that_would_be_imported_are_refused(name):
     part = dict(type='Recognizer2D', backbone=dict(type='TinyVideoNet', parts=[dict(type=name)]))
     with pytest.raises(UserError, match='not registered in model'):
         check_registered(part, MODELS, FILE)
-    part['backbone']['parts'] = [dict(type='BN3d')]  # of MMEngine's registry
+    part['backbone']['parts'] = [dict(type='BN3d', _scope_=name)]
+    with pytest.raises(UserError, match='not registered in model'):
+        check_registered(part, MODELS, FILE)
+    part['backbone']['parts'] = [dict(type='BN3d', _scope_='mmaction')]  # of MMEngine's registry
     check_registered(part, MODELS, FILE)
     with pytest.raises(UserError, match='not registered in transform'):
         check_registered([dict(type=name)], TRANSFORMS, FILE)

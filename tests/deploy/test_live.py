@@ -270,6 +270,8 @@ def test_what_cannot_be_written_is_told(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             annotate(source, out, CAPTION)
+    with pytest.raises(UserError, match='is the video itself'):
+        viewer.view(itself, Weigher(), itself)
     assert not (tmp_path / 'out.mp4').exists()
 
 

@@ -149,6 +149,8 @@ def replace_in_config(loaded, old, new):
         (lambda loaded: loaded.pop('state_dict'), 'has no state_dict'),
         (lambda loaded: loaded['meta'].pop('cfg'), 'does not keep its config'),
         (lambda loaded: loaded['meta'].update(cfg='import os'), 'not plain data'),
+        (lambda loaded: loaded['meta'].update(cfg='a = 1'), 'keeps a config without model or test'),
+        (lambda loaded: replace_in_config(loaded, 'DecordDecode', 'RawFrameDecode'), 'RawFrameDecode reads no videos'),
         (
             lambda loaded: loaded['meta'].update(cfg="model = dict(type='os.system', command='true')"),
             'asks for os.system',

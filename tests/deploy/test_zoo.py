@@ -1,18 +1,24 @@
 """MMAction2's own networks run in engines too."""
 
 import pytest
+import torch
 
 from tests.experiments import REPOSITORY
 from tvn_mmaction.deploy.export import LabelledClips, export
+from tvn_mmaction.deploy.rewrite import rewritten
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.speed.engines import made_up_network
 
 SMALL = {
     'c3d': dict(frames=16, size=32),
+    'i3d_r50': dict(frames=8, size=64),
     'r2plus1d_r18': dict(frames=8, size=64),
     'slowfast_r50': dict(frames=32, size=64),
+    'slowonly_r50': dict(frames=8, size=64),
+    'swin_tiny': dict(frames=8, size=64),
     'tsm_mobilenetv2': dict(frames=4, size=64),
+    'tsm_r50': dict(frames=4, size=64),
     'tsn_r18': dict(frames=4, size=64),
     'x3d_s': dict(frames=4, size=64),
 }
@@ -30,6 +36,17 @@ def test_scores_are_those_of_pytorch(tmp_path, name, suffix):
     network, description, clip = network_of(name, SMALL[name])
     told = export(network, description, tmp_path / f'network{suffix}', 'fp32', LabelledClips([clip[0]], None))
     assert told.provenance['export']['largest_score_difference'] <= 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SMALL)
+@torch.no_grad()
+def test_rewritten_networks_compute_the_same_for_every_size_of_batch(name):
+    network, _, clip = network_of(name, SMALL[name])
+    clips = torch.randint(0, 256, (3, *clip.shape[1:]), dtype=torch.uint8)
+    lean = rewritten(network)
+    for batch in (3, 1):
+        torch.testing.assert_close(lean(clips[:batch]), network(clips[:batch]), rtol=0, atol=1e-4)
 
 
 def test_networks_of_sounds_are_refused():

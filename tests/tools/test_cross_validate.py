@@ -261,6 +261,7 @@ def test_gpu_that_is_not_there(call, monkeypatch):
         call('--protocol', 'logo', '--gpus-per-job', '0.5')
 
 
+@pytest.mark.slow
 def test_own_clips_with_two_commands(tmp_path):
     """As the README says, for whoever has only a folder of clips."""
     for label, class_name in enumerate(('jump', 'run')):

@@ -41,6 +41,8 @@ def test_from_checkpoint_to_labels(folder):
 
 def test_table_of_a_pattern_is_that_of_the_files(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
+    assert call_tool(PREDICT, 'videos/[BDF]*', '--model', 'epoch_3.pth') == 0  # folders
+    assert len(capsys.readouterr().out.splitlines()) == 12
     assert call_tool(PREDICT, 'videos/*/*g0[12]*.avi', '--model', 'epoch_3.pth', '--topk', '2') == 0
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 6
@@ -107,7 +109,8 @@ def test_misuse_of_export_is_told(folder, monkeypatch):
     for arguments, reason in (
         (['nothing.py', 'epoch_3.pth'], 'no config at nothing.py'),
         (['tiny.py', 'nothing.pth'], 'nothing.pth is not a file'),
-        (['tiny.py', 'epoch_3.pth', '--precision', 'bf16'], 'bf16 is nothing that onnxruntime computes in'),
+        (['tiny.py', 'epoch_3.pth', '--data-root', 'nowhere'], 'no manifest.csv there'),
+        (['tiny.py', 'epoch_3.pth', '--precision', 'bf16'], 'onnxruntime does not compute in bf16'),
     ):
         with pytest.raises(UserError, match=reason):
             call_tool(EXPORT, *arguments)

@@ -169,25 +169,27 @@ def _decode_all(
     pool = ProcessPoolExecutor(workers, initializer=_prepare_worker)
     # Few at a time, so that memory stays flat. The processes start here, before the progress bar's thread: forking
     # beside a thread can deadlock.
-    running = {pool.submit(_encode, clip, data_root, settings): clip for clip in islice(waiting, 2 * workers)}
+    running = {}
     try:
+        for clip in islice(waiting, 2 * workers):
+            running[pool.submit(_encode, clip, data_root, settings)] = clip
         with progress_bar() as progress:
             task = progress.add_task('storing frames', total=done + len(clips), completed=done, status='')
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
+                    video, jpegs = future.result()
                     clip = running.pop(future)
-                    try:
-                        video, jpegs = future.result()
-                    except BrokenProcessPool:
-                        names = ', '.join(sorted(clip.path for clip in (clip, *running.values())))
-                        raise UserError(
-                            f'a process died that decoded one of {names}: free memory, or remove the clip that breaks '
-                            'its decoder, and run the same command again, which goes on'
-                        ) from None
-                    running |= {pool.submit(_encode, clip, data_root, settings): clip for clip in islice(waiting, 1)}
+                    for following in islice(waiting, 1):
+                        running[pool.submit(_encode, following, data_root, settings)] = following
                     yield clip, video, jpegs
                     progress.advance(task)
+    except BrokenProcessPool:  # from a result, or where the next clip is handed over
+        names = ', '.join(sorted(clip.path for clip in running.values()))
+        raise UserError(
+            f'a process died that decoded one of {names}: free memory, or remove the clip that breaks its decoder, and '
+            'run the same command again, which goes on'
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -11,9 +11,11 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from ..console import only_errors
+from ..errors import UserError
 
 # By the prefix of MMAction2's transforms Init and Decode, the module that they import.
 VIDEO_DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # whose videos any of the decoders reads as well
 FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
 FRAMES = 300  # of a made-up video, 10 s
 
@@ -84,16 +86,23 @@ def made_up_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
 
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps with a decoder of videos that is installed here: the one that they name, or another."""
+    """Return the steps with a decoder of videos that is installed here: the one that they name, or another.
+
+    Raises:
+        UserError: They read something else than videos.
+    """
     installed = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
     return [_with_decoder(step, installed) for step in steps]
 
 
 def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, Any]:
     for kind in ('Init', 'Decode'):
-        if step['type'].endswith(kind) and step['type'].removesuffix(kind) not in installed:
-            # Options of a decoder, such as the threads of one or the storage of another, are of its own.
-            return {'type': installed[0] + kind}
+        if step['type'].endswith(kind):
+            name = step['type'].removesuffix(kind)
+            if name not in READERS:
+                raise UserError(f'{step["type"]} reads no videos: a network is deployed with {", ".join(READERS)}')
+            # Without options: storage elsewhere, which some of them name, can run code to be reached.
+            return {'type': (name if name in installed else installed[0]) + kind}
     return step
 
 

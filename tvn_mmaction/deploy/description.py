@@ -17,6 +17,8 @@ from ..evaluation.pipelines import sampled_frames
 
 KEY = 'tvn_mmaction'  # of the description, in a file's metadata
 SCHEMA_VERSION = 1
+SCOPES = ('mmaction', 'mmengine')
+PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Description:
                     f'{SCHEMA_VERSION}: export the checkpoint again'
                 )
             description = cls(**fields)
+            if description.precision not in PRECISIONS:
+                raise ValueError(f'precision {description.precision}')
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f'{file} has a description that cannot be read ({error!r}): export it again') from None
         check_registered(description.pipeline, TRANSFORMS, file)
@@ -74,7 +78,7 @@ def read_static_config(text: str, file: Path) -> Config:
     try:
         tree = ast.parse(text)
         return Config({statement.targets[0].id: _literal(statement.value) for statement in tree.body})
-    except (SyntaxError, ValueError, AttributeError, TypeError) as error:
+    except (SyntaxError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(
             f'{file} keeps a config that is not plain data ({error}): name the config that it was trained with'
         ) from None
@@ -95,7 +99,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def check_registered(part: Any, registry: Registry, file: Path) -> None:
-    """Check that every `type` in what a file says is a registered name, however deep.
+    """Check that every `type` in what a file says is a registered name and every `_scope_` a known one, however deep.
 
     A registry would import what any other name stands for, and call it.
 
@@ -103,9 +107,11 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
         UserError: One is not.
     """
     if isinstance(part, Mapping):
-        name = part.get('type')
-        if name is not None and str(name) not in _names(registry):
-            raise UserError(f'{file} asks for {name}, which is not registered in {registry.name}: it is not loaded')
+        for key, known in (('type', _names(registry)), ('_scope_', SCOPES)):
+            if key in part and str(part[key]) not in known:
+                raise UserError(
+                    f'{file} asks for {part[key]}, which is not registered in {registry.name}: it is not loaded'
+                )
         part = list(part.values())
     if isinstance(part, (list, tuple)):
         for value in part:

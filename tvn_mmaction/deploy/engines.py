@@ -101,6 +101,8 @@ class OnnxRuntimeEngine(Engine):
             self.session = onnxruntime.InferenceSession(file, options, [*providers, 'CPUExecutionProvider'])
         except Exception as error:  # its errors have no common class
             raise UserError(f'{file} cannot be read by ONNX Runtime: {_first_line(error)}') from None
+        if device == 'cuda' and self.session.get_providers()[0] not in providers:
+            raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries and would use the CPU; say cpu')
         described = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         self.description = Description.from_json(described, file)
 

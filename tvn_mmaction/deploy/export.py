@@ -30,7 +30,7 @@ from .rewrite import rewritten
 
 TOLERANCE = 1e-4  # of scores in fp32, absolute
 LARGEST_BATCH = 1024  # PyTorch's exporter wants a bound
-FEW_CLIPS, MANY_CLIPS = 16, 256  # to check scores, and to measure accuracies
+FEW_CLIPS, CALIBRATION_CLIPS, MANY_CLIPS = 16, 64, 256  # to check scores, for ranges, to measure accuracies
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def export(
     file: Path,
     precision: str,
     check: LabelledClips,
-    calibration: Sequence[np.ndarray] = (),
+    calibration: LabelledClips | None = None,
 ) -> Description:
     """Write a network for the engine of the file's suffix, complete or not at all, and return what the file says.
 
@@ -60,15 +60,15 @@ def export(
         file: `.onnx` or `.xml`; OpenVINO's weights go into a `.bin` beside the latter.
         precision: One of `FORMATS[file.suffix].precisions`.
         check: Clips of the test.
-        calibration: Packed frames of training clips, for int8.
+        calibration: Clips of the training, for int8.
 
     Raises:
         UserError: A library is missing, the network cannot be converted, or its scores in fp32 are others.
     """
     kind = FORMATS[file.suffix]
     if precision not in kind.precisions:
-        raise UserError(f'{precision} is nothing that {kind.engine.name} computes in: {", ".join(kind.precisions)} are')
-    if precision == 'int8' and not calibration:
+        raise UserError(f'{kind.engine.name} does not compute in {precision}; known are {", ".join(kind.precisions)}')
+    if precision == 'int8' and (calibration is None or calibration.labels is None):
         raise UserError('int8 needs clips of the training to find the ranges of all values: name their --data-root')
     for module in ('onnxscript', *kind.modules):
         needed(module, module)
@@ -77,12 +77,13 @@ def export(
         plain = Path(folder, 'plain.onnx')
         _to_onnx(rewritten(network), plain, description)
         try:
-            model = kind.convert(plain, precision, calibration)
+            model = kind.convert(plain, precision, calibration.inputs if calibration else ())
         except Exception as error:  # converters fail in every way there is
             raise UserError(
                 f'{description.name} cannot be converted for {kind.engine.name}: {_reason(error)}'
             ) from error
-        written = Path(folder, file.name)
+        written = Path(folder, 'written', file.name)
+        written.parent.mkdir()
         description = replace(description, precision=precision)
         kind.write(model, written, description)
         found = _compare(network, kind.engine(written), check)
@@ -93,18 +94,18 @@ def export(
             )
         description = replace(description, provenance=description.provenance | {'export': found})
         kind.write(model, written, description)
-        for path in sorted(Path(folder).glob(f'{file.stem}.*')):  # the weights before what refers to them
+        for path in sorted(written.parent.iterdir()):  # the weights before what refers to them: .bin, .xml
             shutil.move(path, file.with_name(path.name))
     return description
 
 
-def clips_of(config: Config, loader: str, exact: bool = True) -> LabelledClips:
+def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:
     """Return clips of a loader's data set as the test packs them, evenly chosen; noise where they are not at hand.
 
     Args:
         config: As `read_config` returns it.
         loader: `'train_dataloader'`, `'val_dataloader'` or `'test_dataloader'`.
-        exact: Whether a few clips will do.
+        count: How many, at most.
     """
     described, test = (list(datasets(config, (name,)))[-1] for name in (loader, 'test_dataloader'))
     with DefaultScope.overwrite_default_scope('mmaction'):
@@ -116,7 +117,7 @@ def clips_of(config: Config, loader: str, exact: bool = True) -> LabelledClips:
             shape = made_up_inputs(test.pipeline).shape
             noise = np.random.default_rng(0).integers(0, 256, (FEW_CLIPS, *shape), dtype=np.uint8)
             return LabelledClips(list(noise), None)
-    count = min(FEW_CLIPS if exact else MANY_CLIPS, len(dataset))
+    count = min(count, len(dataset))
     chosen = [len(dataset) * index // count for index in range(count)]
     return LabelledClips(_Packed(dataset, chosen), [dataset.get_data_info(index)['label'] for index in chosen])
 
@@ -140,7 +141,12 @@ def _to_onnx(network: ClassScores, file: Path, description: Description) -> None
     try:
         with torch.no_grad():
             program = torch.onnx.export(
-                network, (clips,), input_names=['inputs'], output_names=['scores'], dynamic_shapes=({0: batch},)
+                network,
+                (clips,),
+                input_names=['inputs'],
+                output_names=['scores'],
+                dynamic_shapes=({0: batch},),
+                dynamo=True,
             )
     except Exception as error:
         raise UserError(f'{description.name} cannot be exported: {_reason(error)}') from error

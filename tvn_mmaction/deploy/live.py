@@ -53,8 +53,8 @@ class LiveRecognition:
     The capturing thread keeps every `frame_stride`-th frame in a ring of exactly the frames that the network needs.
     Whenever the network is free and a frame was kept since, it gets what the ring holds now. What it missed in the
     meantime is gone, so that a label is at most two network times and one frame old, however slow the network is.
-    The window of a video that is shorter yet repeats its last frame, as the experiment does with short clips, so that
-    the first frame has a label already; and so does the last one.
+    While fewer frames have come than a window has, its last one repeats, as the experiment does with short clips, so
+    that the first frame has a label already.
 
     `results` and `frames` may be read beside each other, from different threads; leaving the `with` ends all.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.models import Recognizer2D, Recognizer3D
+from mmaction.models import ActionDataPreprocessor, Recognizer2D, Recognizer3D
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -37,8 +37,12 @@ class ClassScores(nn.Module):
         super().__init__()
         if not isinstance(recognizer, (Recognizer2D, Recognizer3D)):
             raise UserError(f'{type(recognizer).__name__} takes more than RGB frames: it cannot be deployed')
-        self.recognizer = recognizer
         preprocessor = recognizer.data_preprocessor
+        if type(preprocessor) is not ActionDataPreprocessor or preprocessor.to_rgb:
+            raise UserError(
+                f'{type(preprocessor).__name__} does more than normalise RGB frames: such a network cannot be deployed'
+            )
+        self.recognizer = recognizer
         # A network that was trained on pixels as they are has neither.
         self.register_buffer('mean', getattr(preprocessor, 'mean', torch.zeros(1)).clone())
         self.register_buffer('std', getattr(preprocessor, 'std', torch.ones(1)).clone())
@@ -79,9 +83,11 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
         if not meta.get('cfg'):
             raise UserError(f'{checkpoint} does not keep its config: name the one that it was trained with')
         config = read_static_config(meta['cfg'], checkpoint)
+        if not all(isinstance(config.get(name), dict) for name in ('model', 'test_dataloader')):
+            raise UserError(f'{checkpoint} keeps a config without model or test: name the one that it was trained with')
         check_registered(without_initialisation(config.model.to_dict()), MODELS, checkpoint)
         check_registered(deployed_pipeline(config), TRANSFORMS, checkpoint)
-    if classes := meta.get('dataset_meta', {}).get('classes'):
+    if classes := (meta.get('dataset_meta') or {}).get('classes'):
         use_class_count(config, len(classes))
     pipeline = deployed_pipeline(config)
     clip = made_up_inputs(pipeline)

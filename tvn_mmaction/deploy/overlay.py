@@ -184,6 +184,16 @@ class VideoAnnotator:
         return picture if size == self._size else cv2.resize(picture, self._size)
 
 
+def check_is_another_file(out: Path, video: Path) -> None:
+    """Check that a video is not written over the one that it is made from.
+
+    Raises:
+        UserError: It would be.
+    """
+    if out.exists() and video.exists() and out.samefile(video):
+        raise UserError(f'{out} is the video itself: name another file')
+
+
 def annotate(video: Path, out: Path, caption: Caption) -> int:
     """Write a video with one caption on every frame, and no sound; an interrupted one ends where it was.
 
@@ -193,8 +203,7 @@ def annotate(video: Path, out: Path, caption: Caption) -> int:
     Raises:
         UserError: `video` holds no frame, or `out` cannot be written.
     """
-    if out.exists() and out.samefile(video):
-        raise UserError(f'{out} is the video itself: name another file')
+    check_is_another_file(out, video)
     source = open_video(video)
     with VideoAnnotator(out, frame_rate(source)) as annotator, progress_bar() as progress:
         task = progress.add_task(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmcv.cnn import fuse_conv_bn
 from torch import Tensor, nn
 
-from ..models.tiny_video_net import ClipGate, OverTime, SamePool2d, TinyVideoBlockRepetition, TinyVideoNet
+from ..models.tiny_video_net import OverTime, SamePool2d, TinyVideoBlockRepetition, TinyVideoNet, gate_scale
 from .network import ClassScores
 
 
@@ -45,26 +45,23 @@ class LeanRepetition(nn.Module):
         if plain.temporal:
             x, frames = _over_time(plain.temporal, x, frames)
         if plain.expand:
-            means = x.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)[..., None, None]
-            scale = self._scale(plain.expand(means), frames)
+            means = plain.expand(_means(x, frames)[..., None, None]).flatten(1)
             x = plain.expand(x)
         else:
-            scale = self._scale(x.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)[..., None, None], frames)
-        if scale is not None:
-            x = x * scale
+            means = _means(x, frames)
+        if self.gates:
+            scale = gate_scale(self.gates, means)
+            x = x * scale[:, None].expand(-1, frames, -1).flatten(0, 1)[..., None, None]
         if plain.project:
             x = plain.project(x)
         if plain.residual:
             x = x + plain.residual(inputs)
         return F.relu(x), frames
 
-    def _scale(self, means: Tensor, frames: int) -> Tensor | None:
-        """Map the means `(N, C, 1, 1)` of clips to what their frames are multiplied by, `(N*T, C, 1, 1)`."""
-        scale = None
-        for gate in self.gates:
-            weights = super(ClipGate, gate).forward(means if scale is None else means * scale).sigmoid()
-            scale = weights if scale is None else scale * weights
-        return None if scale is None else scale[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+
+def _means(x: Tensor, frames: int) -> Tensor:
+    """Return the means of clips `(N, C)` over time and space of `(N*T, C, H, W)`."""
+    return x.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)
 
 
 def _over_time(temporal: OverTime, x: Tensor, frames: int) -> tuple[Tensor, int]:

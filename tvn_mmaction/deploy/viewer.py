@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from ..console import console
 from .live import FrameRecognizer, LiveRecognition, LiveResult
-from .overlay import Caption, VideoAnnotator, draw
+from .overlay import Caption, VideoAnnotator, check_is_another_file, draw
 from .window import Window
 
 
@@ -27,8 +27,10 @@ def view(source: str | Path, recognizer: FrameRecognizer, annotated: Path | None
         A sentence of how it went.
 
     Raises:
-        UserError: The source does not open or breaks off, or `annotated` cannot be written.
+        UserError: The source does not open or breaks off, or `annotated` is that source or cannot be written.
     """
+    if annotated:
+        check_is_another_file(annotated, Path(source))
     frame_count, worst_delay_ms, result = 0, 0.0, None
     with ExitStack() as stack:
         # First, since it takes a while, in which a source that runs would not be shown.

@@ -108,6 +108,14 @@ class ClipGate(nn.Sequential):
         return x * weights[:, None].expand(-1, frames, -1).flatten(0, 1)[..., None, None]
 
 
+def gate_scale(gates: Sequence[ClipGate], means: Tensor) -> Tensor:
+    """Return what gates, one after the other, multiply the channels of clips by; `(N, C)`, as their means."""
+    scale = torch.ones_like(means)
+    for gate in gates:
+        scale = scale * gate.weights(means * scale)
+    return scale
+
+
 def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """Return a 1 x 1 convolution without bias."""
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
@@ -205,9 +213,7 @@ class TinyVideoBlockRepetition(nn.Module):
         weight, bias = fold(*self.expand, x)
         weight = weight.flatten(1)  # (C', C)
         means = F.linear(x.unflatten(0, (-1, frames)).mean((1, 3, 4)), weight, bias)  # (N, C')
-        scale = torch.ones_like(means)
-        for gate in gates:
-            scale = scale * gate.weights(means * scale)
+        scale = gate_scale(gates, means)
         return ClipProduct.apply(x, weight * scale[..., None], bias * scale)
 
 

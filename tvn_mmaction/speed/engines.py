@@ -156,7 +156,8 @@ def _opened(
         known += [f'{kind.engine.name} {precision}' for kind in FORMATS.values() for precision in kind.precisions]
         raise UserError(f'{name}: no such engine; known are {", ".join(known)}')
     file = file.with_suffix(suffixes[engine])
-    export(network, description, file, precision, LabelledClips([clip[0]], None), [clip[0]])
+    clips = LabelledClips([clip[0]], [0])
+    export(network, description, file, precision, clips, clips)
     return open_engine(file, threads=threads)
 
 
