@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmcv.cnn import fuse_conv_bn
 from torch import Tensor, nn
 
-from ..models.tiny_video_net import OverTime, SamePool2d, TinyVideoBlockRepetition, TinyVideoNet, gate_scale
+from ..models.tiny_video_net import SamePool2d, TinyVideoBlockRepetition, TinyVideoNet, gate_scale
 from .network import ClassScores
 
 
@@ -41,9 +41,7 @@ class LeanRepetition(nn.Module):
         plain, x = self.plain, inputs
         if plain.expand_first:
             x = plain.expand_first(x)
-        x = plain.spatial(x)
-        if plain.temporal:
-            x, frames = _over_time(plain.temporal, x, frames)
+        x, frames = _spatial_and_temporal(plain, x, frames)
         if plain.expand:
             means = plain.expand(_means(x, frames)[..., None, None]).flatten(1)
             x = plain.expand(x)
@@ -64,16 +62,19 @@ def _means(x: Tensor, frames: int) -> Tensor:
     return x.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)
 
 
-def _over_time(temporal: OverTime, x: Tensor, frames: int) -> tuple[Tensor, int]:
-    """Map `(N*T, C, H, W)` and T to `(N*T', C, H, W)` and T'."""
-    pool = temporal[0]
+def _spatial_and_temporal(plain: TinyVideoBlockRepetition, x: Tensor, frames: int) -> tuple[Tensor, int]:
+    """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T'."""
+    if plain.temporal is None:
+        return plain.spatial(x), frames
+    pool = plain.temporal[0]
     if isinstance(pool, SamePool2d) and pool.kind == 'maxpool':
         window, step = pool.kernel[0], pool.stride[0]
         if window == step and frames % step == 0:  # windows that neither overlap nor leave a clip
-            maximum = x[0::step]
+            # Frames part before the spatial layers, where they are small, instead of behind them.
+            maximum = plain.spatial(x[0::step])
             for offset in range(1, step):
-                maximum = torch.maximum(maximum, x[offset::step])
+                maximum = torch.maximum(maximum, plain.spatial(x[offset::step]))
             return maximum, frames // step
     clips = x.shape[0] // frames
-    x = temporal(x, frames)
+    x = plain.temporal(plain.spatial(x), frames)
     return x, x.shape[0] // clips
