@@ -11,7 +11,7 @@ from tvn_mmaction.errors import UserError
 from tvn_mmaction.speed.engines import made_up_network
 
 SMALL = {
-    'c3d': dict(frames=16, size=32),
+    'c3d': dict(size=32),
     'i3d_r50': dict(frames=8, size=64),
     'r2plus1d_r18': dict(frames=8, size=64),
     'slowfast_r50': dict(frames=32, size=64),
