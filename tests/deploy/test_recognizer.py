@@ -151,6 +151,7 @@ def replace_in_config(loaded, old, new):
         (lambda loaded: loaded['meta'].update(cfg='import os'), 'not plain data'),
         (lambda loaded: loaded['meta'].update(cfg='a = 1'), 'keeps a config without model or test'),
         (lambda loaded: replace_in_config(loaded, 'DecordDecode', 'RawFrameDecode'), 'RawFrameDecode reads no videos'),
+        (lambda loaded: replace_in_config(loaded, 'PackActionInputs', 'ToMotion'), 'makes no inputs of a video'),
         (
             lambda loaded: replace_in_config(loaded, "type='Recognizer2D'", "type='os.system'"),
             'asks for os.system',

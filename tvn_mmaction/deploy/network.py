@@ -90,7 +90,10 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
     if classes := (meta.get('dataset_meta') or {}).get('classes'):
         use_class_count(config, len(classes))
     pipeline = deployed_pipeline(config)
-    clip = made_up_inputs(pipeline)
+    try:
+        clip = made_up_inputs(pipeline)
+    except KeyError as error:
+        raise UserError(f'{checkpoint}: the pipeline of its test makes no inputs of a video: no {error}') from None
     with DefaultScope.overwrite_default_scope('mmaction'):
         recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
     try:

@@ -66,10 +66,10 @@ def view(source: str | Path, recognizer: FrameRecognizer, annotated: Path | None
 def caption_of(result: LiveResult) -> Caption:
     """Return what is drawn of a result."""
     times = f'network {result.network_ms:.0f} ms, delay {result.delay_ms:.0f} ms'
-    return Caption(result.label, result.probability, [times, *_filling(result)])
+    return Caption(result.label, result.probability, [times, *_frames_so_far(result)])
 
 
-def _filling(result: LiveResult) -> list[str]:
+def _frames_so_far(result: LiveResult) -> list[str]:
     if result.seen_frames == len(result.frame_numbers):
         return []
     return [f'{result.seen_frames} of {len(result.frame_numbers)} frames so far']
@@ -104,4 +104,4 @@ def status_line(result: LiveResult) -> str:
         f'{result.label}  {result.probability:.1%}  network {result.network_ms:.0f} ms  '
         f'delay {result.delay_ms:.0f} ms  dropped {result.dropped}'
     )
-    return '  '.join([line, *_filling(result)])
+    return '  '.join([line, *_frames_so_far(result)])
