@@ -85,15 +85,13 @@ def check(args: argparse.Namespace) -> None:
     """Raise a UserError for what this machine does not have, before anything is built."""
     import torch
 
-    from tvn_mmaction.datasets.manifest import FILE_NAME
+    from tvn_mmaction.datasets.manifest import check_data_root
     from tvn_mmaction.errors import UserError
 
     if args.device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: PyTorch sees no GPU here; use --device cpu')
-    if args.data_root and not Path(args.data_root, FILE_NAME).is_file():
-        raise UserError(
-            f'--data-root {args.data_root}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
-        )
+    if args.data_root:
+        check_data_root(args.data_root)
 
 
 def read_configs(args: argparse.Namespace) -> list[Config]:

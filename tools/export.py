@@ -42,16 +42,13 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Export, and say what was found and where it lies."""
-    from tvn_mmaction.datasets.manifest import FILE_NAME
+    from tvn_mmaction.datasets.manifest import check_data_root
     from tvn_mmaction.deploy.export import CALIBRATION_CLIPS, FEW_CLIPS, MANY_CLIPS, clips_of, export
     from tvn_mmaction.deploy.network import load_network
     from tvn_mmaction.engine import read_config
-    from tvn_mmaction.errors import UserError
 
-    if args.data_root and not Path(args.data_root, FILE_NAME).is_file():
-        raise UserError(
-            f'--data-root {args.data_root}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
-        )
+    if args.data_root:
+        check_data_root(args.data_root)
     config = read_config(args.config, data_root=args.data_root, options=parse_options(args.cfg_options))
     network, description = load_network(args.checkpoint, config)
     check = clips_of(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)

@@ -96,14 +96,13 @@ def measure_data(data_root: str) -> dict:
 def measure_end_to_end(data_root: str, threads: int | None) -> dict:
     """Measure files of the test from name to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
     from tvn_mmaction.engine import read_config
-    from tvn_mmaction.engine.record import build_without_videos
+    from tvn_mmaction.engine.clips import build_without_videos, evenly
     from tvn_mmaction.speed.engines import made_up_recognizer
     from tvn_mmaction.speed.files import measure_files
 
     config = read_config(CONFIGS / 'tvn1_ucf50.py', data_root=data_root)
     clips = build_without_videos(config, 'test_dataloader')
-    chosen = [len(clips) * number // FILES for number in range(FILES)]
-    files = [Path(clips.get_data_info(index)['filename']) for index in chosen]
+    files = [Path(clips.get_data_info(index)['filename']) for index in evenly(len(clips), FILES)]
     return measure_files(files, made_up_recognizer(config, 'openvino fp32', threads))
 
 

@@ -10,6 +10,11 @@ class UserError(Exception):
     """What was asked cannot be done; the message names the thing, its value and the cure."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, which in libraries is often followed by pages."""
+    return str(error).strip().partition('\n')[0]
+
+
 def run_tool(main: Callable[[], int | None]) -> None:
     """Run a tool's `main` and end the process with its exit code.
 

@@ -1,11 +1,14 @@
 """Files that are complete or absent, and what identifies them."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 
@@ -26,6 +29,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink()
         raise
+
+
+def write_record(path: Path, record: Any) -> None:
+    """Write a dataclass as JSON, complete or not at all."""
+    write_atomically(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + '\n')
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from tests.experiments import write_config, write_data
 from tests.videos import write_video
 from tvn_mmaction.datasets.builder import build
 from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine.clips import build_without_videos
 from tvn_mmaction.engine.record import (
-    build_without_videos,
     config_digest,
     initial_weights,
     protocol,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tvn_mmaction.models import TinyVideoNet, folding
-from tvn_mmaction.models.folding import ClipProduct, Moments, can_fold, fold
+from tvn_mmaction.models.folding import ClipProduct, Moments, can_fold, fold, layer_by_layer
 from tvn_mmaction.models.tiny_video_net import NormalisedConv, pointwise
 
 from .test_tiny_video_net import SMALL
@@ -28,15 +28,6 @@ def norm_batches(monkeypatch):
         folding, '_update', lambda *args, count: sizes.append(count) or update(*args, count=count)
     )  # fmt: skip
     return sizes
-
-
-def layer_by_layer(network: nn.Module) -> nn.Module:
-    """Return a copy in which every layer computes what hooks may look at."""
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.register_forward_hook(lambda *_: None)
-    return network
 
 
 def values_and_gradients(network: nn.Module, clips: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.experiments import REPOSITORY
 from tvn_mmaction.datasets import PROTOCOLS
+from tvn_mmaction.deploy.export import FORMATS
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import EVALUATIONS
 
@@ -65,6 +66,8 @@ def test_import_is_interrupted_without_traceback(tmp_path):
 
 def test_names_are_those_of_the_package(command_line):
     assert tuple(PROTOCOLS) == command_line.PROTOCOLS
+    export = runpy.run_path(str(REPOSITORY / 'tools/export.py'))
+    assert export['SUFFIXES'] == {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
 
 

@@ -18,7 +18,7 @@ import mmcv
 import numpy as np
 
 from ..console import console, progress_bar
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .frame_store import (
     FOLDER,
     SETTINGS_KEY,
@@ -204,7 +204,7 @@ def _encode(clip: Clip, data_root: Path, settings: Settings) -> tuple[Video, lis
             frame = mmcv.imresize(frame, settings.size_of(width, height))
             jpegs.append(cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])[1].tobytes())
     except Exception as error:  # decoders raise what they like
-        reason = str(error).strip().partition('\n')[0]
+        reason = first_line(error)
         raise UserError(f'{clip.path}, frame {len(jpegs)}: it does not decode: {reason}; {DESCRIBE}') from None
     if len(jpegs) != clip.frames:
         raise UserError(f'{clip.path} has {len(jpegs)} frames, and {clip.frames} in the manifest; {DESCRIBE}')

@@ -55,6 +55,18 @@ def write_rows(file: TextIO, clips: Iterable[Clip]) -> None:
     csv.writer(file, lineterminator='\n').writerows(clips)
 
 
+def check_data_root(folder: str | Path) -> None:
+    """Check that a data root that a command line names, where it need not name any, has a manifest.
+
+    Raises:
+        UserError: It has none.
+    """
+    if not Path(folder, FILE_NAME).is_file():
+        raise UserError(
+            f'--data-root {folder}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
+        )
+
+
 def read_manifest(folder: str | Path) -> list[Clip]:
     """Read `manifest.csv` of a data root.
 

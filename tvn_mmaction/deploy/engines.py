@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .description import KEY, Description
 from .network import ClassScores, load_network
 from .rewrite import rewritten
@@ -100,7 +100,7 @@ class OnnxRuntimeEngine(Engine):
         try:
             self.session = onnxruntime.InferenceSession(file, options, [*providers, 'CPUExecutionProvider'])
         except Exception as error:  # its errors have no common class
-            raise UserError(f'{file} cannot be read by ONNX Runtime: {_first_line(error)}') from None
+            raise UserError(f'{file} cannot be read by ONNX Runtime: {first_line(error)}') from None
         if device == 'cuda' and self.session.get_providers()[0] not in providers:
             raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries and would use the CPU; say cpu')
         described = self.session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -133,7 +133,7 @@ class OpenVinoEngine(Engine):
             self.model = self.core.read_model(file)
             described = self.model.get_rt_info(KEY).value if self.model.has_rt_info(KEY) else None
         except Exception as error:
-            raise UserError(f'{file} cannot be read by OpenVINO: {_first_line(error)}') from None
+            raise UserError(f'{file} cannot be read by OpenVINO: {first_line(error)}') from None
         self.description = Description.from_json(described, file)
         self.options = {
             'PERFORMANCE_HINT': 'LATENCY',
@@ -226,7 +226,3 @@ def _has_gpu(engine: str) -> bool:
     import onnxruntime
 
     return 'CUDAExecutionProvider' in onnxruntime.get_available_providers()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition('\n')[0]

@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmaction.registry import DATASETS
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
-from mmengine.registry import DefaultScope
+from torch.utils.data import Subset
 
 from ..console import progress_bar
-from ..datasets.manifest import FILE_NAME
 from ..datasets.pipeline import made_up_inputs
-from ..engine.config import datasets
-from ..errors import UserError
+from ..engine.clips import clips_at_hand
+from ..engine.config import dataset_of
+from ..errors import UserError, first_line
 from .description import KEY, Description
 from .engines import OnnxRuntimeEngine, OpenVinoEngine, needed
 from .network import ClassScores
@@ -107,32 +105,26 @@ def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledCli
         loader: `'train_dataloader'`, `'val_dataloader'` or `'test_dataloader'`.
         count: How many, at most.
     """
-    described, test = (list(datasets(config, (name,)))[-1] for name in (loader, 'test_dataloader'))
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        try:
-            dataset = DATASETS.build({**described, 'pipeline': test.pipeline, 'test_mode': True})
-        except (UserError, OSError):
-            if Path(described.get('data_root', ''), FILE_NAME).is_file():
-                raise  # there are clips, but something is wrong with them
-            shape = made_up_inputs(test.pipeline).shape
-            noise = np.random.default_rng(0).integers(0, 256, (FEW_CLIPS, *shape), dtype=np.uint8)
-            return LabelledClips(list(noise), None)
-    count = min(count, len(dataset))
-    chosen = [len(dataset) * index // count for index in range(count)]
-    return LabelledClips(_Packed(dataset, chosen), [dataset.get_data_info(index)['label'] for index in chosen])
+    pipeline = dataset_of(config, 'test_dataloader').pipeline
+    clips = clips_at_hand(config, loader, count, pipeline=pipeline, test_mode=True)
+    if clips is None:
+        shape = made_up_inputs(pipeline).shape
+        noise = np.random.default_rng(0).integers(0, 256, (FEW_CLIPS, *shape), dtype=np.uint8)
+        return LabelledClips(list(noise), None)
+    return LabelledClips(_Packed(clips), [clips.dataset.get_data_info(index)['label'] for index in clips.indices])
 
 
 class _Packed(Sequence):
     """The packed frames of some clips of a data set, decoded when they are asked for."""
 
-    def __init__(self, dataset: BaseDataset, indices: Sequence[int]):
-        self.dataset, self.indices = dataset, indices
+    def __init__(self, clips: Subset):
+        self.clips = clips
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self.clips)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self.dataset[self.indices[index]]['inputs'].numpy()
+        return self.clips[index]['inputs'].numpy()
 
 
 def _to_onnx(network: ClassScores, file: Path, description: Description) -> None:
@@ -157,7 +149,7 @@ def _reason(error: BaseException) -> str:
     """Return the first line of what an error began with; exporters wrap it in pages of advice."""
     while error.__cause__:
         error = error.__cause__
-    return f'{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}'
+    return f'{type(error).__name__}: {first_line(error)}'
 
 
 def _compare(network: ClassScores, engine: Any, check: LabelledClips) -> dict[str, Any]:

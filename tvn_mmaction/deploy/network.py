@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ..compat import load_from_local
 from ..datasets.pipeline import made_up_inputs, with_decoder
-from ..engine.config import datasets, use_class_count
+from ..engine.checkpoints import what_does_not_fit
+from ..engine.config import dataset_of, use_class_count
 from ..engine.record import environment
 from ..errors import UserError
 from ..files import sha256_of
@@ -99,8 +100,7 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
     try:
         recognizer.load_state_dict(loaded['state_dict'])
     except RuntimeError as error:
-        reasons = '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
-        raise UserError(f'{checkpoint} does not fit the model of its config: {reasons}') from None
+        raise UserError(f'{checkpoint} does not fit the model of its config: {what_does_not_fit(error)}') from None
     network = ClassScores(recognizer, clip)
     count = len(network(clip[None])[0])
     return network, Description(
@@ -121,7 +121,7 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
 
 def deployed_pipeline(config: Config) -> list[dict[str, Any]]:
     """Return the steps of a config's test from a video file on, also where the test reads a frame store."""
-    return with_decoder([step.to_dict() for step in list(datasets(config, ('test_dataloader',)))[-1].pipeline])
+    return with_decoder([step.to_dict() for step in dataset_of(config, 'test_dataloader').pipeline])
 
 
 def without_initialisation(part: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmaction.models import RecognizerOmni
-from mmaction.registry import DATASETS, MODELS
+from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
@@ -25,15 +25,14 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.data import Subset
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..console import only_errors, progress_bar
-from ..datasets.manifest import FILE_NAME
 from ..datasets.pipeline import made_up_inputs
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..evaluation import Benchmark, ModelCosts, Timing
-from .config import datasets
+from .clips import clips_at_hand
+from .config import dataset_of
 from .memory import keep_freed_memory
 from .record import config_digest, environment, views
 
@@ -131,7 +130,7 @@ class _Candidate:
         with self._telling('built'), DefaultScope.overwrite_default_scope(config.get('default_scope')):
             self.model = MODELS.build(copy.deepcopy(config.model)).to(device)
             self.view = made_up_view(config)
-            self.clips = test_clips(config)
+            self.clips = clips_at_hand(config, 'test_dataloader', CLIPS)
             if train_batch:
                 self.optim_wrapper = build_optim_wrapper(self.model, copy.deepcopy(config.optim_wrapper))
                 for group in self.optim_wrapper.param_groups:
@@ -181,7 +180,7 @@ class _Candidate:
         except UserError:
             raise
         except Exception as error:  # networks fail in every way there is
-            reason = str(error).strip().partition('\n')[0]
+            reason = first_line(error)
             raise UserError(
                 f'{self.config.filename} cannot be {what}: {type(error).__name__}: {reason}; mend it, or leave it out'
             ) from error
@@ -260,32 +259,13 @@ def made_up_view(config: Config) -> Tensor:
         UserError: The pipeline decodes nothing or packs no inputs.
     """
     try:
-        inputs = made_up_inputs(_test_dataset(config).pipeline)
+        inputs = made_up_inputs(dataset_of(config, 'test_dataloader').pipeline)
     except KeyError:
         raise UserError(
             f'{config.filename}: the pipeline of test_dataloader packs no inputs; end it in PackActionInputs'
         ) from None
     # Frames of all views, or clips of all views, lie in the first axis.
     return inputs[: max(1, len(inputs) // views(config))]
-
-
-def test_clips(config: Config) -> Subset | None:
-    """Return up to 16 clips of a config's test, evenly chosen; None where there are none at its data root."""
-    described = _test_dataset(config)
-    try:
-        dataset = DATASETS.build(copy.deepcopy(described))
-    except (UserError, OSError):
-        if Path(described.get('data_root', ''), FILE_NAME).is_file():
-            raise  # there are clips, but something is wrong with them
-        return None
-    count = min(CLIPS, len(dataset))
-    # mmengine's get_subset keeps the ids of what it once copied: later it takes one dead object for another.
-    return Subset(dataset, [len(dataset) * index // count for index in range(count)])
-
-
-def _test_dataset(config: Config) -> Config:
-    """Return the data set of a config's test, inside of all wrappers."""
-    return list(datasets(config, ('test_dataloader',)))[-1]
 
 
 @torch.no_grad()

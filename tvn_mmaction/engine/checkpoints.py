@@ -1,10 +1,10 @@
-"""Which checkpoint a work directory has to go on from."""
+"""Which checkpoint a work directory has to go on from, and what does not fit where one is loaded."""
 
 from pathlib import Path
 
 from ..compat import load_from_local
 from ..console import console
-from ..errors import UserError
+from ..errors import UserError, first_line
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -26,7 +26,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
         try:
             load_from_local(str(path), map_location='cpu')
         except Exception as error:  # PyTorch and pickle have many ways to say that a file is broken
-            reasons.append(str(error).partition('\n')[0])
+            reasons.append(first_line(error))
             continue
         if reasons:
             console.print(f'{last} names no checkpoint that can be read: going on from {path}', highlight=False)
@@ -35,3 +35,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
         f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it, and this '
         'training starts anew'
     )
+
+
+def what_does_not_fit(error: RuntimeError) -> str:
+    """Return the first two reasons of PyTorch for which weights do not fit a model."""
+    return '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])

@@ -15,9 +15,10 @@ from mmengine.config import Config
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Result
 from .benchmark import measure
+from .clips import build_without_videos
 from .config import LOADERS, datasets, read_config, use_clip, use_epochs
 from .job import Job
-from .record import build_without_videos, config_digest, environment
+from .record import config_digest, environment
 
 # What a config takes over from the first one; of the loaders all but what its own network needs of their pipelines.
 TERMS = (

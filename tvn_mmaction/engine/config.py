@@ -180,6 +180,11 @@ def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Confi
         yield from _datasets_of(config.get(loader) or {})
 
 
+def dataset_of(config: Config, loader: str) -> Config:
+    """Return the data set of one loader, inside of all wrappers."""
+    return list(datasets(config, (loader,)))[-1]
+
+
 def all_datasets(config: Config) -> Iterator[Config]:
     """Yield every data set of the config, also those of a training loop's other loaders, as OmniSource has."""
     yield from datasets(config)

@@ -10,9 +10,10 @@ from mmengine.config import Config
 from ..datasets.protocols import assign_folds, dropped_clips
 from ..errors import UserError
 from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusion_matrix, plot_folds, pool_folds
-from .config import datasets, use_split
+from .clips import build_without_videos
+from .config import dataset_of, use_split
 from .job import Job
-from .record import build_without_videos, config_digest
+from .record import config_digest
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
         UserError: The config does not say how it divides clips; clips are missing, do not allow the protocol, or would
             leave a fold nothing to train on.
     """
-    train_dataset = list(datasets(config, ('train_dataloader',)))[-1]
+    train_dataset = dataset_of(config, 'train_dataloader')
     if not {'protocol', 'seed'} <= set(config.get('split') or ()) or 'protocol' not in train_dataset:
         raise UserError(
             f'{config.filename} has no split = dict(protocol=..., fold=..., seed=...) for a UCF50Dataset to follow; '

@@ -21,8 +21,10 @@ from ..evaluation import (
     plot_confusion_matrix,
 )
 from ..files import sha256_of
+from .checkpoints import what_does_not_fit
+from .clips import build_without_videos
 from .hooks import EpochHistoryHook
-from .record import build_without_videos, config_digest, environment, protocol
+from .record import config_digest, environment, protocol
 from .runner import TerminalRunner
 
 
@@ -68,8 +70,9 @@ def test(config: Config, checkpoint: str | Path) -> Result | None:
     try:
         meta = runner.load_checkpoint(str(checkpoint), strict=True).get('meta', {})
     except RuntimeError as error:
-        reasons = '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
-        raise UserError(f'{checkpoint} does not fit the model of {config.filename}: {reasons}') from None
+        raise UserError(
+            f'{checkpoint} does not fit the model of {config.filename}: {what_does_not_fit(error)}'
+        ) from None
     return _test(runner, checkpoint, meta, _train_dataset(config))
 
 

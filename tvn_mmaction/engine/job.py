@@ -19,9 +19,10 @@ from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from ..files import only_here
 from .checkpoints import newest_checkpoint
+from .clips import build_without_videos
 from .config import configure_training, read_config
 from .experiment import train
-from .record import build_without_videos, clips_of, config_digest, list_digest
+from .record import clips_of, config_digest, list_digest
 
 LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 ATTEMPT = '=== process'  # how the log of each process that took on a job begins

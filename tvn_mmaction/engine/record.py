@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
-from mmengine.registry import DefaultScope
 
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
 from ..evaluation.pipelines import CROPS
 from ..files import sha256_of
-from .config import all_datasets, datasets
+from .config import all_datasets, dataset_of
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
 # By the optimizer wrapper of a config, where it is not that of float32.
@@ -63,7 +61,7 @@ def protocol(
     # Where every clip is a group of its own, nobody knows which long video it is of.
     grouped = known and any(clip.group not in ('', clip.file_name) for clip in (*train, *test))
     return Protocol(
-        data=Path(_dataset(config, 'test_dataloader').get('data_root') or '.').resolve().name,
+        data=Path(dataset_of(config, 'test_dataloader').get('data_root') or '.').resolve().name,
         split=split.get('protocol'),
         split_fold=split.get('fold'),
         split_seed=split['seed'] if split and PROTOCOLS[split['protocol']].seeded else None,
@@ -153,19 +151,8 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _dataset(config: Config, loader: str) -> Config:
-    """Return the loader's data set, inside of all wrappers."""
-    return list(datasets(config, (loader,)))[-1]
-
-
 def _pipeline(config: Config, loader: str) -> list[dict]:
-    return _plain(_dataset(config, loader).get('pipeline', []))
-
-
-def build_without_videos(config: Config, loader: str) -> BaseDataset:
-    """Return the clips of a loader, inside of all wrappers; no video is read."""
-    with DefaultScope.overwrite_default_scope(config.get('default_scope')):
-        return DATASETS.build({**_dataset(config, loader), 'pipeline': []})
+    return _plain(dataset_of(config, loader).get('pipeline', []))
 
 
 def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:

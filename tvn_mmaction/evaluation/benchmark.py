@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import write_atomically
+from ..files import write_record
 
 SCHEMA_VERSION = 1
 
@@ -68,7 +68,7 @@ class Benchmark:
 
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
-        write_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + '\n')
+        write_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> 'Benchmark':

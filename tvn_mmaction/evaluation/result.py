@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ..errors import UserError
-from ..files import write_atomically
+from ..files import write_atomically, write_record
 from .metrics import Estimate
 
 SCHEMA_VERSION = 2
@@ -60,7 +60,7 @@ class Result:
 
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
-        write_atomically(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + '\n')
+        write_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> 'Result':

@@ -1,6 +1,5 @@
 """What a clip costs until the network gets it: decoded from its video, and read from a frame store."""
 
-import copy
 import random
 import statistics
 import time
@@ -9,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmaction.registry import DATASETS
-from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from ..console import only_errors
 from ..datasets.frame_store import FOLDER
-from ..engine.config import datasets, read_config
+from ..engine.clips import build_dataset, evenly
+from ..engine.config import dataset_of, read_config
 from ..engine.record import environment
 
 BASELINE, STORE = 'Decord', 'FrameStore'
@@ -56,10 +53,9 @@ def measure_data_time(
         for name in (BASELINE, STORE)
     }
     with only_errors():
-        sets = {name: _train_dataset(config) for name, config in configs.items()}
+        sets = {name: build_dataset(config, 'train_dataloader') for name, config in configs.items()}
         total = len(sets[BASELINE])
-        count = min(clips or total, total)
-        indices = [total * index // count for index in range(count)]
+        indices = evenly(total, clips or total)
         state = np.random.get_state()
         try:
             difference, identical = _compare(sets, indices)
@@ -70,13 +66,13 @@ def measure_data_time(
         finally:
             np.random.set_state(state)
     ratios = [baseline / store for baseline, store in zip(times[BASELINE], times[STORE], strict=True)]
-    described = list(datasets(configs[STORE], ('train_dataloader',)))[-1]
+    described = dataset_of(configs[STORE], 'train_dataloader')
     return {
         'config': Path(file).stem,
         'options': dict(options or {}),
         'input': dict(configs[STORE].get('clip') or {}),
         'train_clips': total,
-        'measured_clips': count,
+        'measured_clips': len(indices),
         'rounds': rounds,
         'ms_per_clip': {name: statistics.median(of) for name, of in times.items()},
         'epoch_s': {name: statistics.median(of) * total / 1000 for name, of in times.items()},
@@ -90,13 +86,6 @@ def measure_data_time(
         },
         'environment': environment(configs[STORE], 'cpu'),
     }
-
-
-def _train_dataset(config: Config) -> BaseDataset:
-    """Return the data set of a config's training, inside of all wrappers."""
-    described = list(datasets(config, ('train_dataloader',)))[-1]
-    with DefaultScope.overwrite_default_scope(config.get('default_scope')):
-        return DATASETS.build(copy.deepcopy(described))
 
 
 def _pass_ms(dataset: BaseDataset, indices: list[int], seed: int) -> float:

@@ -1,6 +1,5 @@
 """How long a clip takes in each engine: networks, engines and a product of matrices in turns."""
 
-import copy
 import random
 import tempfile
 import time
@@ -26,6 +25,7 @@ from ..engine.benchmark import count_macs
 from ..engine.record import environment, installed_versions
 from ..errors import UserError
 from ..evaluation.benchmark import Timing
+from ..models.folding import layer_by_layer
 from .record import EngineBenchmark, EngineTimes
 
 EAGER = 'eager fp32'  # PyTorch, layer by layer as MMAction2 runs it
@@ -119,20 +119,12 @@ def made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarra
     return network, description, noise.numpy()
 
 
-def _layer_by_layer(network: ClassScores) -> ClassScores:
-    """Return a copy in which a Tiny Video Network computes no layers in one, as it does where nobody looks at them."""
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        module.register_forward_pre_hook(lambda module, inputs: None)
-    return network
-
-
 def _runner(
     name: str, network: ClassScores, description: Description, clip: np.ndarray, file: Path, threads: int
 ) -> Callable[[], Any]:
     """Return what runs a clip through a network in an engine."""
     if name == EAGER:
-        layers = _layer_by_layer(network)
+        layers = layer_by_layer(network)
 
         def run() -> None:
             with torch.inference_mode():

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..evaluation.benchmark import Timing
-from ..files import write_atomically
+from ..files import write_record
 
 SCHEMA_VERSION = 1
 
@@ -45,7 +45,7 @@ class EngineBenchmark:
 
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
-        write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + '\n')
+        write_record(path, self)
 
     def sgemm_share(self, network: EngineTimes, engine: str) -> float:
         """Return which part of the speed of a product of matrices a network reaches."""
@@ -93,7 +93,7 @@ class Speed:
 
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
-        write_atomically(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + '\n')
+        write_record(path, self)
 
     @classmethod
     def load(cls, path: Path) -> 'Speed':

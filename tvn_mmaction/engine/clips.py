@@ -1,0 +1,48 @@
+"""The clips of a config's loaders, inside of all wrappers."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmaction.registry import DATASETS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DefaultScope
+from torch.utils.data import Subset
+
+from ..datasets.manifest import FILE_NAME
+from ..errors import UserError
+from .config import dataset_of
+
+
+def build_dataset(config: Config, loader: str, **changes: Any) -> BaseDataset:
+    """Return the data set of a loader, some of its arguments changed, whatever the default scope of this process."""
+    with DefaultScope.overwrite_default_scope(config.get('default_scope')):
+        return DATASETS.build(copy.deepcopy({**dataset_of(config, loader), **changes}))
+
+
+def build_without_videos(config: Config, loader: str) -> BaseDataset:
+    """Return the clips of a loader; no video is read."""
+    return build_dataset(config, loader, pipeline=[])
+
+
+def clips_at_hand(config: Config, loader: str, count: int, **changes: Any) -> Subset | None:
+    """Return up to `count` clips of a loader, evenly chosen; None where there are none at its data root.
+
+    Raises:
+        UserError: There are clips, but something is wrong with them.
+    """
+    try:
+        dataset = build_dataset(config, loader, **changes)
+    except (UserError, OSError):
+        if Path(dataset_of(config, loader).get('data_root', ''), FILE_NAME).is_file():
+            raise
+        return None
+    # mmengine's get_subset keeps the ids of what it once copied: later it takes one dead object for another.
+    return Subset(dataset, evenly(len(dataset), count))
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """Return up to `count` numbers below `total`, evenly spread."""
+    count = min(count, total)
+    return [total * index // count for index in range(count)]
