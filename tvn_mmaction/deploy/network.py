@@ -102,10 +102,9 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
     except RuntimeError as error:
         raise UserError(f'{checkpoint} does not fit the model of its config: {what_does_not_fit(error)}') from None
     network = ClassScores(recognizer, clip)
-    count = len(network(clip[None])[0])
     return network, Description(
         name=Path(config.filename or config.get('work_dir') or checkpoint).stem,
-        classes=[str(name) for name in classes or range(count)],
+        classes=[str(name) for name in classes or range(recognizer.cls_head.num_classes)],
         pipeline=pipeline,
         input_shape=list(clip.shape),
         precision='fp32',

@@ -113,7 +113,7 @@ def made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarra
         recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
     recognizer.init_weights()
     network = ClassScores(recognizer, inputs)
-    classes = [str(number) for number in range(len(network(inputs[None])[0]))]
+    classes = [str(number) for number in range(recognizer.cls_head.num_classes)]
     description = Description(Path(config.filename).stem, classes, pipeline, list(inputs.shape), 'fp32', {})
     noise = torch.randint(0, 256, (1, *inputs.shape), dtype=torch.uint8)
     return network, description, noise.numpy()
