@@ -15,6 +15,7 @@ import pytest
 from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tests.videos import write_video
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
+from tvn_mmaction.engine.job import GRACE_S
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Result, Scores
 from tvn_mmaction.evaluation.cross_validation import CrossValidation
@@ -291,7 +292,7 @@ def test_folds_end_with_the_tool(folder, tmp_path, ending):
     process.send_signal(ending)
     _, _, err = end(process)
     assert ending == signal.SIGKILL or 'interrupted; the same command with --resume goes on; 0 of 1' in err
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 1.5 * GRACE_S  # the held step looks at nothing that the tool's end could tell it
     while runs(process_of(fold)):
         assert time.monotonic() < deadline
         time.sleep(0.1)

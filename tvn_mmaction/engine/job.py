@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from .config import configure_training, read_config
 from .experiment import train
 from .record import clips_of, config_digest, list_digest
 
+GRACE_S = 30  # for the step that a process is in when the tool that started it ends
 LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 ATTEMPT = '=== process'  # how the log of each process that took on a job begins
 
@@ -160,4 +162,6 @@ def _digests_of_training(config: Config) -> frozenset[str]:
 def _end_with_the_tool() -> None:
     """End this process and its data loaders when the tool that started it ends, however that comes about."""
     os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the tool is no more
-    os.killpg(0, signal.SIGTERM)
+    os.killpg(0, signal.SIGTERM)  # ends the process behind the step that it is in
+    time.sleep(GRACE_S)
+    os.killpg(0, signal.SIGKILL)  # that step does not end
