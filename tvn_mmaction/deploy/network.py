@@ -23,6 +23,19 @@ from .description import Description, check_registered, read_static_config
 INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that draw or fetch weights
 
 
+class Normalisation(nn.Module):
+    """Subtracts a mean from pixels and divides them by a standard deviation, both `(3, 1, 1)` or `(3, 1, 1, 1)`."""
+
+    def __init__(self, mean: Tensor, std: Tensor):
+        super().__init__()
+        self.register_buffer('mean', mean.clone())
+        self.register_buffer('std', std.clone())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map pixels in 0 to 255 to what the network was trained on, in the same shape."""
+        return (pixels - self.mean) / self.std
+
+
 class ClassScores(nn.Module):
     """From packed frames to scores whose softmax is what the recognizer's test answers.
 
@@ -44,9 +57,9 @@ class ClassScores(nn.Module):
                 f'{type(preprocessor).__name__} does more than normalise RGB frames: such a network cannot be deployed'
             )
         self.recognizer = recognizer
-        # A network that was trained on pixels as they are has neither.
-        self.register_buffer('mean', getattr(preprocessor, 'mean', torch.zeros(1)).clone())
-        self.register_buffer('std', getattr(preprocessor, 'std', torch.ones(1)).clone())
+        # A network that was trained on pixels as they are has neither mean nor std.
+        normalises = hasattr(preprocessor, 'mean')
+        self.normalisation = Normalisation(preprocessor.mean, preprocessor.std) if normalises else nn.Identity()
         self.train(False)
         with torch.no_grad():
             self.views = len(self._scores_of_views(clip[None]))
@@ -62,7 +75,7 @@ class ClassScores(nn.Module):
         return scores.mean(1)
 
     def _scores_of_views(self, inputs: Tensor) -> Tensor:
-        features, arguments = self.recognizer.extract_feat((inputs.float() - self.mean) / self.std, test_mode=True)
+        features, arguments = self.recognizer.extract_feat(self.normalisation(inputs.float()), test_mode=True)
         return self.recognizer.cls_head(features, **arguments)
 
 

@@ -8,7 +8,7 @@ from mmcv.cnn import fuse_conv_bn
 from torch import Tensor, nn
 
 from ..models.tiny_video_net import SamePool2d, TinyVideoBlockRepetition, TinyVideoNet, gate_scale
-from .network import ClassScores
+from .network import ClassScores, Normalisation
 
 
 def rewritten(network: ClassScores) -> ClassScores:
@@ -17,6 +17,11 @@ def rewritten(network: ClassScores) -> ClassScores:
     fuse_conv_bn(network.recognizer)
     backbone = network.recognizer.backbone
     if isinstance(backbone, TinyVideoNet):
+        readers = _readers_of_pixels(backbone.blocks[0][0])
+        if isinstance(network.normalisation, Normalisation) and readers:
+            for conv in readers:
+                _normalise_inside(conv, network.normalisation)
+            network.normalisation = nn.Identity()
         for block in backbone.blocks:
             for index, repetition in enumerate(block):
                 block[index] = LeanRepetition(repetition)
@@ -55,6 +60,24 @@ class LeanRepetition(nn.Module):
         if plain.residual:
             x = x + plain.residual(inputs)
         return F.relu(x), frames
+
+
+def _readers_of_pixels(first: TinyVideoBlockRepetition) -> list[nn.Conv2d]:
+    """Return the convolutions that a network begins with, none where it begins with a pooling."""
+    if first.expand_first:
+        begins = [first.expand_first]
+    elif isinstance(first.spatial, nn.Sequential):
+        begins = [first.spatial[0]]
+    else:
+        return []
+    return [layers[0] for layers in (*begins, first.residual) if layers]
+
+
+def _normalise_inside(conv: nn.Conv2d, normalisation: Normalisation) -> None:
+    """Let a 1 x 1 convolution, which pads nothing, take pixels where it took normalised ones."""
+    with torch.no_grad():
+        conv.weight /= normalisation.std.view(1, 3, 1, 1)
+        conv.bias -= conv.weight.flatten(1) @ normalisation.mean.view(3)
 
 
 def _means(x: Tensor, frames: int) -> Tensor:

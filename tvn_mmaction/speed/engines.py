@@ -13,6 +13,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from ..console import only_errors, progress_bar
 from ..datasets.pipeline import made_up_inputs
@@ -28,7 +29,7 @@ from ..evaluation.benchmark import Timing
 from ..models.folding import layer_by_layer
 from .record import EngineBenchmark, EngineTimes
 
-EAGER = 'eager fp32'  # PyTorch, layer by layer as MMAction2 runs it
+EAGER = 'eager fp32'  # PyTorch, layer by layer and in its own memory format, as MMAction2 runs a network
 IN_PYTORCH = {'torch': TorchEngine, 'torch-compile': CompiledEngine}
 LIBRARIES = ('onnxruntime', 'openvino', 'nncf', 'onnx')
 SGEMM_SIZE = 2048
@@ -125,6 +126,9 @@ def _runner(
     """Return what runs a clip through a network in an engine."""
     if name == EAGER:
         layers = layer_by_layer(network)
+        for module in layers.modules():
+            if isinstance(module, nn.Conv2d):  # also where a network asks for channels_last, such as a TinyVideoNet
+                module.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous())
 
         def run() -> None:
             with torch.inference_mode():
