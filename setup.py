@@ -13,7 +13,7 @@ EXTRAS = {
     'frames': ['lmdb>=1.4'],
     'ray': ['ray>=2.9'],
 }
-TEST = ['pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']
+TEST = ['psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']
 
 setup(
     name='tvn_mmaction',
@@ -46,6 +46,7 @@ setup(
         'opencv-python',
         'plotly>=6',
         'rich>=14.1',  # a drawing shows its progress inside a training's, which older releases refuse
+        'safetensors>=0.4',  # any tool may be given such a file
         'scipy',
     ],
     extras_require={**EXTRAS, 'test': [*TEST, *(library for libraries in EXTRAS.values() for library in libraries)]},

@@ -41,8 +41,6 @@ def parse_args() -> argparse.Namespace:
     add_cfg_options(parser, 'change the configs that have the variable, such as clip.size=112')
     parser.add_argument('--out', type=Path, default=Path('benchmark.json'), help='the record (%(default)s)')
     args = parser.parse_args()
-    if args.out.is_dir():
-        parser.error(f'--out {args.out} is a folder: name a file')
     if args.engines and args.device == 'cuda':
         parser.error('--engines: they are measured on the CPU; leave --device out')
     return args
@@ -74,8 +72,8 @@ def main(args: argparse.Namespace) -> None:
         else:
             benchmark = measure(read_configs(args), args.rounds, args.train_batch, not args.no_train, device)
             texts = benchmark_table(benchmark), describe_benchmark(benchmark)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt('interrupted; nothing was written') from None
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)('interrupted; nothing was written') from None
     benchmark.save(args.out)
     print(*texts, sep='\n')
     print(f'written: {args.out}')
@@ -87,7 +85,9 @@ def check(args: argparse.Namespace) -> None:
 
     from tvn_mmaction.datasets.manifest import check_data_root
     from tvn_mmaction.errors import UserError
+    from tvn_mmaction.outputs import check_file
 
+    check_file(args.out, '--out')
     if args.device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: PyTorch sees no GPU here; use --device cpu')
     if args.data_root:

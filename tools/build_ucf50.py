@@ -86,8 +86,8 @@ def main(args: argparse.Namespace) -> None:
         print_protocol(summary)
         if args.frames:
             print_frames(build_frames(args.out, args.short_side, args.quality, args.keep_ratio))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt('interrupted; the same command goes on from here') from None
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)('interrupted; the same command goes on from here') from None
     written = ['manifest.csv', 'classes.txt', 'lists', 'summary.json', *(['frames.lmdb'] if args.frames else [])]
     print(f'\nwritten to {args.out}: {", ".join(written)}')
     print(f'next: {next_command(args, fold_count=len(summary["folds"]))}')

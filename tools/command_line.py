@@ -5,6 +5,7 @@ the command line is known to be right, and everything here needs no more than th
 """
 
 import argparse
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,16 +19,21 @@ PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'group5', 'twothirds', 'lo
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
     """Read the command line, import the package, run a tool's `main`, and end the process with its exit code.
 
-    See `tvn_mmaction.errors.run_tool`. An interruption of the import has exit code 130 as well.
+    See `tvn_mmaction.errors.run_tool`. An interruption of the import has the same exit codes.
     """
     args = parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         from tvn_mmaction.errors import run_tool
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
     run_tool(lambda: main(args))
+
+
+def _terminate(*_: Any) -> None:
+    print('interrupted', file=sys.stderr)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def config_file(text: str) -> str:
@@ -52,8 +58,9 @@ def add_cfg_options(parser: argparse.ArgumentParser, help: str = 'change the con
 
 
 def _key_value(text: str) -> str:
-    if not text.partition('=')[0] or '=' not in text:
-        raise argparse.ArgumentTypeError(f'{text}: give KEY=VALUE')
+    # Of no more letters, since a run writes its config down, and comparisons read it again as Python.
+    if not re.match(r'[\w-]+(\.[\w-]+)*=', text):
+        raise argparse.ArgumentTypeError(f'{text}: give KEY=VALUE, where KEY is a name or names with dots between')
     return text
 
 
@@ -61,7 +68,7 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
     """Return the values of `KEY=VALUE` words by key, read as all of OpenMMLab's tools read them.
 
     Raises:
-        UserError: Brackets of a value do not match.
+        UserError: Brackets of a value do not match, or are too deep.
     """
     from mmengine.config import DictAction
 
@@ -73,6 +80,8 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
         return parser.parse_args(['--', *words]).words or {}
     except AssertionError as error:
         raise UserError(f'--cfg-options: {error}') from None
+    except RecursionError:
+        raise UserError('--cfg-options: brackets within brackets, too deep to read; take some away') from None
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, what: str) -> None:

@@ -58,9 +58,11 @@ def main(args: argparse.Namespace) -> int:
     """Measure, train what has no result, and write the report of all that have one."""
     from tvn_mmaction.engine.comparison import Budget
     from tvn_mmaction.files import only_here
+    from tvn_mmaction.outputs import make_folder
 
     budget = Budget.parse(args.budget) if args.budget else Budget()
     work_dir = Path(args.work_dir or Path('work_dirs', f'compare_{Path(args.configs[0]).stem}'))
+    make_folder(work_dir, '--work-dir')
     with only_here(work_dir):
         return compare(args, budget, work_dir)
 

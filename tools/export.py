@@ -2,9 +2,10 @@
 
     python tools/export.py configs/tvn1_demo.py work_dirs/tvn1_demo/epoch_12.pth -o tvn1_demo.onnx
     python tools/export.py configs/tvn1_ucf50.py best.pth --engine openvino --precision int8 -o tvn1.xml
+    python tools/export.py configs/tvn1_ucf50.py best.pth -o tvn1.safetensors
 
 The file is checked against PyTorch on clips of the config's test before it is written; int8 is calibrated on clips of
-its training.
+its training. For PyTorch itself it is the weights as they are.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from command_line import add_cfg_options, parse_options, run
 
-SUFFIXES = {'onnxruntime': '.onnx', 'openvino': '.xml'}
+SUFFIXES = {'onnxruntime': '.onnx', 'openvino': '.xml', 'torch': '.safetensors'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,19 +38,35 @@ def parse_args() -> argparse.Namespace:
     if not args.out:
         suffix = SUFFIXES[args.engine or 'onnxruntime']
         args.out = args.checkpoint.with_name(f'{args.checkpoint.stem}_{args.precision}{suffix}')
+    if args.out.suffix == SUFFIXES['torch'] and args.precision != 'fp32':
+        parser.error(f'--precision {args.precision}: {args.out} gets the weights as they are; leave it out')
     return args
 
 
 def main(args: argparse.Namespace) -> None:
     """Export, and say what was found and where it lies."""
     from tvn_mmaction.datasets.manifest import check_data_root
-    from tvn_mmaction.deploy.export import CALIBRATION_CLIPS, FEW_CLIPS, MANY_CLIPS, clips_of, export
-    from tvn_mmaction.deploy.network import load_network
+    from tvn_mmaction.deploy.export import export_weights
     from tvn_mmaction.engine import read_config
+    from tvn_mmaction.outputs import check_file
 
+    check_file(args.out, '-o')
     if args.data_root:
         check_data_root(args.data_root)
     config = read_config(args.config, data_root=args.data_root, options=parse_options(args.cfg_options))
+    if args.out.suffix == SUFFIXES['torch']:
+        export_weights(args.checkpoint, config, args.out)
+    else:
+        export_network(config, args)
+    print(f'written      {args.out}, {size_mb(args.out):.1f} MB')
+    print(f'next: python tools/predict.py VIDEO --model {args.out}')
+
+
+def export_network(config, args: argparse.Namespace) -> None:
+    """Export for an engine that is not PyTorch, and say what was found."""
+    from tvn_mmaction.deploy.export import CALIBRATION_CLIPS, FEW_CLIPS, MANY_CLIPS, clips_of, export
+    from tvn_mmaction.deploy.network import load_network
+
     network, description = load_network(args.checkpoint, config)
     check = clips_of(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)
     calibration = clips_of(config, 'train_dataloader', CALIBRATION_CLIPS) if args.precision == 'int8' else None
@@ -61,8 +78,6 @@ def main(args: argparse.Namespace) -> None:
     print(f'answers      {found["same_answer"]:.1%} the same')
     if 'top1' in found:
         print(f'top-1        {found["top1"]:.1%}, of PyTorch in fp32 {found["top1_fp32"]:.1%}')
-    print(f'written      {args.out}, {size_mb(args.out):.1f} MB')
-    print(f'next: python tools/predict.py VIDEO --model {args.out}')
 
 
 def size_mb(file: Path) -> float:

@@ -28,6 +28,7 @@ NETWORKS = [
     ('compare/x3d_s_ucf50', dict(frames=4, size=160)),  # X3D-XS
     ('compare/tsn_r18_ucf50', {}),
 ]
+DATA = ('tvn1_ucf50', 'tvn1_quick_ucf50')  # whose inputs are decoded, and read from the frame store
 FILES = 16  # of the test
 LIVE = dict(seconds=600, network_ms=80)
 TRAIN = dict(frames=4, size=112)
@@ -47,11 +48,18 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Measure part by part, print the tables, and say where the record lies."""
     from tvn_mmaction.console import console
+    from tvn_mmaction.datasets.manifest import check_data_root
+    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.outputs import check_file
     from tvn_mmaction.speed.engines import measure_engines
     from tvn_mmaction.speed.live import measure_live_delay
     from tvn_mmaction.speed.record import Speed, describe_engines, engine_table, target_table
     from tvn_mmaction.speed.start_up import measure_start_up
 
+    check_file(args.out, '--out')
+    check_data_root(args.data_root)
+    for name in DATA:
+        read_config(CONFIGS / f'{name}.py', data_root=args.data_root, options={'decoder': 'FrameStore'})
     parts = {
         'start_up': lambda: measure_start_up(sorted(set(TOOLS.glob('*.py')) - {TOOLS / 'command_line.py'})),
         'data': lambda: measure_data(args.data_root),
@@ -90,7 +98,7 @@ def measure_data(data_root: str) -> dict:
     """Measure the training data, decoded and from the frame store, at the inputs of two configs."""
     from tvn_mmaction.speed.data import measure_data_time
 
-    return {name: measure_data_time(CONFIGS / f'{name}.py', data_root) for name in ('tvn1_ucf50', 'tvn1_quick_ucf50')}
+    return {name: measure_data_time(CONFIGS / f'{name}.py', data_root) for name in DATA}
 
 
 def measure_end_to_end(data_root: str, threads: int | None) -> dict:
@@ -128,8 +136,10 @@ def targets(engines, details: dict) -> list:
     for network, ratio, share in ((small, 2.5, 0.7), (large, 2.6, 0.6)):
         name = f'TVN-1 at {network.input_shape[1]} × {network.input_shape[-1]} px'
         best = network.best('fp32')
+        # How much faster anything can be in fp32 depends on how much of the machine eager leaves unused.
+        eager = f'eager, which reaches {engines.sgemm_share(network, "eager fp32"):.0%} of a product of matrices'
         found += [
-            Target.at_least(f'{name}, fp32: {best} against eager', ratio, speed_up(network, 'fp32')),
+            Target.at_least(f'{name}, fp32: {best} against {eager}', ratio, speed_up(network, 'fp32')),
             Target.at_least(
                 f'{name}, fp32: {best}, of the speed of a product of matrices', 100 * share,
                 100 * engines.sgemm_share(network, best), '%',

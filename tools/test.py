@@ -31,8 +31,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main(args: argparse.Namespace) -> None:
-    """Test, and say what was found and where it lies."""
+def main(args: argparse.Namespace) -> int:
+    """Test, say what was found and where it lies, and return 1 where clips could not be read."""
     from tvn_mmaction.engine import read_config, test
     from tvn_mmaction.evaluation import (
         Scores,
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
         config.model.cls_head.average_clips = args.average_clips
     result = test(config, args.checkpoint)
     if result is None:
-        return
+        return 0
     scores = Scores.load(Path(config.work_dir, 'scores.npz'))
     print(describe(result, config.work_dir, args.eval))
     if 'confusion_matrix' in args.eval:
@@ -61,6 +61,7 @@ def main(args: argparse.Namespace) -> None:
     if args.out:
         write_predictions(scores, args.out)
         print(f'scores of every clip: {args.out}')
+    return int(bool(result.broken_clips['test']))
 
 
 if __name__ == '__main__':

@@ -28,8 +28,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main(args: argparse.Namespace) -> None:
-    """Train, test, and say what was found and where it lies."""
+def main(args: argparse.Namespace) -> int:
+    """Train, test, say what was found and where it lies, and return 1 where test clips could not be read."""
     from tvn_mmaction.engine import configure_training, read_config, train
     from tvn_mmaction.evaluation import describe
 
@@ -47,12 +47,14 @@ def main(args: argparse.Namespace) -> None:
     )
     try:
         result = train(config)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f'interrupted; the same command with --resume goes on from the last epoch in {config.work_dir}'
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)(
+            f'interrupted; the same command with --resume goes on from the last checkpoint in {config.work_dir}'
         ) from None
-    if result:
-        print(describe(result, config.work_dir))
+    if result is None:
+        return 0
+    print(describe(result, config.work_dir))
+    return int(bool(result.broken_clips['test']))
 
 
 if __name__ == '__main__':

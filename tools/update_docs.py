@@ -1,4 +1,4 @@
-"""Write what the documents show anew: the tables of README.md and configs/README.md, metafile.yml, and the picture.
+"""Write what the documents show anew: the tables of all documents, metafile.yml, and the picture.
 
 A config that metafile.yml does not know is entered there by hand, with its name, file, collection and architecture;
 the rest of its entry is written here.
@@ -7,6 +7,8 @@ the rest of its entry is written here.
 from __future__ import annotations
 
 import argparse
+import re
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,9 @@ REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / 'configs'
 RESULTS = CONFIGS / 'results'
 SPEED = RESULTS / 'speed.json'
+RELIABILITY = RESULTS / 'reliability.json'
 METAFILE = CONFIGS / 'metafile.yml'
+DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md', REPOSITORY / 'DEPENDENCIES.md']
 
 
 def updated(document: Path) -> str:
@@ -40,6 +44,7 @@ def tables() -> dict[str, str]:
     """Return every table by name."""
     from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
     from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
+    from tvn_mmaction.reliability.record import Reliability, reliability_table
     from tvn_mmaction.speed.record import Speed, describe_engines, engine_table, target_table
 
     speed = Speed.load(SPEED)
@@ -53,6 +58,8 @@ def tables() -> dict[str, str]:
         'published': published_table(),
         'speed': target_table(speed.targets),
         'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
+        'dependencies': dependencies_table(),
+        'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
     }
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
@@ -71,6 +78,31 @@ def networks_table() -> str:
             f'{data["FLOPs"] / 1e9:.2f} |'
         )
     return '\n'.join(rows) + '\n'
+
+
+def dependencies_table() -> str:
+    """Return the packages that setup.py asks for, with the licences of those that are installed."""
+    import setuptools
+
+    package = setuptools.distutils.core.run_setup(str(REPOSITORY / 'setup.py'), stop_after='init')
+    rows = {}
+    for extra, requirements in {'all': package.install_requires, **package.extras_require}.items():
+        for requirement in requirements:
+            name, versions = re.fullmatch(r'([\w-]+)(.*)', requirement).groups()
+            # The extra for tests asks for what the others ask for, too.
+            rows.setdefault((name, versions), f'| {name} | {versions or "any"} | {extra} | {licence_of(name)} |')
+    return '\n'.join(['| package | versions | for | licence |', '| --- | --- | --- | --- |', *rows.values()]) + '\n'
+
+
+def licence_of(package: str) -> str:
+    """Return the licence that an installed package names in its metadata; a dash where it is not installed."""
+    try:
+        about = metadata(package)
+    except PackageNotFoundError:
+        return '–'
+    classifiers = [name for name in about.get_all('Classifier', []) if name.startswith('License ::')]
+    named = ', '.join(name.rpartition(' :: ')[2] for name in classifiers)
+    return about.get('License-Expression') or named or about.get('License', '').partition('\n')[0]
 
 
 def updated_metafile() -> str:
@@ -107,7 +139,7 @@ def all_results() -> list[Result]:
 
 def single_results() -> list[Path]:
     """Return the files of results that are of no zoo and no comparison."""
-    return sorted(set(RESULTS.glob('*.json')) - {SPEED})
+    return sorted(set(RESULTS.glob('*.json')) - {SPEED, RELIABILITY})
 
 
 def entry_of(result: Result) -> dict[str, Any]:
@@ -185,7 +217,7 @@ def main(args: argparse.Namespace) -> None:
     from tvn_mmaction.files import write_atomically
 
     write_atomically(METAFILE, updated_metafile())
-    for document in (REPOSITORY / 'README.md', CONFIGS / 'README.md'):
+    for document in DOCUMENTS:
         write_atomically(document, updated(document))
     _, picture = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
     write_atomically(RESULTS / 'demo_clips.jpg', picture.tobytes())

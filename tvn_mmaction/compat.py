@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 import numpy as np
@@ -30,6 +30,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from .errors import UserError
+from .storage import check_digest
+from .weights import SUFFIX, read_weights
 
 
 @dataclass(frozen=True)
@@ -297,23 +299,26 @@ def safe_loading() -> bool:
     """Load checkpoint files and downloads as data only, with errors that say what to do.
 
     mmengine leaves `weights_only` open, which torch < 2.6 takes for False, and `torch.hub`, for downloads, still does.
+    Its loaders of storages that only its authors reach are the same, and go.
     """
     if 'weights_only' in inspect.getsource(CheckpointLoader._schemes['']):
         return False
     CheckpointLoader.register_scheme(prefixes='', loader=load_from_local, force=True)
     CheckpointLoader.register_scheme(prefixes=['http://', 'https://'], loader=load_from_http, force=True)
     mmengine_checkpoint.load_from_http = load_from_http  # torchvision:// and open-mmlab:// call it by this name
+    storages = [prefix for prefix in CheckpointLoader._schemes if re.search('pavi|s3|petrel', prefix)]
+    CheckpointLoader.register_scheme(prefixes=storages, loader=load_from_storage, force=True)
     return True
 
 
 # mmengine logs the loader's name without its first ten letters, so it has to start with `load_from_`.
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint file as tensors and plain data; nothing in it is executed.
+    """Load a checkpoint file as tensors and plain data; nothing in it is executed, then or when a training resumes.
 
     Only with TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD set, torch's own variable, may the file hold and run anything.
 
     Args:
-        filename: the file; `~` is the home folder.
+        filename: the file; `~` is the home folder. One that ends in `.safetensors` is read as `write_weights` wrote it.
         map_location: as for `torch.load`.
 
     Raises:
@@ -322,10 +327,13 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     path = Path(filename).expanduser()
     if not path.is_file():
         raise UserError(f'{path} is not a file: give the path of a checkpoint')
+    check_digest(path)
     # torch obeys the variable only where weights_only is left open, and below 2.6 not at all. Same values as torch's.
     trusted = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '').lower() in ('1', 'y', 'yes', 'true')
     try:
-        return torch.load(path, map_location=map_location, weights_only=not trusted)
+        if path.suffix == SUFFIX:
+            return _without_config(read_weights(path))
+        return _without_config(torch.load(path, map_location=map_location, weights_only=not trusted))
     except Exception as error:  # a damaged file raises almost anything: RuntimeError, EOFError, KeyError...
         if not trusted and isinstance(error, pickle.UnpicklingError) and (refused := _refused_globals(path, error)):
             raise UserError(
@@ -337,6 +345,23 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
             f'{path} is not a readable checkpoint ({type(error).__name__}: {reason}); a damaged file has to be copied, '
             'downloaded or saved again'
         ) from error
+
+
+def _without_config(checkpoint: Any) -> Any:
+    """Leave out `meta['config']`, which MMEngine's runners run as Python when they resume, and have never written."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    if isinstance(meta, dict):
+        meta.pop('config', None)
+    return checkpoint
+
+
+def load_from_storage(filename: str, map_location: Any = None) -> NoReturn:
+    """Say that a checkpoint lies where nothing is loaded from.
+
+    Raises:
+        UserError: always.
+    """
+    raise UserError(f'{filename} is no file and no http address: download the checkpoint, and give the file')
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:

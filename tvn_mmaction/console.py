@@ -15,16 +15,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, emoji=False)  # names of files and classes are anybody's
 
 
 def progress_bar(visible: bool = True) -> Progress:
     """Return a live display with one line per task: what, bar, count, `fields['status']` and the time left."""
     return Progress(
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn('{task.fields[status]}'),
+        TextColumn('{task.fields[status]}', markup=False),
         TimeRemainingColumn(),
         console=console,
         transient=True,

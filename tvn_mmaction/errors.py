@@ -4,10 +4,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 
 class UserError(Exception):
     """What was asked cannot be done; the message names the thing, its value and the cure."""
+
+
+class Termination(KeyboardInterrupt):
+    """SIGTERM, as Ctrl-C is KeyboardInterrupt."""
+
+
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle SIGTERM."""
+    raise Termination
 
 
 def first_line(error: BaseException) -> str:
@@ -18,11 +29,11 @@ def first_line(error: BaseException) -> str:
 def run_tool(main: Callable[[], int | None]) -> None:
     """Run a tool's `main` and end the process with its exit code.
 
-    A `UserError` is told on stderr in its own words with exit code 2, an interruption, be it Ctrl-C or SIGTERM, with
-    exit code 130; where nobody reads on, as behind `| head`, it ends quietly; anything else is a fault of ours and
+    A `UserError` is told on stderr in its own words with exit code 2, Ctrl-C with exit code 130 and SIGTERM with 143,
+    as shells have it; where nobody reads on, as behind `| head`, it ends quietly; anything else is a fault of ours and
     keeps its traceback.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = main() or 0
     except UserError as error:
@@ -33,5 +44,5 @@ def run_tool(main: Callable[[], int | None]) -> None:
         code = 1
     except KeyboardInterrupt as interruption:
         print(str(interruption) or 'interrupted', file=sys.stderr)
-        code = 130
+        code = 128 + (signal.SIGTERM if isinstance(interruption, Termination) else signal.SIGINT)
     sys.exit(code)

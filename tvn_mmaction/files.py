@@ -1,8 +1,10 @@
 """Files that are complete or absent, and what identifies them."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +14,15 @@ from typing import Any
 
 from .errors import UserError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path` through a synced temporary file beside it, then rename."""
+    """Write `content` (text as UTF-8) to `path` through a synced temporary file beside it, then rename.
+
+    Raises:
+        UserError: There is no room for it; what lay at `path` before still does.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -26,9 +34,29 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)  # mkstemp makes it private to its owner
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink()
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise _no_room(path, len(data)) from error
         raise
+    _sync(path.parent)
+
+
+def _no_room(path: Path, needed_bytes: int) -> UserError:
+    free_bytes = shutil.disk_usage(path.parent).free
+    return UserError(
+        f'no room for {path}: it needs {needed_bytes / 1e6:.3g} MB and {free_bytes / 1e6:.3g} MB are free there; what '
+        'was written before is as it was: make room, and go on with --resume, or choose another --work-dir'
+    )
+
+
+def _sync(folder: Path) -> None:
+    """Let a renamed file have its new name after a power failure too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_record(path: Path, record: Any) -> None:

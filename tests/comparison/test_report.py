@@ -5,6 +5,7 @@ import csv
 import html
 import re
 from dataclasses import asdict, replace
+from html.parser import HTMLParser
 
 import cv2
 import numpy as np
@@ -74,6 +75,26 @@ def test_names_are_never_obeyed(report):
     assert r'a\|b \`c\` \[d\](e) \*f\*' in report['.md']
     assert page_text.count('<script') == 3  # the figures, plotly once, and the page's own
     assert page_text.count('plotly.js v') == 1
+
+
+def test_names_of_networks_data_and_options_are_never_obeyed():
+    """The page has the tags and attributes of its template, and no others."""
+    labels = np.array([0, 0, 1, 1])
+    scores = [scores_of(labels, predicted, ['a', 'b']) for predicted in ([0, 0, 1, 1], [0, 1, 1, 0])]
+
+    def tags(name: str) -> list[tuple[str, tuple[str, ...]]]:
+        told = dict(data=name, split=name, initial_weights=name, precision=name)
+        entries = [entry_of(name, part, options={name: name}, **told) for part in scores]
+        comparison = Comparison(entries)
+        assert '<img' not in tables.comparison_markdown(comparison)
+        found = []
+        parser = HTMLParser()
+        parser.handle_starttag = lambda tag, attributes: found.append((tag, tuple(key for key, _ in attributes)))
+        parser.feed(page.comparison_page(comparison, {}))
+        return found
+
+    hostile = """'"><img src=x onerror=alert(1)><script>alert(1)</script></script></style></title>"""
+    assert tags(hostile) == tags('a' * len(hostile))
 
 
 def test_page_may_not_ask_the_network(report):

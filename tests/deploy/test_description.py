@@ -6,7 +6,8 @@ import pytest
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 
-from tvn_mmaction.deploy.description import Description, check_registered, read_static_config
+from tvn_mmaction.deploy.description import Description, check_registered
+from tvn_mmaction.engine.kept_config import read_static_config
 from tvn_mmaction.errors import UserError
 
 FILE = Path('best.pth')

@@ -48,7 +48,7 @@ def test_history_travels_in_the_checkpoint(runner, monkeypatch):
     hook = EpochHistoryHook()
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == []  # weights to start from, not a training to go on with
-    runner.cfg.get = {'resume': True}.get
+    runner.cfg.get, runner.train_loop = {'resume': True}.get, None
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == past
     assert hook.resumed == {'initial_weights': 'other.pth'}

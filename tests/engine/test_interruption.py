@@ -7,18 +7,20 @@ import threading
 import pytest
 
 from tvn_mmaction.engine.interruption import Interruption
+from tvn_mmaction.errors import Termination
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_first_signal_waits_for_the_end_of_a_step(number):
+@pytest.mark.parametrize(('number', 'kind'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Termination)])
+def test_first_signal_waits_for_the_end_of_a_step(number, kind):
     done = []
-    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
-        interruption.check()
-        os.kill(os.getpid(), number)
-        done.append('step')
-        interruption.check()
-        done.append('another step')
-    assert done == ['step']
+    with pytest.raises(KeyboardInterrupt) as caught, Interruption() as interruption:
+        for step in range(3):
+            if step == 1:
+                os.kill(os.getpid(), number)
+            done.append(step)
+            if interruption.is_requested():
+                interruption.end()
+    assert done == [0, 1] and caught.type is kind
 
 
 def test_second_signal_ends_at_once():
@@ -46,7 +48,7 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
     try:
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGTERM)
-        assert not interruption.requested and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert not interruption.is_requested() and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
 

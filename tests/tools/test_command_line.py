@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.experiments import REPOSITORY
+from tvn_mmaction import weights
 from tvn_mmaction.datasets import PROTOCOLS
 from tvn_mmaction.deploy.export import FORMATS
 from tvn_mmaction.errors import UserError
@@ -67,7 +68,8 @@ def test_import_is_interrupted_without_traceback(tmp_path):
 def test_names_are_those_of_the_package(command_line):
     assert tuple(PROTOCOLS) == command_line.PROTOCOLS
     export = runpy.run_path(str(REPOSITORY / 'tools/export.py'))
-    assert export['SUFFIXES'] == {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
+    suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
+    assert export['SUFFIXES'] == {**suffixes, 'torch': weights.SUFFIX}
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
 
 

@@ -31,6 +31,16 @@ def test_tables_are_written_from_the_results(update_docs, document):
         assert table.count('\n|') >= 3, name
 
 
+def test_dependencies_are_those_of_setup_with_a_licence_each(update_docs):
+    text = (REPOSITORY / 'DEPENDENCIES.md').read_text(encoding='utf-8')
+    rows = [line.strip('| ').rpartition(' | ') for line in text.splitlines() if line.startswith('|')]
+    now = [line.strip('| ').rpartition(' | ') for line in update_docs.dependencies_table().splitlines()]
+    # Not the licences: another release may say the same in other words.
+    assert [row[0] for row in rows] == [row[0] for row in now], 'run: python tools/update_docs.py'
+    for package, _, licence in rows[2:]:
+        assert re.search('[A-Z]', licence) and not re.search('GPL|unknown', licence, re.IGNORECASE), package
+
+
 @pytest.mark.slow
 def test_metafile_says_what_the_configs_build(update_docs):
     """Parameters and multiply-accumulates are those of the built models."""

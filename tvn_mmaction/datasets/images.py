@@ -21,6 +21,12 @@ class TakeImage(BaseTransform):
 class VideoAndImageTrainLoop(MultiLoaderEpochBasedTrainLoop):
     """The stock loop over several loaders; hooks see the batch of the first one, the videos, and its accuracy."""
 
+    def run_epoch(self) -> None:
+        """Learn from all batches of the shortest loader; see `MultiLoaderEpochBasedTrainLoop.run_epoch`."""
+        for loader in self.multi_loaders:  # the stock loop looks at `loader.sampler`, where loaders of draws have none
+            loader.batch_sampler.sampler.set_epoch(self.epoch)
+        super().run_epoch()
+
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Learn from one batch of every loader."""
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch[0])

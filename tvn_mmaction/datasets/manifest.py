@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -10,6 +11,7 @@ from ..errors import UserError
 from ..files import write_atomically
 
 FILE_NAME = 'manifest.csv'
+UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, moves a cursor, is no text
 
 
 class Clip(NamedTuple):
@@ -106,11 +108,20 @@ def read_rows(path: Path) -> Iterator[Clip]:
                     raise ValueError(f'{len(row)} columns and not {len(columns)}')
                 for column, kind in numbers:
                     row[column] = kind(row[column])
-                yield Clip(*row)
+                yield _checked(Clip(*row))
         except (ValueError, csv.Error) as error:
             raise UserError(
                 f'{path}, line {rows.line_num}: {error}; run tools/build_ucf50.py again, which reads only what changed'
             ) from None
+
+
+def _checked(clip: Clip) -> Clip:
+    """Return a clip whose path climbs out of no folder, and whose class is the name of a folder, as all are written."""
+    if '..' in clip.path.split('/') or UNPRINTABLE.search(clip.path):
+        raise ValueError(f'{clip.path!a} is no path of a clip')
+    if clip.class_name in ('', '.', '..') or '/' in clip.class_name or UNPRINTABLE.search(clip.class_name):
+        raise ValueError(f'{clip.class_name!a} is no name of a class')
+    return clip
 
 
 def classes_of(clips: Iterable[Clip]) -> list[str]:

@@ -3,12 +3,11 @@
 import os
 import re
 import stat
-import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import UserError
-from .manifest import Clip
+from .manifest import UNPRINTABLE, Clip
 
 VIDEO_SUFFIXES = ('.avi', '.mp4', '.mkv', '.mov', '.webm')
 # Where the group is in a file name without its suffix.
@@ -136,8 +135,7 @@ def _why_no_clip(entry: os.DirEntry, videos: Path) -> str:
 
 def _printable(name: str) -> str:
     """Return the name, escaped where it holds what would break a line or is no text."""
-    broken = any(unicodedata.category(character) in ('Cc', 'Cs') for character in name)
-    return ascii(name) if broken else name
+    return ascii(name) if UNPRINTABLE.search(name) else name
 
 
 def _clip(entry: os.DirEntry, class_name: str, data_root: Path, expression: re.Pattern) -> Clip:

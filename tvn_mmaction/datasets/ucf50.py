@@ -92,7 +92,8 @@ class UCF50Dataset(VideoDataset):
                 )
             if line not in allowed:
                 raise UserError(
-                    f'{path}, line {number}: {line!r} is not the path of a clip in the manifest and its label'
+                    f'{path}, line {number}: {line!r} is not the path of a clip in the manifest and its label; correct '
+                    'it, or make the manifest again with tools/build_ucf50.py'
                 )
         if not lines:
             raise UserError(f'the list of clips at {path} is empty')

@@ -1,17 +1,16 @@
 """What a deployed network says of itself beside its weights: classes, the way from a video to its input, origin."""
 
-import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmaction.registry import TRANSFORMS
-from mmengine.config import Config
 from mmengine.registry import Registry
 
+from ..datasets.manifest import UNPRINTABLE
 from ..errors import UserError
 from ..evaluation.pipelines import sampled_frames
 
@@ -47,7 +46,8 @@ class Description:
         """Read what `to_json` wrote.
 
         Raises:
-            UserError: The file has no description, one of another schema, or a pipeline of what is not registered.
+            UserError: The file has no description, one of another schema, one that names what is not registered, or
+                classes that cannot be shown.
         """
         if not text:
             raise UserError(f'{file} was not written by tools/export.py: it does not say how videos become its input')
@@ -61,41 +61,11 @@ class Description:
             description = cls(**fields)
             if description.precision not in PRECISIONS:
                 raise ValueError(f'precision {description.precision}')
+            check_classes(description.classes, file)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f'{file} has a description that cannot be read ({error!r}): export it again') from None
         check_registered(description.pipeline, TRANSFORMS, file)
         return description
-
-
-def read_static_config(text: str, file: Path) -> Config:
-    """Read the config that a checkpoint keeps as Python text, without running it.
-
-    MMEngine writes assignments of literals and of calls of `dict`, and nothing else is read.
-
-    Raises:
-        UserError: It is more than that.
-    """
-    try:
-        tree = ast.parse(text)
-        return Config({statement.targets[0].id: _literal(statement.value) for statement in tree.body})
-    except (SyntaxError, ValueError, AttributeError, TypeError, KeyError) as error:
-        raise UserError(
-            f'{file} keeps a config that is not plain data ({error}): name the config that it was trained with'
-        ) from None
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        if not (isinstance(node.func, ast.Name) and node.func.id == 'dict'):
-            raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)}')
-        named = {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
-        return dict(*map(_literal, node.args), **named)
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        values = [_literal(value) for value in node.elts]
-        return values if isinstance(node, ast.List) else tuple(values)
-    return ast.literal_eval(node)
 
 
 def check_registered(part: Any, registry: Registry, file: Path) -> None:
@@ -116,6 +86,17 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
     if isinstance(part, (list, tuple)):
         for value in part:
             check_registered(value, registry, file)
+
+
+def check_classes(classes: Iterable[Any], file: Path) -> None:
+    """Check that the names of classes in a file are text of one line, which commands no terminal.
+
+    Raises:
+        UserError: One is not.
+    """
+    for name in classes:
+        if UNPRINTABLE.search(str(name)):
+            raise UserError(f'{file} has a class {name!a}, which would command a terminal: it is not loaded')
 
 
 def _names(registry: Registry) -> set[str]:

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from ..errors import UserError, first_line
+from ..weights import SUFFIX
 from .description import KEY, Description
 from .network import ClassScores, load_network
 from .rewrite import rewritten
@@ -100,7 +101,9 @@ class OnnxRuntimeEngine(Engine):
         try:
             self.session = onnxruntime.InferenceSession(file, options, [*providers, 'CPUExecutionProvider'])
         except Exception as error:  # its errors have no common class
-            raise UserError(f'{file} cannot be read by ONNX Runtime: {first_line(error)}') from None
+            raise UserError(
+                f'{file} cannot be read by ONNX Runtime: {first_line(error)}; write it anew with tools/export.py'
+            ) from None
         if device == 'cuda' and self.session.get_providers()[0] not in providers:
             raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries and would use the CPU; say cpu')
         described = self.session.get_modelmeta().custom_metadata_map.get(KEY)
@@ -133,7 +136,9 @@ class OpenVinoEngine(Engine):
             self.model = self.core.read_model(file)
             described = self.model.get_rt_info(KEY).value if self.model.has_rt_info(KEY) else None
         except Exception as error:
-            raise UserError(f'{file} cannot be read by OpenVINO: {first_line(error)}') from None
+            raise UserError(
+                f'{file} cannot be read by OpenVINO: {first_line(error)}; write it anew with tools/export.py'
+            ) from None
         self.description = Description.from_json(described, file)
         self.options = {
             'PERFORMANCE_HINT': 'LATENCY',
@@ -158,6 +163,7 @@ ENGINES = {engine.name: engine for engine in (TorchEngine, CompiledEngine, OnnxR
 # By a file's suffix, the engines that run it, the preferred one first.
 ENGINES_BY_SUFFIX = {
     '.pth': (TorchEngine.name, CompiledEngine.name),
+    SUFFIX: (TorchEngine.name, CompiledEngine.name),
     '.onnx': (OnnxRuntimeEngine.name,),
     '.xml': (OpenVinoEngine.name,),
 }
@@ -196,7 +202,7 @@ def open_engine(
             f'{engine}'
         )
     name = runs[0] if engine == 'auto' else engine
-    if device == 'cuda' and not torch.cuda.is_available() and file.suffix == '.pth':
+    if device == 'cuda' and not torch.cuda.is_available() and TorchEngine.name in runs:
         raise UserError('device cuda: PyTorch sees no GPU here; use the CPU')
     if file.suffix == '.xml':
         if device == 'cuda':

@@ -16,14 +16,16 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Subset
 
+from ..compat import load_from_local
 from ..console import progress_bar
 from ..datasets.pipeline import made_up_inputs
 from ..engine.clips import clips_at_hand
 from ..engine.config import dataset_of
 from ..errors import UserError, first_line
+from ..weights import write_weights
 from .description import KEY, Description
 from .engines import OnnxRuntimeEngine, OpenVinoEngine, needed
-from .network import ClassScores
+from .network import ClassScores, load_network
 from .rewrite import rewritten
 
 TOLERANCE = 1e-4  # of scores in fp32, absolute
@@ -95,6 +97,24 @@ def export(
         for path in sorted(written.parent.iterdir()):  # the weights before what refers to them: .bin, .xml
             shutil.move(path, file.with_name(path.name))
     return description
+
+
+def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
+    """Write the weights of a checkpoint as safetensors, with all that it says of itself and a config, for PyTorch.
+
+    Everything that takes weights takes the file in the place of the checkpoint; no training resumes from it.
+
+    Args:
+        checkpoint: Weights that MMEngine wrote.
+        config: As `read_config` returns it.
+        file: `.safetensors`.
+
+    Raises:
+        UserError: The checkpoint is missing, could run code, or does not fit the config.
+    """
+    network, _ = load_network(checkpoint, config)
+    meta = load_from_local(str(checkpoint), map_location='cpu').get('meta', {})
+    write_weights(file, network.recognizer.state_dict(), {**meta, 'cfg': config.pretty_text})
 
 
 def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:

@@ -15,10 +15,12 @@ from ..compat import load_from_local
 from ..datasets.pipeline import made_up_inputs, with_decoder
 from ..engine.checkpoints import what_does_not_fit
 from ..engine.config import dataset_of, use_class_count
+from ..engine.kept_config import read_static_config
 from ..engine.record import environment
+from ..engine.telling import shortened, telling
 from ..errors import UserError
 from ..files import sha256_of
-from .description import Description, check_registered, read_static_config
+from .description import Description, check_classes, check_registered
 
 INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that draw or fetch weights
 
@@ -102,18 +104,25 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
         check_registered(without_initialisation(config.model.to_dict()), MODELS, checkpoint)
         check_registered(deployed_pipeline(config), TRANSFORMS, checkpoint)
     if classes := (meta.get('dataset_meta') or {}).get('classes'):
+        check_classes(classes, checkpoint)
         use_class_count(config, len(classes))
     pipeline = deployed_pipeline(config)
     try:
         clip = made_up_inputs(pipeline)
-    except KeyError as error:
-        raise UserError(f'{checkpoint}: the pipeline of its test makes no inputs of a video: no {error}') from None
-    with DefaultScope.overwrite_default_scope('mmaction'):
+    except Exception as error:  # what a config names fails in every way there is
+        raise UserError(
+            f'{checkpoint}: the pipeline of its test makes no inputs of a video: {shortened(error)}; name the config '
+            'that it was trained with'
+        ) from None
+    with telling(config, config.filename or checkpoint), DefaultScope.overwrite_default_scope('mmaction'):
         recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
     try:
         recognizer.load_state_dict(loaded['state_dict'])
     except RuntimeError as error:
-        raise UserError(f'{checkpoint} does not fit the model of its config: {what_does_not_fit(error)}') from None
+        raise UserError(
+            f'{checkpoint} does not fit the model of its config: {shortened(what_does_not_fit(error))}; name the one '
+            'that it was trained with'
+        ) from None
     network = ClassScores(recognizer, clip)
     return network, Description(
         name=Path(config.filename or config.get('work_dir') or checkpoint).stem,

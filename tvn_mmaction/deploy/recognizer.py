@@ -124,7 +124,7 @@ def load(
     """Return what recognises videos with the network of a file: a checkpoint, or what `tools/export.py` wrote.
 
     Args:
-        file: A `.pth`, `.onnx` or `.xml`; nothing in it is executed.
+        file: A `.pth`, `.safetensors`, `.onnx` or `.xml`; nothing in it is executed.
         engine: A name in `ENGINES`; `'auto'` takes the one that the file is for.
         device: `'cpu'`, `'cuda'`, or `'auto'` for a GPU where there is one.
         threads: Of the CPU; by default the engine's own choice.

@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rich.live import Live
-from rich.markup import escape
 
 from ..console import console
 from .live import FrameRecognizer, LiveRecognition, LiveResult
@@ -92,7 +91,7 @@ class _Status(AbstractContextManager):
     def show(self, result: LiveResult | None) -> None:
         """Show a result, or that there is none yet."""
         if self._live:
-            self._live.update(escape(status_line(result)) if result else 'waiting for the first label')
+            self._live.update(status_line(result) if result else 'waiting for the first label')
         elif result and result.label != self._label:
             self._label = result.label
             print(f'{result.time_s:.1f} s: {status_line(result)}', flush=True)

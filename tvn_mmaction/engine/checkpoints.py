@@ -6,6 +6,8 @@ from ..compat import load_from_local
 from ..console import console
 from ..errors import UserError, first_line
 
+INTERRUPTED = 'interrupted.pth'  # the checkpoint of an epoch that was not finished
+
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint that loads, None where nothing says that there is one.
@@ -20,7 +22,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
     if not last.exists():
         return None
     named = last.with_name(Path(last.read_text().strip()).name or 'epoch_0.pth')
-    others = sorted(last.parent.glob('epoch_*.pth'), key=lambda path: path.stat().st_mtime, reverse=True)
+    others = [path for pattern in ('epoch_*.pth', 'iter_*.pth', INTERRUPTED) for path in last.parent.glob(pattern)]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     reasons = []
     for path in dict.fromkeys([named, *others]):
         try:

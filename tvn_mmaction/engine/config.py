@@ -18,6 +18,7 @@ from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..datasets.pipeline import VIDEO_DECODERS
 from ..errors import UserError
 from .checkpoints import newest_checkpoint
+from .telling import shortened
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
@@ -73,37 +74,47 @@ def read_config(
     """
     file = Path(file)
     if not file.is_file():
-        raise UserError(f'no config at {file}; those of the package are in configs/')
+        what = f'{file} is a folder' if file.is_dir() else f'no config at {file}'
+        raise UserError(f'{what}; name a config, such as those of the package in configs/')
     try:
-        config = Config.fromfile(file)
-        given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
-        _check_split(config)
-        own_clip = dict(config.get('clip') or {})
-        own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
-        config.merge_from_dict(dict(options or {}))
+        return _read(file, work_dir, data_root, options or {})
     except UserError:
         raise
-    except Exception as error:  # a config is Python: anything can go wrong in it
-        raise UserError(f'{file} cannot be read as a config: {type(error).__name__}: {error}') from error
+    except Exception as error:  # a config is Python, and its values may be anything: all can go wrong
+        given = ' '.join(f'{name}={value}' for name, value in (options or {}).items())
+        changed = f' with --cfg-options {shortened(given)}' if given else ''
+        raise UserError(f'{file}{changed} cannot be read as a config: {shortened(error)}; correct it') from error
+
+
+def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapping[str, Any]) -> Config:
+    """See `read_config`."""
+    config = Config.fromfile(file)
+    given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
+    _check_split(config)
+    own_clip = dict(config.get('clip') or {})
+    own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
+    config.merge_from_dict(dict(options))
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:
-        raise UserError(f'{file} is only part of a config: it has no {", ".join(missing)}')
-    _use_pretrained(config, options or {})
-    unknown = sorted({name.partition('.')[0] for name in options or {}} - given)
+        raise UserError(
+            f'{file} is only part of a config: it has no {", ".join(missing)}; name a whole one, or add what it lacks'
+        )
+    _use_pretrained(config, options)
+    unknown = sorted({name.partition('.')[0] for name in options} - given)
     if unknown:
         raise UserError(
             f'--cfg-options {", ".join(unknown)}: {file} has no such variable; it has {", ".join(sorted(given))}'
         )
-    for name in options or {}:
+    for name in options:
         if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
             raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
-    config.options = dict(options or {})
+    config.options = dict(options)
     if work_dir and Path(work_dir).exists() and not Path(work_dir).is_dir():
         raise UserError(f'--work-dir {work_dir} is no folder; name another one')
     name = f'{file.stem}_pretrained' if config.get('pretrained') else file.stem
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', name))
 
-    data_root = data_root or (options or {}).get('data_root')
+    data_root = data_root or options.get('data_root')
     rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
     if data_root and not rooted:
         raise UserError(f'--data-root {data_root}: no data set of {file} has a data_root to replace; use UCF50Dataset')
@@ -111,7 +122,7 @@ def read_config(
         dataset.data_root = data_root or dataset.data_root
     use_split(config)
     use_clip(config, own_clip)
-    if not any(name.startswith('param_scheduler') for name in options or {}):
+    if not any(name.startswith('param_scheduler') for name in options):
         _end_schedule(config, own_epochs)
     _keep_scores(config)
     _use_classes_of_data(config, rooted)
@@ -145,10 +156,19 @@ def configure_training(
     Raises:
         UserError: The config or this machine cannot do it.
     """
+    missing = [name for name in ('train_cfg', 'optim_wrapper') if not config.get(name)]
+    if missing:
+        raise UserError(
+            f'{config.filename} has no {" and no ".join(missing)}, so that it can be tested only: add what '
+            'configs/_base_/schedule_40e.py has'
+        )
     config.launcher = launcher
     config.randomness = config.get('randomness', {})
     if seed is not None:
         config.randomness.seed = seed
+    seed = config.randomness.get('seed')
+    if seed is not None and not (isinstance(seed, int) and 0 <= seed < 1 << 32):
+        raise UserError(f'--seed {seed}: give a whole number from 0 to {(1 << 32) - 1}')
     if deterministic:
         config.randomness.deterministic = True
     if not validate:
@@ -408,10 +428,10 @@ def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
 
 
 def _check_frames(config: Config) -> None:
-    """Check that a Tiny Video Network gets the number of frames that it groups into a clip."""
+    """Check that a network that groups frames into clips gets whole clips."""
     backbone = config.model.get('backbone', {})
     frames = backbone.get('num_segments')
-    if backbone.get('type') != 'TinyVideoNet' or config.model.type != 'Recognizer2D' or not frames:
+    if config.model.type != 'Recognizer2D' or not frames:
         return
     for loader in LOADERS:
         for dataset in datasets(config, (loader,)):

@@ -1,6 +1,7 @@
 """Training and testing as the tools do it: run, measure, record, draw."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,19 @@ from ..evaluation import (
     confusion_matrix,
     plot_confusion_matrix,
 )
-from ..files import sha256_of
+from ..files import only_here, sha256_of
+from ..outputs import make_folder
+from .building import build_runner, is_first_process
 from .checkpoints import what_does_not_fit
 from .clips import build_without_videos
+from .earlier import check_earlier_training
+from .guards import BrokenClipsHook
 from .hooks import EpochHistoryHook
 from .record import config_digest, environment, protocol
 from .runner import TerminalRunner
+from .telling import shortened
+
+LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 
 
 def train(config: Config) -> Result | None:
@@ -38,16 +46,21 @@ def train(config: Config) -> Result | None:
         The result; None in all processes but the main one.
 
     Raises:
-        UserError: Data are missing.
+        UserError: Data are missing, a part of the config cannot be built, the work directory has the training of
+            another config or of other clips, another process works there, or the run cannot go on; see the hooks.
     """
-    runner = _build_runner(config)
-    if config.get('resume') and not config.get('load_from'):
-        console.print(f'no checkpoint in {config.work_dir} to resume from: training from the start', highlight=False)
-    runner.train()
-    barrier()  # the main process has written the last checkpoint
-    (kept,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
-    meta = {'epoch': runner.epoch, 'seed': runner.seed, 'training': kept.training}
-    return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta, runner.train_dataloader.dataset)
+    folder = Path(config.work_dir)
+    make_folder(folder, '--work-dir')
+    with only_here(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext():
+        check_earlier_training(config)
+        runner = build_runner(config, training=True)
+        if config.get('resume') and not config.get('load_from'):
+            console.print(f'no checkpoint in {folder} to resume from: training from the start', highlight=False)
+        runner.train()
+        barrier()  # the main process has written the last checkpoint
+        (kept,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
+        meta = {'epoch': runner.epoch, 'seed': runner.seed, 'training': kept.training}
+        return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta, runner.train_dataloader.dataset)
 
 
 def test(config: Config, checkpoint: str | Path) -> Result | None:
@@ -65,22 +78,21 @@ def test(config: Config, checkpoint: str | Path) -> Result | None:
     """
     checkpoint = Path(checkpoint).expanduser()
     if not checkpoint.is_file():
-        raise UserError(f'no checkpoint at {checkpoint}')
-    runner = _build_runner(config)
+        raise UserError(f'no checkpoint at {checkpoint}: name a file such as work_dirs/tvn1_ucf50/epoch_40.pth')
+    make_folder(Path(config.work_dir), '--work-dir')
+    runner = build_runner(config, training=False)
     try:
         meta = runner.load_checkpoint(str(checkpoint), strict=True).get('meta', {})
     except RuntimeError as error:
         raise UserError(
-            f'{checkpoint} does not fit the model of {config.filename}: {what_does_not_fit(error)}'
+            f'{checkpoint} does not fit the model of {config.filename}: {shortened(what_does_not_fit(error))}; test it '
+            'with the config and the classes that it was trained with'
+        ) from None
+    except (AttributeError, TypeError) as error:
+        raise UserError(
+            f'{checkpoint} holds no weights by name ({shortened(error)}): give a checkpoint of tools/train.py'
         ) from None
     return _test(runner, checkpoint, meta, _train_dataset(config))
-
-
-def _build_runner(config: Config) -> TerminalRunner:
-    try:
-        return TerminalRunner.from_cfg(config)
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise UserError(f'{config.filename} cannot be built: {error}') from error
 
 
 def _train_dataset(config: Config) -> BaseDataset | None:
@@ -117,6 +129,7 @@ def _record(
     test_seconds: float,
 ) -> Result:
     """Write what the runner's test found."""
+    (broken,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
     (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     dataset = runner.test_dataloader.dataset
     classes = list(dataset.metainfo.get('classes') or map(str, range(kept.scores.shape[1])))
@@ -139,6 +152,7 @@ def _record(
         },
         environment=environment(runner.cfg),
         history=history,
+        broken_clips={'train': broken.clips['train'] or meta.get('broken_clips', {}), 'test': broken.clips['test']},
     )
     if result.protocol.split is None:
         console.print(

@@ -16,6 +16,7 @@ from ..console import console
 from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
+from .loops import ExactTrainLoop
 from .record import training_record
 
 
@@ -25,7 +26,8 @@ class EpochHistoryHook(Hook):
 
     An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured), `train_seconds` and
     `clips_per_second`; loss and `train_top1` are means over the clips of the main process. Checkpoints hold the entries
-    in `meta['training']`, beside what `training_record` says; a resumed run goes on from there.
+    in `meta['training']`, beside what `training_record` says, and what an unfinished epoch has summed up; a resumed run
+    goes on from there.
 
     Raises:
         UserError: A checkpoint to resume from was trained on other clips.
@@ -34,6 +36,7 @@ class EpochHistoryHook(Hook):
     def __init__(self):
         self.entries = []
         self.resumed = {}
+        self.sums = Counter()  # over the batches of an epoch
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
@@ -47,11 +50,22 @@ class EpochHistoryHook(Hook):
                     '--resume from the start'
                 )
             self.entries = trained.get('history', [])
+            self.sums = Counter(trained.get('unfinished_epoch', {}))
+            if self.entries:
+                # A checkpoint is saved before its epoch is validated; the file may know what was found then.
+                path = Path(runner.work_dir, 'history.json')
+                kept = json.loads(path.read_text()) if path.exists() else []
+                for entry in kept[len(self.entries) - 1 : len(self.entries)]:
+                    if entry.items() >= self.entries[-1].items():
+                        self.entries[-1] = entry
+                if not self.sums and isinstance(runner.train_loop, ExactTrainLoop):
+                    runner.train_loop.validate_first = 'test_top1' not in self.entries[-1]
             self.resumed = {'initial_weights': trained.get('initial_weights')}
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Let the checkpoint say how it was trained."""
-        checkpoint['meta']['training'] = self.training
+        unfinished = {**self.sums, 'seconds': time.perf_counter() - self.started} if self.sums else {}
+        checkpoint['meta']['training'] = {**self.training, 'unfinished_epoch': unfinished}
 
     def before_train(self, runner: Runner) -> None:
         """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
@@ -68,9 +82,8 @@ class EpochHistoryHook(Hook):
         )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Start to count."""
-        self.started = time.perf_counter()
-        self.sums = Counter()
+        """Start to count, or go on."""
+        self.started = time.perf_counter() - self.sums.pop('seconds', 0)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Count one batch."""
@@ -90,6 +103,7 @@ class EpochHistoryHook(Hook):
             accuracy = f'  train top-1 {entry["train_top1"]:6.1%}'
         entry |= {'train_seconds': seconds, 'clips_per_second': clips * get_world_size() / seconds}
         self.entries.append(entry)
+        self.sums.clear()
         self._keep()
         self._say(
             f'epoch {entry["epoch"]:3d}/{runner.max_epochs}  loss {entry["loss"]:.4f}{accuracy}'

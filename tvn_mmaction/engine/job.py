@@ -13,20 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from ..files import only_here
-from .checkpoints import newest_checkpoint
+from ..outputs import make_folder
 from .clips import build_without_videos
 from .config import configure_training, read_config
-from .experiment import train
-from .record import clips_of, config_digest, list_digest
+from .earlier import earlier_checkpoint, kept_meta, what_differs
+from .experiment import LOCK_S, train
+from .record import clips_of, digests_of_training, list_digest
 
 GRACE_S = 30  # for the step that a process is in when the tool that started it ends
-LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 ATTEMPT = '=== process'  # how the log of each process that took on a job begins
 
 
@@ -91,9 +90,8 @@ class Job:
             return None
         result = Result.load(self.folder / 'result.json')
         tested = result.protocol
-        same_clips = self.clips == (tested.data, tested.train_list_sha256, tested.test_list_sha256)
-        if result.config_sha256 not in self.config_digests or not same_clips:
-            what = 'another configuration' if same_clips else 'other clips'
+        clips = tested.data, tested.train_list_sha256, tested.test_list_sha256
+        if what := what_differs(result.config_sha256, self.config_digests, clips, self.clips):
             raise UserError(f'{self.folder} holds the result of {what}: name another --work-dir, or remove the folder')
         return result
 
@@ -101,30 +99,26 @@ class Job:
         """Get the folder ready for the first process: to go on from the last checkpoint or to start anew.
 
         Raises:
-            UserError: The checkpoint to go on from cannot be read or is of another configuration or other clips; or
-                another process works on the job.
+            UserError: The checkpoint to go on from cannot be read; there is one of another configuration or other
+                clips; the folder cannot be written; or another process works on the job.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, '--work-dir')
         with only_here(self.folder, LOCK_S):
             self._prepare(resume)
 
     def _prepare(self, resume: bool) -> None:
-        last = self.folder / 'last_checkpoint'
-        stale = [self.log]
-        if not resume:
-            stale += [last, self.folder / 'history.json']
-        elif checkpoint := newest_checkpoint(self.folder):
-            meta = torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True)['meta']
-            trained = meta.get('training', {})
-            same_clips = trained.get('train_list_sha256') == self.clips[1]
-            if trained.get('config_sha256') not in self.config_digests or not same_clips:
-                what = 'another configuration' if same_clips else 'other clips'
+        if checkpoint := earlier_checkpoint(self.folder, resume):
+            trained = kept_meta(checkpoint).get('training', {})
+            what = what_differs(
+                trained.get('config_sha256'), self.config_digests, trained.get('train_list_sha256'), self.clips[1]
+            )
+            if what:
                 raise UserError(
-                    f'{self.folder} has checkpoints of {what} to resume from: leave out --resume to start anew, or '
-                    'name another --work-dir'
+                    f'{self.folder} has checkpoints of {what}: name another --work-dir, or remove the folder'
                 )
-        for path in stale:
-            path.unlink(missing_ok=True)
+        stale = ['terminal.log'] if resume else ['terminal.log', 'last_checkpoint', 'history.json']
+        for name in stale:
+            (self.folder / name).unlink(missing_ok=True)
 
     def run(self) -> None:
         """Train and test in this process, going on from the last checkpoint where there is one.
@@ -136,8 +130,7 @@ class Job:
         print(f'{ATTEMPT} {os.getpid()} on {platform.node()}', flush=True)
         config = read_config(self.config, str(self.folder), self.data_root, self.options)
         configure_training(config, resume='auto' if (self.folder / 'last_checkpoint').exists() else None)
-        with only_here(self.folder, LOCK_S):
-            print(describe(train(config), config.work_dir))
+        print(describe(train(config), config.work_dir))
 
 
 def main() -> None:
@@ -148,15 +141,9 @@ def main() -> None:
 
 
 def _digests_of_training(config: Config) -> frozenset[str]:
-    """Return the digests that a result of this config may have: of a training in one go, and of one that went on."""
-    digests = set()
-    for went_on in (False, True):
-        trained = copy.deepcopy(config)
-        configure_training(trained)
-        if went_on:
-            trained.resume, trained.load_from = True, None
-        digests.add(config_digest(trained))
-    return frozenset(digests)
+    trained = copy.deepcopy(config)
+    configure_training(trained)
+    return digests_of_training(trained)
 
 
 def _end_with_the_tool() -> None:

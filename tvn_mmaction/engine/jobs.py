@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from ..errors import terminate
 from .job import Job
 from .pools import LocalPool, Pool, RayPool, visible_gpus
 from .watch import watch
@@ -28,15 +29,15 @@ def run_unfinished(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Se
         if args.workers:
             args.workers = min(args.workers, len(unfinished))  # so that few jobs have all cores and GPUs
         pool = _open_pool(args)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # after Ray, which sets one of its own
+        signal.signal(signal.SIGTERM, terminate)  # after Ray, which sets one of its own
         print(f'{len(unfinished)} of {len(jobs)} {what} to run, {pool.workers} at a time', file=sys.stderr)
         try:
             failed = watch(jobs, {job.name: pool.submit(job) for job in unfinished})
         finally:
             pool.close()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         finished = sum(job.result() is not None for job in jobs)
-        raise KeyboardInterrupt(
+        raise type(interruption)(
             f'interrupted; the same command with --resume goes on; {finished} of {len(jobs)} {what} are finished'
         ) from None
     for job in unfinished:

@@ -1,5 +1,6 @@
 """What a record says of a run: how it was trained, kept in the checkpoint, and under which protocol it was tested."""
 
+import copy
 import json
 import platform
 from collections.abc import Sequence
@@ -113,14 +114,26 @@ def installed_versions(packages: Sequence[str]) -> dict[str, str | None]:
 
 def config_digest(config: Config) -> str:
     """Return the SHA-256 of what a config says, whatever the folders it works in."""
-    content = config.to_dict()
+    return sha256_of(json.dumps(config_content(config), sort_keys=True))
+
+
+def config_content(config: Config) -> dict[str, Any]:
+    """Return what a config says as plain data, whatever the folders it works in."""
+    content = _plain(config.to_dict())
     if config.get('resume') or not config.get('load_from'):
         content.pop('load_from', None)  # when resuming it says where the training had got to, not where it started
     for key in WHERE_NOT_WHAT:
         content.pop(key, None)
     for dataset in all_datasets(content):
         dataset.pop('data_root', None)
-    return sha256_of(json.dumps(content, sort_keys=True, default=str))
+    return content
+
+
+def digests_of_training(config: Config) -> frozenset[str]:
+    """Return the digests that a training of this config may have: one in one go, and one that went on."""
+    went_on = copy.deepcopy(config)
+    went_on.resume, went_on.load_from = True, None
+    return frozenset(map(config_digest, (config, went_on)))
 
 
 def initial_weights(config: Config) -> str:

@@ -1,23 +1,35 @@
-"""MMEngine's runner for people at a terminal: progress bars instead of a wall of log; distributed on CPUs too."""
+"""MMEngine's runner for people at a terminal, which loses nothing; distributed on CPUs too."""
 
 import logging
+from pathlib import Path
 
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.dist import is_distributed, is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from rich.logging import RichHandler
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..console import console, progress_bar
+from ..datasets.steady import SteadyDataLoader, SteadyDataset
+from ..files import write_atomically
+from .guards import HonestEvaluator
 from .interruption import Interruption
 from .memory import keep_freed_memory
+
+BROKEN_CLIPS = dict(max_share=0.01, time_limit_s=60)  # where a config says nothing of them
 
 
 @RUNNERS.register_module()
 class TerminalRunner(Runner):
     """A runner that keeps the log in its file and shows progress, epochs and warnings on the terminal.
+
+    What MMEngine's own loader, loop, hook and evaluator cannot do, those of this package do in their place: go on where
+    a clip cannot be read or a process dies, and resume in the middle of an epoch. The config's variable `broken_clips`
+    says how many (`max_share` of the training clips) and how long a clip may keep a process (`time_limit_s`).
 
     Under `launcher='pytorch'` without a GPU it uses gloo, where MMEngine would ask for CUDA.
     """
@@ -41,6 +53,33 @@ class TerminalRunner(Runner):
             )
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def build_dataloader(
+        self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a steady data loader; see `Runner.build_dataloader`."""
+        loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        if isinstance(loader, SteadyDataLoader):
+            return loader
+        test_mode = getattr(loader.dataset, 'test_mode', False)
+        time_limit_s = self.cfg.get('broken_clips', BROKEN_CLIPS)['time_limit_s']
+        return SteadyDataLoader(loader, SteadyDataset(loader.dataset, test_mode, time_limit_s), seed or 0)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build a loop that resumes in the middle of an epoch; see `Runner.build_train_loop`."""
+        if isinstance(loop, dict) and loop.get('type') == 'EpochBasedTrainLoop':
+            loop = {**loop, 'type': 'ExactTrainLoop'}
+        return super().build_train_loop(loop)
+
+    def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
+        """Build an evaluator to which a clip that cannot be read counts as wrong; see `Runner.build_evaluator`."""
+        built = super().build_evaluator(evaluator)
+        return HonestEvaluator(built.metrics) if type(built) is Evaluator else built
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory; see `Runner.dump_config`."""
+        if is_main_process():
+            write_atomically(Path(self.work_dir, Path(self.cfg.filename).name), self.cfg.pretty_text)
+
     def train(self) -> nn.Module:
         """Train; see `Runner.train`."""
         with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
@@ -63,10 +102,18 @@ class TerminalRunner(Runner):
         return logger
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
-        """Register the config's hooks and those that show progress, keep the history and let a run be interrupted."""
+        """Register the config's hooks and those of this package."""
+        hooks = dict(default_hooks or {})
+        checkpoint = hooks.get('checkpoint') or {}
+        if checkpoint.get('type', 'CheckpointHook') == 'CheckpointHook':
+            hooks['checkpoint'] = {**checkpoint, 'type': 'SavingHook'}
+        max_share = self.cfg.get('broken_clips', BROKEN_CLIPS)['max_share']
         ours = dict(
             history=dict(type='EpochHistoryHook'),
             progress=dict(type='ProgressBarHook'),
+            broken_clips=dict(type='BrokenClipsHook', max_share=max_share),
+            loss=dict(type='LossHook'),
+            random_state=dict(type='RandomStateHook'),
             interruption=dict(type='InterruptionHook'),
         )
-        super().register_hooks({**ours, **(default_hooks or {})}, custom_hooks)
+        super().register_hooks({**ours, **hooks}, custom_hooks)

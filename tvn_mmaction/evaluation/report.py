@@ -6,6 +6,7 @@ from pathlib import Path
 import mmengine
 
 from ..errors import UserError
+from ..outputs import check_file
 from .metrics import confusion_matrix, most_confused
 from .pipelines import input_size
 from .result import Protocol, Result, Scores
@@ -28,6 +29,10 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
             f'  {LABELS[name]:11s}{estimate.value:7.1%}   95 % interval {estimate.low:.1%} to {estimate.high:.1%}'
         )
     lines += [f'  {line}' for line in describe_leak(protocol)]
+    if broken := result.broken_clips['test']:
+        lines.append(f'  {len(broken)} test clips could not be read and count as wrong: {", ".join(broken)}')
+    if broken := result.broken_clips['train']:
+        lines.append(f'  {len(broken)} training clips could not be read and were replaced: {", ".join(broken)}')
     written = [result.checkpoint, 'result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png']
     written = [name for name in written if Path(work_dir, name).exists()]
     return '\n'.join([*lines, f'in {work_dir}: {", ".join(written)}'])
@@ -64,6 +69,7 @@ def check_predictions_file(path: Path) -> None:
     """Raise a UserError unless `write_predictions` knows the format by the file's name."""
     if path.suffix not in ('.json', '.pkl'):
         raise UserError(f'--out {path}: give a name that ends in .json or .pkl')
+    check_file(path, '--out')
 
 
 def write_predictions(scores: Scores, path: Path) -> None:

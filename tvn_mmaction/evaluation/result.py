@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -56,6 +55,9 @@ class Result:
     costs: dict[str, float]  # parameters, train_seconds, test_seconds
     environment: dict[str, Any]
     history: list[dict] = field(default_factory=list)  # one entry per epoch
+    # Clips that could not be read, with the reasons: of the training, which others replaced, and of the test, which
+    # count as wrong.
+    broken_clips: dict[str, dict[str, str]] = field(default_factory=lambda: {'train': {}, 'test': {}})
     schema_version: int = SCHEMA_VERSION
 
     def save(self, path: Path) -> None:
@@ -118,5 +120,5 @@ class Scores:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(arrays['clips'].tolist(), arrays['classes'].tolist(), arrays['labels'], arrays['scores'])
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except Exception as error:  # NumPy, zip and zlib have errors of their own
             raise UserError(f'{path} holds no scores ({error}): test the checkpoint again with tools/test.py') from None

@@ -1,0 +1,201 @@
+"""What users do wrong, tool by tool: each case is told in a sentence with the thing, its value and the cure.
+
+Nothing that lay in the user's folder before is changed or lost by any of them.
+"""
+
+import gc
+import hashlib
+import shlex
+import shutil
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import config
+
+from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.reliability.misuse_table import TABLE, Misuse
+from tests.videos import write_text, write_video
+from tvn_mmaction.datasets import build_frames
+from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
+from tvn_mmaction.engine import experiment
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.files import only_here
+
+# MMEngine names runs by the second that they start in.
+pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')
+CONFIGS = REPOSITORY / 'configs'
+LONGEST = 400  # characters of a message, unless a list is what it has to say
+FRAMES_3D = """
+_base_ = 'tiny.py'
+blocks = [dict(spatial=('conv', 4, 2), temporal=('conv', 2, 2), filters=4, expand=2)]
+model = dict(
+    type='Recognizer3D',
+    backbone=dict(arch=dict(blocks=blocks), num_segments=2),
+    data_preprocessor=dict(format_shape='NCTHW'))
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=1)
+steps = [
+    dict(type='DecordInit'), sampling, dict(type='DecordDecode'), dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='FormatShape', input_format='NCTHW'), dict(type='PackActionInputs')]
+train_dataloader = dict(dataset=dict(pipeline=steps))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=steps))
+"""
+STOCK = """
+_base_ = 'tiny.py'
+clips = dict(_delete_=True, type='VideoDataset', ann_file='list.txt', pipeline=[])
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=clips)
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """The user's folder: a small experiment that has been trained, and what the table goes wrong with."""
+    folder = tmp_path_factory.mktemp('misuse')
+    data_root = write_data(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # Most of the time of a case would go into laying out the config that a run writes down, and collecting garbage.
+        patch.setattr(config, 'FormatCode', lambda text, **_: (text, True))
+        gc.collect()
+        gc.freeze()
+        patch.chdir(folder)
+        write_config(folder, Path('lists'), 'train_cfg = dict(max_epochs=1)\n')
+        assert call_tool(REPOSITORY / 'tools/train.py', 'tiny.py', '--work-dir', 'trained') == 0
+        write_other_configs()
+        write_other_data(data_root)
+        write_other_checkpoints()
+        yield folder
+        gc.unfreeze()
+
+
+@pytest.fixture(scope='module')
+def digests_before(folder) -> dict[Path, str]:
+    return {path: digest(path) for path in folder.rglob('*') if path.is_file()}
+
+
+def write_other_configs() -> None:
+    for name, content in {
+        'syntax': 'model = dict(',
+        'orphan': "_base_ = 'nowhere.py'",
+        'twin': "_base_ = 'tiny.py'",
+        'untrainable': "_base_ = 'tiny.py'\noptim_wrapper = dict(_delete_=True)",
+        'unscaled': "_base_ = 'tiny.py'\nauto_scale_lr = dict(_delete_=True)",
+        'unpublished': "_base_ = 'tiny.py'\npretrained = True",
+        'frames3d': FRAMES_3D,
+        'stock': STOCK,
+    }.items():
+        Path(f'{name}.py').write_text(f'{content}\n')
+
+
+def write_other_data(data_root: Path) -> None:
+    """Write manifests, lists and frame stores that do not fit the experiment, and what is no data at all."""
+    clips = read_manifest(data_root)
+    write_manifest(Path('two/manifest.csv'), [clip for clip in clips if clip.class_name != 'Fencing'])
+    write_manifest(Path('gone/manifest.csv'), [clip._replace(path=Path(clip.path).name) for clip in clips])
+    Path('broken').mkdir()
+    Path('broken/manifest.csv').write_text('path,label\na.avi,0\n')
+    for name, short_side in (('small_store', 16), ('other_store', 32)):
+        write_manifest(Path(name, 'manifest.csv'), clips)
+        build_frames(Path(name), short_side=short_side)
+    write_manifest(Path('other_store/manifest.csv'), [clips[0]._replace(sha256='0' * 64), *clips[1:]])
+    path = clips[0].path.replace('g01', '{}')
+    for name, group, label in (('nothing', 'g99', 0), ('label', 'g08', 2), ('leak', 'g01', 0)):
+        Path(f'lists/{name}.txt').write_text(f'{path.format(group)} {label}\n')
+    Path('notes.txt').write_text('Remember the milk.\n')
+    Path('empty').mkdir()
+    write_text(Path('text.avi'))
+    write_video(Path('clip.mp4'), codec='mp4v')
+
+
+def write_other_checkpoints() -> None:
+    shutil.copy('trained/epoch_1.pth', 'epoch_1.pth')
+    for name in ('folds', 'unfinished'):
+        shutil.copytree('trained', f'{name}/ucf101like_seed0/fold0')
+    Path('unfinished/ucf101like_seed0/fold0/result.json').unlink()
+    whole = Path('epoch_1.pth').read_bytes()
+    Path('empty.pth').write_bytes(b'')
+    Path('half.pth').write_bytes(whole[: len(whole) // 2])
+    state = torch.load('epoch_1.pth', weights_only=True)['state_dict']
+    torch.save({'state_dict': state}, 'weights.pth')
+    torch.save({'state_dict': {f'backbone.other.{name}': value for name, value in state.items()}}, 'other.pth')
+    torch.save([1, 2], 'list.pth')
+    for name in ('text.pth', 'text.onnx'):
+        shutil.copy('text.avi', name)
+
+
+@pytest.fixture
+def here(folder, digests_before, monkeypatch):
+    """The user's folder, in which the test works, and of which it finds nothing changed behind it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    yield folder
+    assert {path: digest(path) for path in digests_before} == digests_before
+
+
+def digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+@pytest.fixture
+def port():
+    """A port that another program listens at."""
+    with closing(socket.create_server(('127.0.0.1', 0))) as server:
+        yield server.getsockname()[1]
+
+
+def check_message(case: Misuse, message: str, port: int) -> None:
+    """Check that a message names thing, value and cure, and is no dump of a library."""
+    for words in case.told:
+        assert words.format(port=port) in message, message
+    assert 'Traceback' not in message
+    if not case.list_is_the_point:
+        said = message.partition('error: ')[2] or message  # behind the usage that argparse shows
+        assert len(said) <= LONGEST, said
+        assert said.strip().count('\n') <= 2, said
+
+
+def command_of(case: Misuse, port: int) -> tuple[Path, list[str]]:
+    tool, *arguments = shlex.split(case.command.format(configs=CONFIGS, port=port))
+    return REPOSITORY / f'tools/{tool}.py', arguments
+
+
+@pytest.mark.parametrize('case', TABLE, ids=lambda case: case.what)
+def test_misuse_is_told(case, here, port, monkeypatch, capsys):
+    for variable in case.environment:
+        monkeypatch.setenv(*variable.format(port=port).split('='))
+    monkeypatch.setattr(experiment, 'LOCK_S', 0.1)
+    tool, arguments = command_of(case, port)
+    with only_here(here / 'busy'):
+        try:
+            code, message = call_tool(tool, *arguments), ''
+        except SystemExit as end:
+            code, message = end.code, ''
+        except UserError as error:
+            code, message = 2, str(error)
+    assert code == case.code
+    check_message(case, message or capsys.readouterr().err, port)
+
+
+@pytest.mark.parametrize('case', [case for case in TABLE if case.as_process], ids=lambda case: case.what)
+def test_process_of_misuse_ends_with_code_2(case, here, port):
+    tool, arguments = command_of(case, port)
+    process = run_tool(tool, *arguments, folder=here)
+    assert process.returncode == case.code
+    check_message(case, process.stderr, port)
+
+
+def test_table_covers_every_tool():
+    tools = {path.stem for path in (REPOSITORY / 'tools').glob('*.py')} - {'command_line'}
+    assert {case.command.partition(' ')[0] for case in TABLE} == tools
+    assert len({case.what for case in TABLE}) == len(TABLE) >= 45
+
+
+def test_the_same_training_may_be_run_again_and_go_on(here):
+    """What the refusals of other experiments must leave possible: anew, for longer, with other processes."""
+    train = REPOSITORY / 'tools/train.py'
+    shutil.copytree('trained', 'again')
+    assert call_tool(train, 'tiny.py', '--work-dir', 'again') == 0
+    options = ('train_cfg.max_epochs=2', 'train_dataloader.num_workers=1')
+    assert call_tool(train, 'tiny.py', '--work-dir', 'again', '--resume', '--cfg-options', *options) == 0
+    assert torch.load('again/epoch_2.pth', weights_only=True)['meta']['epoch'] == 2

@@ -1,0 +1,81 @@
+"""Do to trainings what long ones meet with, count what they survive, and keep the record.
+
+    python tools/soak.py --out configs/results/reliability.json
+
+It takes about half an hour. `--kills 10 --trials 2 --steps 400` takes a few minutes.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from command_line import count, run
+
+REPOSITORY = Path(__file__).parents[1]
+CONFIG = REPOSITORY / 'configs/tvn1_demo.py'
+SMALL = {'clip.size': 32}
+FEW_CLIPS = {'train_dataloader.dataset.indices': 32}  # so that an epoch takes seconds
+WORKERS = 4  # of the data loader under load
+BAD_INPUTS = [f'tests/reliability/test_{name}.py' for name in ('misuse', 'trust', 'broken_clips', 'storage')]
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Count what trainings survive.')
+    parser.add_argument('--kills', type=count, default=200, metavar='N', help='by SIGKILL (%(default)s)')
+    parser.add_argument('--trials', type=count, default=20, metavar='N', help='interrupted trainings (%(default)s)')
+    parser.add_argument('--steps', type=count, default=2000, metavar='N', help='of the long training (%(default)s)')
+    parser.add_argument('--data-root', default='data/demo', help='folder of the demo clips, drawn where it is empty')
+    parser.add_argument(
+        '--out', type=Path, default=REPOSITORY / 'configs/results/reliability.json', help='the record (%(default)s)'
+    )
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Do it part by part, print the table, and say where the record lies."""
+    from tvn_mmaction.console import progress_bar
+    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.engine.clips import build_without_videos
+    from tvn_mmaction.engine.record import environment
+    from tvn_mmaction.reliability.kills import survive_kills
+    from tvn_mmaction.reliability.load import measure_load
+    from tvn_mmaction.reliability.record import Reliability, reliability_table
+    from tvn_mmaction.reliability.resumes import count_exact_resumes
+
+    config = read_config(CONFIG, data_root=args.data_root)
+    clips = len(build_without_videos(config, 'train_dataloader'))  # draws them where they are missing
+    epochs = -(-args.steps // -(-clips // config.train_dataloader.batch_size))
+    common = {**SMALL, 'data_root': str(Path(args.data_root).resolve())}
+    few = {**common, **FEW_CLIPS}
+    long = {**common, 'train_cfg.max_epochs': epochs, 'train_dataloader.num_workers': WORKERS}
+    with progress_bar() as progress, tempfile.TemporaryDirectory() as folder:
+        found = Reliability(
+            kills=survive_kills(
+                CONFIG, Path(folder, 'kills'), {**few, 'train_cfg.max_epochs': 100_000}, args.kills, progress
+            ),
+            resumes=count_exact_resumes(
+                CONFIG, Path(folder, 'resumes'), {**few, 'train_cfg.max_epochs': 4}, args.trials, progress
+            ),
+            load=measure_load(CONFIG, Path(folder, 'load'), long, args.steps, progress),
+            bad_inputs=count_bad_inputs(),
+            environment=environment(config, 'cpu'),
+        )
+    found.save(args.out)
+    print(reliability_table(found))
+    print(f'written: {args.out}')
+
+
+def count_bad_inputs() -> dict[str, int]:
+    """Return how many cases of bad input the tests try, and in how many what should happen does."""
+    command = [sys.executable, '-m', 'pytest', '-q', '-n', '0', '-p', 'no:cacheprovider', *BAD_INPUTS]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True).stdout
+    counts = {word: int(number) for number, word in re.findall(r'(\d+) (passed|failed|error)', told)}
+    return {'tried': sum(counts.values()), 'handled': counts.get('passed', 0)}
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

@@ -1,0 +1,154 @@
+"""Building a run from its config before anything of it starts, so that what is wrong in a config is told at once."""
+
+import os
+from collections.abc import Mapping
+
+import torch
+from mmaction.models import Recognizer2D, Recognizer3D
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..datasets.pipeline import made_up_inputs
+from ..errors import UserError
+from ..random_state import seeded
+from .benchmark import Scores, made_up_view
+from .config import dataset_of
+from .runner import TerminalRunner
+from .telling import shortened, telling
+
+# By launcher, what its processes find in their environment, and how they are started.
+LAUNCHERS = {
+    'pytorch': (('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'torchrun --nproc_per_node N tools/...'),
+    'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun'),
+    'mpi': (('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE'), 'mpirun -n N'),
+}
+
+
+def build_runner(config: Config, training: bool) -> TerminalRunner:
+    """Build all that a run needs: model, data, schedule, evaluation, and the processes that it consists of.
+
+    Args:
+        config: As `read_config` returns it.
+        training: Whether it is to be trained, and not only tested.
+
+    Raises:
+        UserError: A part of the config cannot be built, the network does not take the clips, the weights to start from
+            are of another one, or the processes do not find each other.
+    """
+    _check_launcher(config.get('launcher', 'none'))
+    with telling(config):
+        runner = TerminalRunner.from_cfg(config)
+        if training:
+            _build_training(config, runner)
+        _ = runner.test_loop  # which builds it
+    if training and config.get('load_from') and not config.get('resume'):
+        _check_weights(config, _network(runner))
+    _check_network(config, _network(runner), training)
+    return runner
+
+
+def _build_training(config: Config, runner: TerminalRunner) -> None:
+    """Build what `Runner.train` would build, in its order; it takes what is there."""
+    _ = runner.train_loop
+    _check_steps(config, runner)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    runner.auto_scale_lr = None  # it has been done
+    if runner.param_schedulers is not None:
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    if runner.val_loop is not None and runner.val_interval < 1:
+        raise UserError(
+            f'{config.filename}: train_cfg.val_interval is {runner.val_interval}; set it to 1 or more, or use '
+            '--no-validate'
+        )
+
+
+def _network(runner: TerminalRunner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def is_first_process(launcher: str) -> bool:
+    """Return whether this process is the only one or the first of several, also before they have met."""
+    return launcher not in LAUNCHERS or os.environ.get(LAUNCHERS[launcher][0][0], '0') == '0'
+
+
+def _check_launcher(launcher: str) -> None:
+    """Check that this process was started as it should have been, where it is one of several."""
+    variables, start = LAUNCHERS.get(launcher, ((), ''))
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher {launcher}: {", ".join(missing)} is not in the environment; start the tool with {start}, or '
+            'leave --launcher out'
+        )
+
+
+def _check_steps(config: Config, runner: TerminalRunner) -> None:
+    """Check that a training has steps."""
+    if runner.max_iters < 1:
+        steps = len(runner.train_dataloader)
+        what = f'{len(runner.train_dataloader.dataset)} clips in batches of {config.train_dataloader.batch_size}'
+        raise UserError(
+            f'{config.filename}: train_cfg is {dict(config.train_cfg)} and an epoch has {steps} steps ({what}): there '
+            'is nothing to train; let both be 1 or more, with --cfg-options train_cfg.max_epochs=...'
+        )
+
+
+def _check_weights(config: Config, network: nn.Module) -> None:
+    """Check that weights to start from are of a network like this one; its classifier may be another."""
+    file = config.load_from
+    loaded = CheckpointLoader.load_checkpoint(file, map_location='cpu')
+    state = loaded.get('state_dict', loaded) if isinstance(loaded, Mapping) else {}
+    own = network.state_dict()
+    fitting = [
+        name
+        for name, value in state.items()
+        if isinstance(value, Tensor) and getattr(own.get(name.removeprefix('module.')), 'shape', None) == value.shape
+    ]
+    if not fitting:
+        raise UserError(
+            f'load_from={file}: none of the {len(state)} tensors in it is one of the {len(own)} of {config.filename}; '
+            'name weights of such a network, or leave load_from out'
+        )
+
+
+def _check_network(config: Config, network: nn.Module, training: bool) -> None:
+    """Check that the network takes what the pipelines make of a video, a black one."""
+    if not isinstance(network, (Recognizer2D, Recognizer3D)):
+        return
+    views = {'test_dataloader': lambda: made_up_view(config)}
+    if training:
+        views['train_dataloader'] = lambda: made_up_inputs(dataset_of(config, 'train_dataloader').pipeline)
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    for loader, make in views.items():
+        with seeded(0):
+            try:
+                view = make()
+            except Exception:  # only clips of RGB frames can be made up
+                continue
+            data = {'inputs': [view.to(device)], 'data_samples': [ActionDataSample()]}
+            try:
+                with torch.no_grad():
+                    _run_on_shapes(Scores(network), network.data_preprocessor(data, training=False)['inputs'])
+            except Exception as error:  # networks fail in every way there is
+                raise UserError(
+                    f'{config.filename}: the network does not take the clips of {loader}, of shape '
+                    f'{tuple(view.shape)}: {shortened(error)}; let its pipeline and the model agree on frames, pixels '
+                    'and channels, as configs/tvn1_ucf50.py does'
+                ) from error
+    network.train(was_training)
+
+
+def _run_on_shapes(module: nn.Module, inputs: Tensor) -> None:
+    """Run a module on shapes alone, which takes no time, or on values where it looks at some."""
+    state = {name: value.to('meta') for name, value in [*module.named_parameters(), *module.named_buffers()]}
+    try:
+        functional_call(module, state, inputs.to('meta'))
+    except Exception:  # there are as many reasons as networks; values have the last word
+        module(inputs)

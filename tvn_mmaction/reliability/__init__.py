@@ -1,0 +1,1 @@
+"""Measuring what a training survives; the record is `configs/results/reliability.json`."""

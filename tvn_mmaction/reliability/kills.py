@@ -1,0 +1,102 @@
+"""What is left of a training whose process is killed again and again."""
+
+import random
+import time
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from ..console import only_errors
+from ..engine.checkpoints import newest_checkpoint
+from ..errors import UserError
+from .process import end_of_log, start_training
+
+FIRST_S = 300  # for the first checkpoint, on a slow machine
+SAVING = ('.epoch_*', '.last_checkpoint.*')  # what lies in the work directory only while a file is being written
+
+
+def survive_kills(
+    config_file: Path, work_dir: Path, options: Mapping[str, Any], kills: int, progress: Progress, seed: int = 0
+) -> dict[str, Any]:
+    """Kill one training with SIGKILL at random moments, half of them while it saves, and start it again each time.
+
+    A kill is survived if a checkpoint loads that is no older than the newest one before, and if the training went on
+    from it, which the runs behind it show: the last one is let alone until it has saved once more.
+
+    Args:
+        config_file: Of the training, which must have more epochs than can be reached.
+        work_dir: An empty folder.
+        options: Values that replace the config's.
+        kills: How many.
+        progress: Where to show how far it is.
+        seed: Of the moments.
+
+    Returns:
+        Plain data: `kills`, `survived`, `while_saving` (kills that left a file half written), `epochs` that were
+        trained in the end, `seed`.
+    """
+    generator = random.Random(seed)
+    task = progress.add_task('kills', total=kills, status='')
+    started = time.monotonic()
+    process = start_training(config_file, work_dir, options)
+    _wait_for_epoch(work_dir, 1, process)
+    run_s = 1.5 * (time.monotonic() - started)  # within which a run saves at least once
+    epoch, survived, while_saving = 1, 0, 0
+    for number in range(kills):
+        if number % 2:
+            deadline = time.monotonic() + FIRST_S
+            while not _is_saving(work_dir) and time.monotonic() < deadline and process.is_alive():
+                time.sleep(0.0005)
+            time.sleep(generator.uniform(0, 0.2))
+        else:
+            time.sleep(generator.uniform(0, run_s))
+        process.kill()
+        process.join()
+        while_saving += _is_saving(work_dir)
+        found = _epoch_of_newest(work_dir)
+        survived += found >= epoch
+        epoch = max(epoch, found)
+        process = start_training(config_file, work_dir, options)
+        progress.update(task, advance=1, status=f'{survived} survived, epoch {epoch}')
+    _wait_for_epoch(work_dir, epoch + 1, process)
+    process.kill()
+    process.join()
+    return {
+        'kills': kills,
+        'survived': survived,
+        'while_saving': while_saving,
+        'epochs': _epoch_of_newest(work_dir),
+        'seed': seed,
+    }
+
+
+def _is_saving(work_dir: Path) -> bool:
+    return any(path for pattern in SAVING for path in work_dir.glob(pattern))
+
+
+def _epoch_of_newest(work_dir: Path) -> int:
+    """Return the epoch of the checkpoint that a training would go on from, 0 where there is none that loads."""
+    try:
+        with only_errors():
+            path = newest_checkpoint(work_dir)
+    except UserError:
+        return 0
+    return torch.load(path, map_location='cpu', weights_only=True, mmap=True)['meta']['epoch'] if path else 0
+
+
+def _wait_for_epoch(work_dir: Path, epoch: int, process: BaseProcess) -> None:
+    """Wait until an epoch is saved.
+
+    Raises:
+        UserError: The training ended, or does not get there.
+    """
+    deadline = time.monotonic() + FIRST_S
+    while _epoch_of_newest(work_dir) < epoch:
+        if not process.is_alive() or time.monotonic() > deadline:
+            process.kill()
+            raise UserError(f'the training did not save epoch {epoch}: {end_of_log(work_dir)}')
+        time.sleep(0.2)

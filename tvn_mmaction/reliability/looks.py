@@ -1,0 +1,52 @@
+"""Looking at a training while it runs."""
+
+import json
+import time
+from pathlib import Path
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..files import write_atomically
+
+LOOK_STEPS = 20  # between two looks
+LOOKS = 'looks.json'
+
+
+@HOOKS.register_module()
+class LoadHook(Hook):
+    """Looks every few steps at memory (MB) and open files of the training process and of its data loaders."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.looks: list[dict[str, float]] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
+        """Look."""
+        import psutil  # an extra
+
+        if runner.iter % LOOK_STEPS:
+            return
+        main = psutil.Process()
+        workers = main.children()
+        self.looks.append(
+            {
+                'step': runner.iter,
+                'seconds': time.monotonic(),
+                'main_mb': main.memory_info().rss / 1e6,
+                'workers_mb': sum(worker.memory_info().rss for worker in workers) / 1e6,
+                'workers': len(workers),
+                'open_files': main.num_fds(),
+            }
+        )
+        if len(self.looks) % 10 == 0:
+            self._write(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Keep what was seen."""
+        self._write(runner)
+
+    def _write(self, runner: Runner) -> None:
+        write_atomically(Path(runner.work_dir, LOOKS), json.dumps(self.looks))

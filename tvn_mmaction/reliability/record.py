@@ -1,0 +1,71 @@
+"""The record of what trainings survived."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files import write_record
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """All that one run of `tools/soak.py` found."""
+
+    kills: Mapping[str, Any]  # see `survive_kills`
+    resumes: Mapping[str, Any]  # see `count_exact_resumes`
+    bad_inputs: Mapping[str, int]  # `tried` and `handled`: told in a sentence, and nothing lost
+    load: Mapping[str, Any]  # see `measure_load`
+    environment: Mapping[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write JSON, complete or not at all."""
+        write_record(path, self)
+
+    @classmethod
+    def load_from(cls, path: Path) -> 'Reliability':
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: No such file, or another schema.
+        """
+        if not path.is_file():
+            raise UserError(f'no record at {path}: make it with tools/soak.py')
+        fields = json.loads(path.read_text(encoding='utf-8'))
+        if fields.get('schema_version') != SCHEMA_VERSION:
+            raise UserError(f'{path} has another schema than this release: make it again with tools/soak.py')
+        return cls(**fields)
+
+
+def reliability_table(found: Reliability) -> str:
+    """Return a Markdown table, one row a question."""
+    kills, resumes, bad, load = found.kills, found.resumes, found.bad_inputs, found.load
+    rows = [
+        ('what was done', 'how often', 'outcome'),
+        ('---', '---', '---'),
+        (
+            'a training killed (SIGKILL) and started again',
+            f'{kills["kills"]}, {kills["while_saving"]} of them with a file half written',
+            f'{kills["survived"]} went on with no finished epoch lost',
+        ),
+        (
+            'a training interrupted (SIGTERM or SIGKILL) and resumed',
+            f'{resumes["trials"]} trainings, {resumes["interruptions"]} interruptions',
+            f'{resumes["exact"]} ended with the same bits as the unbroken one',
+        ),
+        ('bad input, misuse, hostile files', f'{bad["tried"]} cases', f'{bad["handled"]} told, nothing lost or run'),
+        (
+            f'a long training with {load["workers"]} data loader processes',
+            f'{load["steps"]} steps',
+            f'memory {load["main_mb_per_1000_steps"]:+.1f} MB per 1,000 steps of {load["main_mb"]:.0f} MB, of the data '
+            f'loaders {load["workers_mb_per_1000_steps"]:+.1f} of {load["workers_mb"]:.0f} MB; open files '
+            f'{load["open_files_first"]} → {load["open_files_last"]}; speed of the last tenth '
+            f'{load["speed_ratio"]:.2f} × that of the first',
+        ),
+    ]
+    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
