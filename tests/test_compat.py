@@ -13,6 +13,7 @@ import torch
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
+from tests.videos import write_video
 from tvn_mmaction import compat
 from tvn_mmaction.errors import UserError
 
@@ -20,7 +21,7 @@ CAN_GO = 'upstream is mended: remove this cure and its tests'
 
 CURED = compat.apply()
 
-from mmaction.datasets.transforms import pose_transforms  # noqa: E402
+from mmaction.datasets.transforms import DecordInit, pose_transforms  # noqa: E402
 from mmaction.models import backbones  # noqa: E402  (needs the cures)
 from mmaction.models.backbones import resnet_tin  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
@@ -252,3 +253,17 @@ def test_loss_of_bfloat16_is_a_type_error_upstream():
         type(head).loss_by_feat.__wrapped__(head, scores, samples)
         pytest.fail(CAN_GO)
     assert type(head).loss_by_feat(head, scores, samples)['loss_cls'].dtype == torch.float32
+
+
+def test_broken_video_is_named_and_not_printed(tmp_path, capfd):
+    pytest.importorskip('decord')
+    video, broken = tmp_path / 'whole.avi', tmp_path / 'broken.avi'
+    write_video(video, frame_count=9)
+    broken.write_bytes(video.read_bytes()[:500])
+    upstream = DecordInit._get_video_reader.__wrapped__
+    for read, names_it in ((upstream, False), (DecordInit._get_video_reader, True)):
+        with pytest.raises(Exception):  # noqa: B017 - decord has several
+            read(DecordInit(), str(broken))
+        assert (str(broken) in capfd.readouterr().err) == names_it
+    frames = [read(DecordInit(), str(video))[:].asnumpy() for read in (upstream, DecordInit._get_video_reader)]
+    assert (frames[0] == frames[1]).all() and len(frames[0]) == 9

@@ -205,6 +205,27 @@ def _linear_sampler(data: Tensor, offset: Tensor) -> Tensor:
     return sampled.view_as(data)
 
 
+@_cure('a video that cannot be read: its bytes on the terminal', 'mmaction2 loading.py')
+def videos_by_name() -> bool:
+    """Let decord open a file by its name: its errors say what it was given, which upstream are the video's bytes."""
+    from mmaction.datasets.transforms import DecordInit
+
+    upstream = DecordInit._get_video_reader
+    if 'BytesIO' not in inspect.getsource(upstream):
+        return False
+
+    @functools.wraps(upstream)
+    def _get_video_reader(self: DecordInit, filename: str) -> Any:
+        if self.io_backend != 'disk' or not Path(filename).is_file():
+            return upstream(self, filename)
+        from decord import VideoReader
+
+        return VideoReader(filename, num_threads=self.num_threads)
+
+    DecordInit._get_video_reader = _get_video_reader
+    return True
+
+
 @_cure('training in bfloat16: TypeError, numpy has no such type', 'mmaction2 heads/base.py, omni_head.py')
 def scores_in_bfloat16() -> bool:
     """Give the loss of classifiers float32 scores: it also computes their accuracy, in numpy."""

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tvn_mmaction.engine import EpochHistoryHook, hooks
-from tvn_mmaction.errors import UserError
 
 
 @pytest.fixture
@@ -52,11 +51,3 @@ def test_history_travels_in_the_checkpoint(runner, monkeypatch):
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == past
     assert hook.resumed == {'initial_weights': 'other.pth'}
-
-
-@pytest.mark.parametrize('meta', [{}, {'training': {'train_list_sha256': '2'}}])
-def test_resuming_on_other_clips_is_refused(runner, monkeypatch, meta):
-    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'train_list_sha256': '1'})
-    runner.cfg.get = {'resume': True}.get
-    with pytest.raises(UserError, match=r'old\.pth was not trained on the clips of tiny\.py'):
-        EpochHistoryHook().after_load_checkpoint(runner, {'meta': meta})

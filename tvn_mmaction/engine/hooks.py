@@ -13,7 +13,6 @@ from mmengine.runner import Runner
 from rich.progress import TaskID
 
 from ..console import console
-from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
 from .loops import ExactTrainLoop
@@ -28,9 +27,6 @@ class EpochHistoryHook(Hook):
     `clips_per_second`; loss and `train_top1` are means over the clips of the main process. Checkpoints hold the entries
     in `meta['training']`, beside what `training_record` says, and what an unfinished epoch has summed up; a resumed run
     goes on from there.
-
-    Raises:
-        UserError: A checkpoint to resume from was trained on other clips.
     """
 
     def __init__(self):
@@ -42,13 +38,6 @@ class EpochHistoryHook(Hook):
         """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
         if runner.cfg.get('resume'):
             trained = checkpoint.get('meta', {}).get('training', {})
-            now = training_record(runner.cfg, runner.train_dataloader.dataset)
-            if trained.get('train_list_sha256') != now['train_list_sha256']:
-                raise UserError(
-                    f'{runner.cfg.load_from or runner.work_dir} was not trained on the clips of {runner.cfg.filename}, '
-                    'whose accuracy would be of clips that it has seen: train with another --work-dir, or without '
-                    '--resume from the start'
-                )
             self.entries = trained.get('history', [])
             self.sums = Counter(trained.get('unfinished_epoch', {}))
             if self.entries:
