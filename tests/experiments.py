@@ -52,6 +52,13 @@ def write_data(folder: Path) -> Path:
     return folder / 'lists'
 
 
+def break_clip(folder: Path, name: str) -> None:
+    """Leave the first part of a video that `write_data` wrote."""
+    (path,) = (folder / 'videos').rglob(name)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 8])
+
+
 def write_config(folder: Path, data_root: Path, more: str = '') -> Path:
     """Write the small config, with more lines at its end, and return its path."""
     config = folder / 'tiny.py'

@@ -4,8 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,20 +27,26 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.{threading.get_ident()}')
     try:
-        with os.fdopen(descriptor, 'wb') as file:
+        with temporary.open('wb') as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes it private to its owner
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException as error:
-        Path(temporary).unlink()
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise _no_room(path, len(data)) from error
         raise
     _sync(path.parent)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left; nobody else may be writing there."""
+    for path in folder.glob('.*'):
+        if re.fullmatch(r'\..+\.\d+\.\d+', path.name):
+            path.unlink()
 
 
 def _no_room(path: Path, needed_bytes: int) -> UserError:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tvn_mmaction.engine import EpochHistoryHook, hooks
+from tvn_mmaction.errors import UserError
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch
 
 
 def test_history_travels_in_the_checkpoint(runner, monkeypatch):
-    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'train_list_sha256': '1'})
+    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'batch_size': 4})
     past = [{'epoch': 1, 'loss': 2.0}]
-    training = {'history': past, 'initial_weights': 'other.pth', 'train_list_sha256': '1'}
+    training = {'history': past, 'initial_weights': 'other.pth', 'batch_size': 4}
     hook = EpochHistoryHook()
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == []  # weights to start from, not a training to go on with
@@ -51,3 +52,5 @@ def test_history_travels_in_the_checkpoint(runner, monkeypatch):
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == past
     assert hook.resumed == {'initial_weights': 'other.pth'}
+    with pytest.raises(UserError, match=r'trained with 8 clips a step, and now there are 4, in 1 processes'):
+        hook.after_load_checkpoint(runner, {'meta': {'training': training | {'batch_size': 8}}})

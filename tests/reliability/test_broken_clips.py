@@ -1,13 +1,16 @@
 """Clips that cannot be read, and those that crash or stop the process that reads them."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.experiments import REPOSITORY, break_clip, call_tool, run_tool, write_config, write_data
 from tests.reliability.faults import TRAPPED, Trap
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Scores
@@ -34,13 +37,6 @@ def folder(tmp_path, data_root):
     for path in (tmp_path / 'lists').rglob('*.csv'):
         path.write_text(path.read_text().replace(str(data_root.parent), str(tmp_path)))
     return tmp_path
-
-
-def break_clip(folder: Path, name: str) -> None:
-    """Overwrite the frames of a clip, not its header."""
-    (path,) = (folder / 'videos').rglob(name)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 8])
 
 
 def train(folder: Path, *options: str, workers: int = 2) -> int:
@@ -109,18 +105,26 @@ def test_crashing_and_standing_still(folder, kind, reason, persistent, monkeypat
     assert reason in broken_clips(folder)['train'][f'Diving/{TRAPPED}']
 
 
-@pytest.mark.parametrize(
-    ('kind', 'message'),
-    [
-        ('no shared memory', r'no room in /dev/shm, where \d+ MB are free'),
-        pytest.param('killed', 'ended 5 times without a batch', marks=pytest.mark.slow),  # PyTorch looks every 5 s
-    ],
-)
-def test_what_is_not_the_clips_fault(folder, kind, message, monkeypatch):
-    monkeypatch.setattr(Trap, 'kind', kind)
+@pytest.mark.slow
+def test_processes_that_somebody_kills_are_no_clips_fault(folder, monkeypatch):
+    monkeypatch.setattr(Trap, 'kind', 'killed')
     write_config(folder, folder / 'lists', USE_TRAP)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf'ended 5 times without a batch, the last one with SIGKILL, .*{TRAPPED}'):
         train(folder, 'train_dataloader.num_workers=1')
+
+
+@pytest.mark.parametrize('kilobytes', [80, pytest.param(40, marks=pytest.mark.slow)])  # too few for batches, for locks
+def test_no_room_in_shared_memory(folder, kilobytes):
+    """Where a small one can be mounted for one process alone."""
+    script = folder / 'small.sh'
+    script.write_text(f'mount -t tmpfs -o size={kilobytes}k tmpfs /dev/shm && exec "$@"')
+    if subprocess.run(['unshare', '--mount', 'sh', script, 'true'], capture_output=True).returncode:
+        pytest.skip('only root can mount')
+    options = ('--cfg-options', 'train_dataloader.num_workers=2', 'train_dataloader.batch_size=6')
+    command = ['unshare', '--mount', 'sh', script, sys.executable, TRAIN, folder / 'tiny.py', *options]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2 and 'Traceback' not in ended.stderr, ended.stderr
+    assert re.search(r'no room in /dev/shm, where [\d.]+ MB are free: give it more', ended.stderr)
 
 
 def test_loss_that_is_no_number_ends_the_run(folder):

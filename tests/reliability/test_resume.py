@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.experiments import REPOSITORY, call_tool, write_config, write_data
-from tests.reliability.faults import SignalHook
+from tests.experiments import REPOSITORY, break_clip, call_tool, write_config, write_data
+from tests.reliability.faults import TRAPPED, SignalHook
 from tvn_mmaction.errors import Termination
 
 TRAIN = REPOSITORY / 'tools/train.py'
@@ -27,7 +27,9 @@ custom_hooks = [dict(type='EMAHook'), dict(type='SignalHook')]
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('resume')
-    return write_config(folder, write_data(folder), RANDOM)
+    data_root = write_data(folder)
+    break_clip(folder, TRAPPED)  # which others replace, drawn at random
+    return write_config(folder, data_root, RANDOM)
 
 
 def train(config: Path, work_dir: Path, *arguments: str, workers: int = 0, at: tuple[str, int] | None = None) -> list:
@@ -80,7 +82,7 @@ def assert_same_bits(found, expected, where='') -> None:
         assert found == expected, where
 
 
-@pytest.mark.parametrize('workers', [1, 3])
+@pytest.mark.parametrize('workers', [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_workers_do_not_matter(config, unbroken, tmp_path, workers):
     assert train(config, tmp_path, workers=workers) == unbroken[0]
     assert_same_bits(what_is_kept(tmp_path), unbroken[1])
@@ -89,8 +91,8 @@ def test_workers_do_not_matter(config, unbroken, tmp_path, workers):
 @pytest.mark.parametrize(
     'interruptions',
     [
-        [('val', 2)],
-        [('train', 5)],
+        pytest.param([('val', 2)], marks=pytest.mark.slow),
+        pytest.param([('train', 5)], marks=pytest.mark.slow),
         [('train', 0), ('train', 3), ('train', 4), ('val', 3)],  # the fourth step is the last one of an epoch
     ],
     ids=str,
@@ -105,6 +107,7 @@ def test_resumed_training_is_that_which_was_not_interrupted(config, unbroken, tm
     assert not (tmp_path / 'interrupted.pth').exists()
 
 
+@pytest.mark.slow
 def test_random_numbers_matter(config, unbroken, tmp_path):
     """Or the others would pass whatever the random state were."""
     batches = train(config, tmp_path, '--seed', '1')

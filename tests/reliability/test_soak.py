@@ -46,6 +46,10 @@ def test_record_tells_what_was_found(tmp_path):
         assert words in table
     with pytest.raises(UserError, match='no record at'):
         Reliability.load_from(tmp_path / 'nothing.json')
+    assert not FOUND.is_good
+    good = replace(FOUND, kills={'kills': 9, 'survived': 9}, resumes={'trials': 2, 'exact': 2})
+    assert replace(good, bad_inputs={'tried': 5, 'handled': 5}).is_good
+    assert not replace(good, bad_inputs={'tried': 0, 'handled': 0}).is_good
     replace(FOUND, schema_version=0).save(tmp_path / 'old.json')
     with pytest.raises(UserError, match='another schema'):
         Reliability.load_from(tmp_path / 'old.json')

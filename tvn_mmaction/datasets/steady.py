@@ -1,12 +1,13 @@
 """A data set and a data loader that go on where a clip cannot be read, or kills or stops the process that reads it."""
 
+import errno
 import faulthandler
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.structures import BaseDataElement
 from torch.utils.data import BatchSampler, DataLoader, Dataset, get_worker_info
 
 from ..errors import UserError, first_line
@@ -23,7 +25,8 @@ from .draws import Draw, DrawSampler
 NO_CLIP = -1
 STOOD_STILL = 1  # the exit code by which faulthandler ends a process
 NOT_THE_CLIPS_FAULT = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # somebody else ended the process
-DEATHS = 5  # of processes without a batch in between, after which it is not a clip's fault
+DEATHS = 5  # of processes without a batch in between, after which it is no single clip's fault
+NO_SHARED_MEMORY = 'unable to allocate shared memory'  # in PyTorch's error
 
 
 class SteadyDataset(Dataset):
@@ -65,20 +68,20 @@ class SteadyDataset(Dataset):
         Raises:
             UserError: None of those that could replace it can be read.
         """
-        with seeded(*draw):
-            sample = self._read(draw.index)
+        # Each has random numbers of its own, so that it does not matter which of them this process knows as broken.
+        for attempt, index in enumerate(self._candidates(draw)):
+            with seeded(*draw, attempt):
+                sample = self._read(index)
             if sample is not None:
-                return sample
-            for other in self._others(draw.index):
-                sample = self._read(other)
-                if sample is not None:
-                    break
-            else:
-                whose = 'no clip' if self.test_mode else 'no other clip of its class'
-                raise UserError(
-                    f'{self._name(draw.index)} cannot be read ({self.reasons[draw.index]}), nor can it be replaced, '
-                    f'since {whose} can: check the videos with tools/build_ucf50.py'
-                )
+                break
+        else:
+            whose = 'no clip' if self.test_mode else 'no other clip of its class'
+            raise UserError(
+                f'{name_of_clip(self, draw.index)} cannot be read ({self.reasons[draw.index]}), nor can it be '
+                f'replaced, since {whose} can: check the videos with tools/build_ucf50.py'
+            )
+        if index == draw.index:
+            return sample
         if self.test_mode:
             sample['data_samples'].set_gt_label(self.get_data_info(draw.index)['label'])
         sample['data_samples'].set_metainfo({'broken_clips': {draw.index: self.reasons[draw.index]}})
@@ -105,17 +108,15 @@ class SteadyDataset(Dataset):
                 faulthandler.cancel_dump_traceback_later()
                 self.reading[worker.id] = NO_CLIP
 
-    def _others(self, index: int) -> Iterator[int]:
-        """Yield the clips that may stand for one, the preferred ones first."""
+    def _candidates(self, draw: Draw) -> Iterator[int]:
+        """Yield a clip, and then those that may stand for it."""
+        yield draw.index
         if self.test_mode:
-            yield from (other % len(self) for other in range(index + 1, index + len(self)))
+            yield from (other % len(self) for other in range(draw.index + 1, draw.index + len(self)))
             return
-        label = self.get_data_info(index)['label']
+        label = self.get_data_info(draw.index)['label']
         same = [other for other in range(len(self)) if self.get_data_info(other)['label'] == label]
-        yield from np.random.permutation(same).tolist()
-
-    def _name(self, index: int) -> str:
-        return name_of_clip(self, index)
+        yield from np.random.default_rng(draw).permutation(same).tolist()
 
 
 def name_of_clip(dataset: Dataset, index: int) -> str:
@@ -146,11 +147,12 @@ class SteadyDataLoader(DataLoader):
 
     def __init__(self, loader: DataLoader, dataset: SteadyDataset, seed: int):
         sampler: BatchSampler = loader.batch_sampler
+        collate = partial(_collate_into_shared_memory, loader.collate_fn)
         super().__init__(
             dataset,
             batch_sampler=DrawSampler(sampler, len(dataset), seed),
             num_workers=loader.num_workers,
-            collate_fn=loader.collate_fn,
+            collate_fn=collate if loader.num_workers else loader.collate_fn,
             pin_memory=loader.pin_memory,
             timeout=loader.timeout,
             worker_init_fn=loader.worker_init_fn,
@@ -168,18 +170,21 @@ class SteadyDataLoader(DataLoader):
         deaths = 0
         while True:
             self.batch_sampler.first = due
-            iterator = super().__iter__()
-            # PyTorch's own handler would raise where the main thread happens to be, perhaps in the middle of a step.
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            iterator = None
             try:
+                iterator = super().__iter__()
+                # PyTorch's own handler would raise where the main thread is, perhaps in the middle of a step.
+                if threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for batch in iterator:
                     yield batch
                     due, deaths = due + 1, 0
                 return
             except UserError as error:  # PyTorch packs what a process raised into its traceback
                 raise UserError(str(error).rpartition('UserError: ')[2].strip()) from None
-            except RuntimeError:
+            except (RuntimeError, OSError) as error:
+                if NO_SHARED_MEMORY in str(error) or getattr(error, 'errno', None) == errno.ENOSPC:
+                    raise _no_shared_memory() from None
                 dead = [worker for worker in getattr(iterator, '_workers', []) if not worker.is_alive()]
                 if not dead:
                     raise
@@ -196,24 +201,50 @@ class SteadyDataLoader(DataLoader):
             UserError: It is not the clip's fault, and going on would not help.
         """
         index, self.dataset.reading[number] = self.dataset.reading[number], NO_CLIP
-        if exit_code == -signal.SIGBUS:
-            free_mb = shutil.disk_usage('/dev/shm').free / 1e6
-            raise UserError(
-                f'a data loader process had no room in /dev/shm, where {free_mb:.0f} MB are free: give it more (docker '
-                'run --shm-size 8g), or use --cfg-options train_dataloader.num_workers=0 '
-                'train_dataloader.persistent_workers=False, and the same for val_dataloader and test_dataloader'
-            )
-        if index != NO_CLIP and exit_code not in NOT_THE_CLIPS_FAULT:
-            stood_still = f'took longer than {self.dataset.time_limit_s:g} s'
-            self.dataset.reasons[index] = (
-                stood_still if exit_code == STOOD_STILL else f'ended the process that read it ({_describe(exit_code)})'
-            )
-        elif deaths == DEATHS:
+        reading = 'between two clips' if index == NO_CLIP else f'reading {name_of_clip(self.dataset, index)}'
+        if exit_code == STOOD_STILL:
+            how = f'took longer than {self.dataset.time_limit_s:g} s'
+        else:
+            how = f'ended the process that read it ({_describe(exit_code)})'
+        if deaths == DEATHS:
             raise UserError(
                 f'the data loader processes ended {DEATHS} times without a batch, the last one with '
-                f'{_describe(exit_code)}: if memory is short, use fewer, with --cfg-options '
-                'train_dataloader.num_workers=1'
+                f'{_describe(exit_code)}, {reading}: see whether the videos can be reached; if memory is short, use '
+                'fewer processes, with --cfg-options train_dataloader.num_workers=1'
             )
+        if index != NO_CLIP and exit_code not in NOT_THE_CLIPS_FAULT:
+            self.dataset.reasons[index] = how
+
+
+def _collate_into_shared_memory(collate: Callable[[list], Any], samples: list) -> Any:
+    """Make a batch in memory that the main process sees as well.
+
+    PyTorch would move it there in a thread, whose error nobody hears: the main process would wait for ever.
+    """
+    batch = collate(samples)
+    _share(batch)
+    return batch
+
+
+def _share(part: Any) -> None:
+    if isinstance(part, torch.Tensor):
+        part.share_memory_()
+    elif isinstance(part, BaseDataElement):
+        _share(list(part.all_values()))
+    elif isinstance(part, Mapping):
+        _share(list(part.values()))
+    elif isinstance(part, list | tuple):
+        for each in part:
+            _share(each)
+
+
+def _no_shared_memory() -> UserError:
+    free_mb = shutil.disk_usage('/dev/shm').free / 1e6
+    return UserError(
+        f'the data loader processes have no room in /dev/shm, where {free_mb:.3g} MB are free: give it more (docker '
+        'run --shm-size 8g), or use --cfg-options train_dataloader.num_workers=0 '
+        'train_dataloader.persistent_workers=False, and the same for val_dataloader and test_dataloader'
+    )
 
 
 def _describe(exit_code: int) -> str:

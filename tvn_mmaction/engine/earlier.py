@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from ..compat import load_from_local
@@ -37,23 +36,10 @@ def what_differs(config_sha256: str | None, digests: Collection[str], clips: Any
     return None if config_sha256 in digests else OTHER_CONFIGURATION
 
 
-def earlier_checkpoint(folder: Path, resume: bool) -> Path | None:
-    """Return the newest checkpoint of a folder, None where there is none that is worth keeping.
-
-    Raises:
-        UserError: A training is to go on from it, and none can be read.
-    """
-    try:
-        return newest_checkpoint(folder)
-    except UserError:
-        if resume:
-            raise
-        return None
-
-
-def kept_meta(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint that loads says of itself; its weights are not read."""
-    return torch.load(checkpoint, map_location='cpu', weights_only=True, mmap=True).get('meta', {})
+def kept_meta(checkpoint: Path) -> Mapping[str, Any]:
+    """Return what a checkpoint that loads says of itself."""
+    loaded = load_from_local(str(checkpoint), map_location='cpu')
+    return loaded.get('meta', {}) if isinstance(loaded, Mapping) else {}
 
 
 def check_earlier_training(config: Config) -> None:
@@ -67,7 +53,7 @@ def check_earlier_training(config: Config) -> None:
             go on from is one, is not there, cannot be read or is none of a training.
     """
     folder, resumed = Path(config.work_dir), config.get('load_from') if config.get('resume') else None
-    newest = earlier_checkpoint(folder, bool(config.get('resume')))
+    newest = newest_checkpoint(folder)
     if newest:
         cure = 'name another --work-dir, or remove the folder'
         _check_same(config, kept_meta(newest), f'{folder} holds a training', cure)

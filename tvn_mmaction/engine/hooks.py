@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from rich.progress import TaskID
 
 from ..console import console
+from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
 from .loops import ExactTrainLoop
@@ -27,6 +28,9 @@ class EpochHistoryHook(Hook):
     `clips_per_second`; loss and `train_top1` are means over the clips of the main process. Checkpoints hold the entries
     in `meta['training']`, beside what `training_record` says, and what an unfinished epoch has summed up; a resumed run
     goes on from there.
+
+    Raises:
+        UserError: A resumed run has steps of another number of clips, since it has another number of processes.
     """
 
     def __init__(self):
@@ -38,6 +42,12 @@ class EpochHistoryHook(Hook):
         """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
         if runner.cfg.get('resume'):
             trained = checkpoint.get('meta', {}).get('training', {})
+            clips = training_record(runner.cfg, runner.train_dataloader.dataset)['batch_size']
+            if trained.get('batch_size', clips) != clips:
+                raise UserError(
+                    f'{runner.cfg.load_from} was trained with {trained["batch_size"]} clips a step, and now there are '
+                    f'{clips}, in {get_world_size()} processes: start as many processes as before'
+                )
             self.entries = trained.get('history', [])
             self.sums = Counter(trained.get('unfinished_epoch', {}))
             if self.entries:

@@ -12,7 +12,8 @@ from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..errors import Termination
+from ..errors import Termination, UserError
+from .guards import LossHook
 from .loops import ExactTrainLoop
 from .saving import SavingHook
 
@@ -39,7 +40,7 @@ class Interruption:
     ) -> None:
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
-        if self.signal and (error is None or isinstance(error, Exception)):
+        if self.signal and (error is None or isinstance(error, Exception)) and not isinstance(error, UserError):
             self.end()
 
     def is_requested(self) -> bool:
@@ -70,14 +71,15 @@ class InterruptionHook(Hook):
         """Save and end the run where a signal has come."""
         # Gradients that are still being summed up are not part of a checkpoint.
         if runner.interruption.is_requested() and runner.optim_wrapper.should_update():
+            healthy = not any(isinstance(hook, LossHook) and hook.bad_steps for hook in runner.hooks)
             for hook in runner.hooks:
-                if isinstance(hook, SavingHook) and isinstance(runner.train_loop, ExactTrainLoop):
+                if isinstance(hook, SavingHook) and isinstance(runner.train_loop, ExactTrainLoop) and healthy:
                     hook.save_interrupted(runner)
             runner.interruption.end()
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
-        """End the run where a signal has come."""
-        if runner.interruption.is_requested():
+        """End the run where a signal has come to this process; others may have no such step."""
+        if runner.interruption.signal:
             runner.interruption.end()
 
     after_test_iter = after_val_iter

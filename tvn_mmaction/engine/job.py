@@ -19,9 +19,10 @@ from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from ..files import only_here
 from ..outputs import make_folder
+from .checkpoints import newest_checkpoint
 from .clips import build_without_videos
 from .config import configure_training, read_config
-from .earlier import earlier_checkpoint, kept_meta, what_differs
+from .earlier import kept_meta, what_differs
 from .experiment import LOCK_S, train
 from .record import clips_of, digests_of_training, list_digest
 
@@ -107,7 +108,7 @@ class Job:
             self._prepare(resume)
 
     def _prepare(self, resume: bool) -> None:
-        if checkpoint := earlier_checkpoint(self.folder, resume):
+        if checkpoint := newest_checkpoint(self.folder):
             trained = kept_meta(checkpoint).get('training', {})
             what = what_differs(
                 trained.get('config_sha256'), self.config_digests, trained.get('train_list_sha256'), self.clips[1]

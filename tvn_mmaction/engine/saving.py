@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
-from ..files import write_atomically
+from ..files import remove_half_written, write_atomically
 from ..random_state import random_state, set_random_state
 from .checkpoints import INTERRUPTED
 
@@ -31,8 +31,7 @@ class SavingHook(CheckpointHook):
                 runner.message_hub.pop_info(name)
         super().before_train(runner)
         if is_main_process():
-            for begun in Path(self.out_dir).glob('.*.pth.*'):
-                begun.unlink()
+            remove_half_written(Path(self.out_dir))
 
     def save_interrupted(self, runner: Runner) -> None:
         """Keep an epoch that is not finished, behind one of its steps."""

@@ -1,6 +1,7 @@
 """What is left of a training whose process is killed again and again."""
 
 import random
+import signal
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
@@ -13,10 +14,11 @@ from rich.progress import Progress
 from ..console import only_errors
 from ..engine.checkpoints import newest_checkpoint
 from ..errors import UserError
+from ..files import remove_half_written
 from .process import end_of_log, start_training
 
 FIRST_S = 300  # for the first checkpoint, on a slow machine
-SAVING = ('.epoch_*', '.last_checkpoint.*')  # what lies in the work directory only while a file is being written
+SAVING = ('.epoch_*', '.last_checkpoint.*')  # what lies in the work directory while a checkpoint is being written
 
 
 def survive_kills(
@@ -38,6 +40,9 @@ def survive_kills(
     Returns:
         Plain data: `kills`, `survived`, `while_saving` (kills that left a file half written), `epochs` that were
         trained in the end, `seed`.
+
+    Raises:
+        UserError: A training ends by itself, or does not get on.
     """
     generator = random.Random(seed)
     task = progress.add_task('kills', total=kills, status='')
@@ -56,7 +61,10 @@ def survive_kills(
             time.sleep(generator.uniform(0, run_s))
         process.kill()
         process.join()
+        if process.exitcode != -signal.SIGKILL:
+            raise UserError(f'the training ended before it was killed: {end_of_log(work_dir)}')
         while_saving += _is_saving(work_dir)
+        remove_half_written(work_dir)  # so that the next kill does not take it for its own
         found = _epoch_of_newest(work_dir)
         survived += found >= epoch
         epoch = max(epoch, found)

@@ -23,6 +23,13 @@ class Reliability:
     environment: Mapping[str, Any]
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def is_good(self) -> bool:
+        """Whether all survived; what a long training needs more and more of is told and not judged."""
+        kills, resumes, bad = self.kills, self.resumes, self.bad_inputs
+        exact = resumes['exact'] == resumes['trials']
+        return kills['survived'] == kills['kills'] and exact and 0 < bad['tried'] == bad['handled']
+
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
         write_record(path, self)
@@ -58,7 +65,11 @@ def reliability_table(found: Reliability) -> str:
             f'{resumes["trials"]} trainings, {resumes["interruptions"]} interruptions',
             f'{resumes["exact"]} ended with the same bits as the unbroken one',
         ),
-        ('bad input, misuse, hostile files', f'{bad["tried"]} cases', f'{bad["handled"]} told, nothing lost or run'),
+        (
+            'bad input, misuse and hostile files, as the tests try them',
+            f'{bad["tried"]} cases',
+            f'{bad["handled"]} told, nothing lost or run',
+        ),
         (
             f'a long training with {load["workers"]} data loader processes',
             f'{load["steps"]} steps',

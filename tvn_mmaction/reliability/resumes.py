@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import random
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ def count_exact_resumes(
         Plain data: `trials`, `exact` (of them), `interruptions` (that came before the end), `seed`.
 
     Raises:
-        UserError: The training that nothing interrupts fails.
+        UserError: A training fails.
     """
     generator = random.Random(seed)
     task = progress.add_task('resumes', total=1 + trials, status='')
@@ -77,6 +78,8 @@ def _run(
             interruptions += 1
             (process.kill if kill else process.terminate)()
         process.join()
+        if process.exitcode not in (0, -signal.SIGKILL, 128 + signal.SIGTERM):
+            raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
     process = start_training(config_file, work_dir, options)
     process.join()
     if process.exitcode:
