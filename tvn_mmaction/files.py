@@ -29,7 +29,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.{threading.get_ident()}')
     try:
-        with temporary.open('wb') as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), 'wb') as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

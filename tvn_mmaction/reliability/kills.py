@@ -18,6 +18,8 @@ from ..files import remove_half_written
 from .process import end_of_log, start_training
 
 FIRST_S = 300  # for the first checkpoint, on a slow machine
+START_S = 2.0  # before a run trains
+SAVE_S = 0.1  # about what a save takes
 SAVING = ('.epoch_*', '.last_checkpoint.*')  # what lies in the work directory while a checkpoint is being written
 
 
@@ -46,17 +48,18 @@ def survive_kills(
     """
     generator = random.Random(seed)
     task = progress.add_task('kills', total=kills, status='')
-    started = time.monotonic()
     process = start_training(config_file, work_dir, options)
     _wait_for_epoch(work_dir, 1, process)
-    run_s = 1.5 * (time.monotonic() - started)  # within which a run saves at least once
-    epoch, survived, while_saving = 1, 0, 0
+    started = time.monotonic()
+    _wait_for_epoch(work_dir, 2, process)
+    run_s = START_S + 2 * (time.monotonic() - started)  # within which a run has saved
+    epoch, survived, while_saving = 2, 0, 0
     for number in range(kills):
         if number % 2:
             deadline = time.monotonic() + FIRST_S
             while not _is_saving(work_dir) and time.monotonic() < deadline and process.is_alive():
                 time.sleep(0.0005)
-            time.sleep(generator.uniform(0, 0.2))
+            time.sleep(generator.uniform(0, SAVE_S))
         else:
             time.sleep(generator.uniform(0, run_s))
         process.kill()

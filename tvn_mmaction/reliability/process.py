@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from ..engine import configure_training, read_config, train
-from ..engine.checkpoints import newest_checkpoint
 from ..errors import run_tool
 from . import looks  # noqa: F401 - registers its hook
 
@@ -47,7 +46,7 @@ def _train(config_file: Path, work_dir: Path, options: dict[str, Any]) -> None:
 
     def main() -> None:
         config = read_config(config_file, str(work_dir), options=options)
-        resume = 'auto' if newest_checkpoint(work_dir) else None
+        resume = 'auto' if (work_dir / 'last_checkpoint').exists() else None
         configure_training(config, resume=resume, validate=False, deterministic=True)
         train(config)
 
