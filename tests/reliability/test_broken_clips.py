@@ -50,7 +50,7 @@ def broken_clips(folder: Path) -> dict:
     return json.loads((folder / 'run/result.json').read_text())['broken_clips']
 
 
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('workers', [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_broken_training_clip_is_replaced(folder, capsys, workers):
     break_clip(folder, TRAPPED)
     assert train(folder, workers=workers) == 0
@@ -94,7 +94,11 @@ def test_broken_test_clip_counts_as_wrong(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ('kind', 'reason', 'persistent'), [('segfault', 'SIGSEGV', False), ('stands still', 'took longer than 2 s', True)]
+    ('kind', 'reason', 'persistent'),
+    [
+        pytest.param('segfault', 'SIGSEGV', False, marks=pytest.mark.slow),
+        ('stands still', 'took longer than 2 s', True),
+    ],
 )
 def test_crashing_and_standing_still(folder, kind, reason, persistent, monkeypatch, capfd):
     monkeypatch.setattr(Trap, 'kind', kind)

@@ -177,6 +177,7 @@ def test_misuse_is_told(case, here, port, monkeypatch, capsys):
     check_message(case, message or capsys.readouterr().err, port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('case', [case for case in TABLE if case.as_process], ids=lambda case: case.what)
 def test_process_of_misuse_ends_with_code_2(case, here, port):
     tool, arguments = command_of(case, port)

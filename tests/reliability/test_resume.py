@@ -82,7 +82,8 @@ def assert_same_bits(found, expected, where='') -> None:
         assert found == expected, where
 
 
-@pytest.mark.parametrize('workers', [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize('workers', [1, 3])
 def test_workers_do_not_matter(config, unbroken, tmp_path, workers):
     assert train(config, tmp_path, workers=workers) == unbroken[0]
     assert_same_bits(what_is_kept(tmp_path), unbroken[1])
@@ -116,6 +117,7 @@ def test_random_numbers_matter(config, unbroken, tmp_path):
     assert {total for _, total in first}.isdisjoint(total for _, total in second)
 
 
+@pytest.mark.slow
 def test_best_checkpoint_that_a_checkpoint_names_elsewhere_is_kept(config, tmp_path):
     """MMEngine removes the file, or the folder, when it has a better one."""
     best = ('--cfg-options', 'default_hooks.checkpoint.save_best=acc/top1', 'train_cfg.max_epochs=2')
