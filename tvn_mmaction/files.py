@@ -71,6 +71,25 @@ def write_record(path: Path, record: Any) -> None:
     write_atomically(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + '\n')
 
 
+def read_record(path: Path, schema_version: int, tool: str) -> dict[str, Any]:
+    """Return the fields of a dataclass that `write_record` wrote.
+
+    Args:
+        path: The file.
+        schema_version: What its field of that name must be.
+        tool: The program that makes such records.
+
+    Raises:
+        UserError: No such file, or another schema.
+    """
+    if not path.is_file():
+        raise UserError(f'no record at {path}: make it with {tool}')
+    fields = json.loads(path.read_text(encoding='utf-8'))
+    if fields.get('schema_version') != schema_version:
+        raise UserError(f'{path} has another schema than this release: measure again with {tool}')
+    return fields
+
+
 @contextmanager
 def only_here(folder: Path, wait_s: float = 0) -> Iterator[None]:
     """Keep other processes away from a folder, which is made; the lock of a process that dies is gone.

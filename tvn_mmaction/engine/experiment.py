@@ -12,6 +12,7 @@ from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from ..console import console
+from ..datasets.steady import name_of_clip
 from ..errors import UserError
 from ..evaluation import (
     ClipScores,
@@ -158,7 +159,7 @@ def _record(
         console.print(
             'the split is unknown: these are not the lists that the checkpoint was trained on', style='yellow'
         )
-    clips = ['/'.join(Path(dataset.get_data_info(index)['filename']).parts[-2:]) for index in range(len(dataset))]
+    clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
     Scores(clips, classes, kept.labels, kept.scores).save(work_dir / 'scores.npz')
     plot_confusion_matrix(confusion_matrix(kept.scores, kept.labels), classes, work_dir / 'confusion_matrix.png')
     result.save(work_dir / 'result.json')

@@ -1,13 +1,11 @@
 """The record of what trainings survived."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..files import write_record
+from ..files import read_record, write_record
 
 SCHEMA_VERSION = 1
 
@@ -41,12 +39,7 @@ class Reliability:
         Raises:
             UserError: No such file, or another schema.
         """
-        if not path.is_file():
-            raise UserError(f'no record at {path}: make it with tools/soak.py')
-        fields = json.loads(path.read_text(encoding='utf-8'))
-        if fields.get('schema_version') != SCHEMA_VERSION:
-            raise UserError(f'{path} has another schema than this release: make it again with tools/soak.py')
-        return cls(**fields)
+        return cls(**read_record(path, SCHEMA_VERSION, 'tools/soak.py'))
 
 
 def reliability_table(found: Reliability) -> str:

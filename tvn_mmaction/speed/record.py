@@ -1,14 +1,12 @@
 """The record of how fast things are against what was promised, every figure a ratio inside one run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
 from ..evaluation.benchmark import Timing
-from ..files import write_record
+from ..files import read_record, write_record
 
 SCHEMA_VERSION = 1
 
@@ -102,11 +100,7 @@ class Speed:
         Raises:
             UserError: No such file, or another schema.
         """
-        if not path.is_file():
-            raise UserError(f'no record at {path}: make it with tools/speed.py')
-        fields = json.loads(path.read_text(encoding='utf-8'))
-        if fields.get('schema_version') != SCHEMA_VERSION:
-            raise UserError(f'{path} has another schema than this release: measure again with tools/speed.py')
+        fields = read_record(path, SCHEMA_VERSION, 'tools/speed.py')
         return cls(
             **fields
             | {
