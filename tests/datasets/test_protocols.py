@@ -15,6 +15,7 @@ from tvn_mmaction.datasets.protocols import (
     PROTOCOLS,
     assign_folds,
     check_groups_are_apart,
+    hold_out,
     subsets,
     with_copy,
     with_sibling,
@@ -124,6 +125,20 @@ def test_no_long_video_is_on_both_sides(protocol, seed):
     for train, test in folds_of(UCF50, protocol, seed):
         check_groups_are_apart(train, test)
         assert not {clip.group for clip in train} & {clip.group for clip in test}  # nor a person, where one is a group
+
+
+@every_protocol
+def test_a_validation_is_part_of_what_is_trained_on(protocol):
+    folds = assign_folds(UCF50, protocol)
+    train, test = subsets(UCF50, folds, 0)
+    fit, validation = subsets(UCF50, hold_out(UCF50, folds, 0, protocol), 0)
+    assert sorted((*fit, *validation)) == sorted(train)
+    assert not set(validation) & {*fit, *test}
+    assert {clip.class_name for clip in validation} == {clip.class_name for clip in test}
+    assert 0.1 < len(validation) / len(train) < 0.25
+    if PROTOCOLS[protocol].by_group:
+        check_groups_are_apart(fit, validation)
+    assert hold_out(UCF50, folds, 0, protocol, seed=1) != hold_out(UCF50, folds, 0, protocol)
 
 
 @pytest.mark.parametrize(('protocol', 'least'), [('videowise', 0.99), ('videowise5', 0.99)])

@@ -152,7 +152,7 @@ def test_lists_that_hold_nothing(plain, tmp_path):
     [
         ({'protocol': 'random'}, 'unknown protocol random; known are videowise'),
         ({'protocol': 'logo', 'fold': 3}, 'no fold 3: the protocol has 3, from 0 to 2'),
-        ({'subset': 'val'}, 'unknown subset val; known are train, test'),
+        ({'subset': 'val'}, 'unknown subset val; known are train, test, fit, validation'),
     ],
 )
 def test_unknown_split(plain, arguments, message):

@@ -80,6 +80,23 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
     return Subsets(train, test)
 
 
+def hold_out(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0) -> list[int]:
+    """Return folds that divide what a fold trains on: 0 for the clips of a validation; the test's clips are `DROPPED`.
+
+    The validation is about a fifth of the groups, or, where the protocol does not keep groups together, 15 % of the
+    clips of each class. Choices that are made with it leave the test untouched.
+
+    Raises:
+        UserError: There are too few groups.
+    """
+    divide = _balanced_groups(5) if PROTOCOLS[protocol].by_group else _videowise
+    places = [place for place, tested in enumerate(folds) if tested not in (fold, DROPPED)]
+    held = [DROPPED] * len(clips)
+    for place, part in zip(places, divide([clips[place] for place in places], seed), strict=True):
+        held[place] = 0 if part == 0 else NEVER_TESTED
+    return held
+
+
 def dropped_clips(clips: Sequence[Clip], folds: Sequence[int]) -> int:
     """Return how many clips that could be used are in no fold."""
     return sum(fold == DROPPED and not clip.problem for clip, fold in zip(clips, folds, strict=True))

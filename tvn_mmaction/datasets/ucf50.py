@@ -8,7 +8,9 @@ from mmaction.registry import DATASETS
 
 from ..errors import UserError
 from .manifest import Clip, classes_of, read_manifest
-from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, subsets
+from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, hold_out, subsets
+
+SUBSETS = ('train', 'test', 'fit', 'validation')
 
 
 @DATASETS.register_module()
@@ -22,7 +24,8 @@ class UCF50Dataset(VideoDataset):
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.builder`.
         protocol: A name in `PROTOCOLS`.
         fold: From 0; protocols with one fold have fold 0.
-        subset: `'train'` or `'test'`.
+        subset: `'train'` or `'test'`; or `'fit'` or `'validation'`, into which `hold_out` divides the train clips, for
+            choices that must not see the test.
         seed: What the protocol draws by.
         ann_file: A list of `path label` lines, relative to `data_root`, that chooses some clips of the subset by hand.
         metainfo: More about the data set; goes before what is read.
@@ -38,14 +41,14 @@ class UCF50Dataset(VideoDataset):
         data_root: str = 'data/ucf50',
         protocol: str = 'videowise',
         fold: int = 0,
-        subset: Literal['train', 'test'] = 'train',
+        subset: Literal['train', 'test', 'fit', 'validation'] = 'train',
         seed: int = 0,
         ann_file: str = '',
         metainfo: dict | None = None,
         **kwargs,
     ):
-        if subset not in ('train', 'test'):
-            raise UserError(f'unknown subset {subset}; known are train, test')
+        if subset not in SUBSETS:
+            raise UserError(f'unknown subset {subset}; known are {", ".join(SUBSETS)}')
         self.clips = read_manifest(data_root)
         self.split = {'protocol': protocol, 'fold': fold, 'seed': seed, 'subset': subset}
         metainfo = {'classes': tuple(classes_of(self.clips)), 'split': self.split, **(metainfo or {})}
@@ -54,10 +57,13 @@ class UCF50Dataset(VideoDataset):
     def load_data_list(self) -> list[dict]:
         """Return one `dict(filename, label, group, sha256, data_root)` per clip."""
         protocol, fold, seed, subset = self.split.values()
-        both = subsets(self.clips, assign_folds(self.clips, protocol, seed), fold)
+        folds = assign_folds(self.clips, protocol, seed)
+        both = subsets(self.clips, folds, fold)
+        if subset in ('fit', 'validation'):
+            both = subsets(self.clips, hold_out(self.clips, folds, fold, protocol, seed), 0)
         if PROTOCOLS[protocol].by_group:
             check_groups_are_apart(*both)
-        clips = both._asdict()[subset]
+        clips = both.train if subset in ('train', 'fit') else both.test
         if self.ann_file:
             clips = self._choose(clips, Path(self.ann_file))
         labels = {name: label for label, name in enumerate(classes_of(self.clips))}
