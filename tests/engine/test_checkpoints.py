@@ -16,16 +16,16 @@ def folder(tmp_path):
 
 
 def test_named_checkpoint_wherever_the_folder_lay(folder):
-    assert newest_checkpoint(folder) == folder / 'epoch_2.pth'
+    assert newest_checkpoint(folder).path == folder / 'epoch_2.pth'
     (folder / 'last_checkpoint').write_text('epoch_1.pth')
-    assert newest_checkpoint(folder) == folder / 'epoch_1.pth'
+    assert newest_checkpoint(folder).path == folder / 'epoch_1.pth'
     (folder / 'last_checkpoint').unlink()
     assert newest_checkpoint(folder) is None
 
 
 def test_death_while_the_name_is_written(folder, capsys):
     (folder / 'last_checkpoint').write_text('')
-    assert newest_checkpoint(folder) == folder / 'epoch_2.pth'
+    assert newest_checkpoint(folder).path == folder / 'epoch_2.pth'
     assert 'going on from' in capsys.readouterr().err.replace('\n', ' ')
 
 
@@ -33,7 +33,7 @@ def test_death_while_the_name_is_written(folder, capsys):
 def test_death_while_a_checkpoint_is_written(folder, share):
     path = folder / 'epoch_2.pth'
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    assert newest_checkpoint(folder) == folder / 'epoch_1.pth'
+    assert newest_checkpoint(folder).path == folder / 'epoch_1.pth'
     (folder / 'epoch_1.pth').write_bytes(b'')
     with pytest.raises(UserError, match='names no checkpoint that can be read'):
         newest_checkpoint(folder)

@@ -191,11 +191,6 @@ def test_split_of_other_names_is_refused(tmp_path, data_root, options):
         read_config(write_config(tmp_path, data_root), options=options)
 
 
-def test_work_dir_that_is_a_file_is_refused(tmp_path, data_root):
-    with pytest.raises(UserError, match=r'tiny\.py is no folder'):
-        read_config(write_config(tmp_path, data_root), work_dir=str(tmp_path / 'tiny.py'))
-
-
 def test_clip_that_the_pipelines_never_followed_is_not_changed(tmp_path, data_root):
     """The small config has pipelines of its own, but the clip of the one that it is based on."""
     with pytest.raises(

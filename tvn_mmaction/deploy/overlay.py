@@ -10,6 +10,7 @@ import numpy as np
 
 from ..console import progress_bar
 from ..errors import UserError
+from ..outputs import check_file
 from .sources import frame_rate, open_video
 
 SMALLEST_SIDE = 240  # pixels; on smaller frames no text of this much could be read
@@ -101,7 +102,7 @@ class VideoAnnotator:
     it too, and what was written by then plays; any other error leaves nothing.
 
     Args:
-        out: The file, whose folder must be there.
+        out: The file; its folder is made.
         fps: Frames per second.
 
     Raises:
@@ -111,12 +112,7 @@ class VideoAnnotator:
     def __init__(self, out: Path, fps: float):
         if out.suffix.lower() != '.mp4':
             raise UserError(f'{out}: the annotated video is an MP4, name it {out.with_suffix(".mp4").name}')
-        if out.is_dir():
-            raise UserError(f'{out} is a folder: name a file')
-        if not out.parent.is_dir():
-            raise UserError(f'{out}: the folder {out.parent} does not exist; make it first')
-        if not os.access(out.parent, os.W_OK):
-            raise UserError(f'{out}: you may not write into {out.parent}; name another folder')
+        check_file(out, '--annotate')
         self.out, self.fps = out, fps
         self.frame_count = 0  # written so far
         # Of the process, so that two never write into one.

@@ -1,6 +1,8 @@
 """Which checkpoint a work directory has to go on from, and what does not fit where one is loaded."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..compat import load_from_local
 from ..console import console
@@ -9,7 +11,14 @@ from ..errors import UserError, first_line
 INTERRUPTED = 'interrupted.pth'  # the checkpoint of an epoch that was not finished
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+class KeptCheckpoint(NamedTuple):
+    """A checkpoint that loads, and what it says of itself."""
+
+    path: Path
+    meta: Mapping[str, Any]
+
+
+def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
     """Return the newest checkpoint that loads, None where nothing says that there is one.
 
     It is the one that `last_checkpoint` names, wherever the folder lay then. A process that died while it wrote leaves
@@ -27,13 +36,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     reasons = []
     for path in dict.fromkeys([named, *others]):
         try:
-            load_from_local(str(path), map_location='cpu')
+            loaded = load_from_local(str(path), map_location='cpu')
         except Exception as error:  # PyTorch and pickle have many ways to say that a file is broken
             reasons.append(first_line(error))
             continue
         if reasons:
             console.print(f'{last} names no checkpoint that can be read: going on from {path}', highlight=False)
-        return path
+        return KeptCheckpoint(path, loaded.get('meta', {}) if isinstance(loaded, Mapping) else {})
     raise UserError(
         f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it, and this '
         'training starts anew'

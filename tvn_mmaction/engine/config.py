@@ -109,8 +109,6 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
         if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
             raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
     config.options = dict(options)
-    if work_dir and Path(work_dir).exists() and not Path(work_dir).is_dir():
-        raise UserError(f'--work-dir {work_dir} is no folder; name another one')
     name = f'{file.stem}_pretrained' if config.get('pretrained') else file.stem
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', name))
 
@@ -191,7 +189,7 @@ def configure_training(
     # Where nothing is to be resumed, mmengine would take weights to start from for a checkpoint to resume.
     if resume and not (resume == 'auto' and config.load_from and not newest):
         config.resume = True
-        config.load_from = (newest and str(newest)) if resume == 'auto' else resume
+        config.load_from = (newest and str(newest.path)) if resume == 'auto' else resume
 
 
 def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:

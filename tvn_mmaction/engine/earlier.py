@@ -36,12 +36,6 @@ def what_differs(config_sha256: str | None, digests: Collection[str], clips: Any
     return None if config_sha256 in digests else OTHER_CONFIGURATION
 
 
-def kept_meta(checkpoint: Path) -> Mapping[str, Any]:
-    """Return what a checkpoint that loads says of itself."""
-    loaded = load_from_local(str(checkpoint), map_location='cpu')
-    return loaded.get('meta', {}) if isinstance(loaded, Mapping) else {}
-
-
 def check_earlier_training(config: Config) -> None:
     """Check that a training neither overwrites another one nor goes on from it.
 
@@ -56,8 +50,8 @@ def check_earlier_training(config: Config) -> None:
     newest = newest_checkpoint(folder)
     if newest:
         cure = 'name another --work-dir, or remove the folder'
-        _check_same(config, kept_meta(newest), f'{folder} holds a training', cure)
-    if resumed and Path(resumed) != newest and '://' not in resumed:
+        _check_same(config, newest.meta, f'{folder} holds a training', cure)
+    if resumed and not (newest and Path(resumed) == newest.path) and '://' not in resumed:
         loaded = load_from_local(resumed, map_location='cpu')
         meta = loaded.get('meta') if isinstance(loaded, Mapping) else None
         if not meta or not {'epoch', 'iter'} <= set(meta) or 'optimizer' not in loaded:

@@ -22,7 +22,7 @@ from ..outputs import make_folder
 from .checkpoints import newest_checkpoint
 from .clips import build_without_videos
 from .config import configure_training, read_config
-from .earlier import kept_meta, what_differs
+from .earlier import what_differs
 from .experiment import LOCK_S, train
 from .record import clips_of, digests_of_training, list_digest
 
@@ -109,7 +109,7 @@ class Job:
 
     def _prepare(self, resume: bool) -> None:
         if checkpoint := newest_checkpoint(self.folder):
-            trained = kept_meta(checkpoint).get('training', {})
+            trained = checkpoint.meta.get('training', {})
             what = what_differs(
                 trained.get('config_sha256'), self.config_digests, trained.get('train_list_sha256'), self.clips[1]
             )
