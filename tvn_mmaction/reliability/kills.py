@@ -2,13 +2,13 @@
 
 import random
 import signal
+import statistics
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import Progress
 
 from ..console import only_errors
@@ -19,7 +19,8 @@ from .process import end_of_log, start_training
 
 FIRST_S = 300  # for the first checkpoint, on a slow machine
 START_S = 2.0  # before a run trains
-SAVE_S = 0.1  # about what a save takes
+POLL_S = 0.0005
+SAVES = 5  # to see how long one takes
 SAVING = ('.epoch_*', '.last_checkpoint.*')  # what lies in the work directory while a checkpoint is being written
 
 
@@ -40,8 +41,8 @@ def survive_kills(
         seed: Of the moments.
 
     Returns:
-        Plain data: `kills`, `survived`, `while_saving` (kills that left a file half written), `epochs` that were
-        trained in the end, `seed`.
+        Plain data: `kills`, `survived`, `while_saving` (kills that left a file half written), `save_s` (how long one
+        is), `epochs` that were trained in the end, `seed`.
 
     Raises:
         UserError: A training ends by itself, or does not get on.
@@ -53,13 +54,12 @@ def survive_kills(
     started = time.monotonic()
     _wait_for_epoch(work_dir, 2, process)
     run_s = START_S + 2 * (time.monotonic() - started)  # within which a run has saved
+    save_s = _save_s(work_dir, process)
     epoch, survived, while_saving = 2, 0, 0
     for number in range(kills):
         if number % 2:
-            deadline = time.monotonic() + FIRST_S
-            while not _is_saving(work_dir) and time.monotonic() < deadline and process.is_alive():
-                time.sleep(0.0005)
-            time.sleep(generator.uniform(0, SAVE_S))
+            _wait_for_save(work_dir, process)
+            time.sleep(generator.uniform(0, save_s))
         else:
             time.sleep(generator.uniform(0, run_s))
         process.kill()
@@ -80,9 +80,29 @@ def survive_kills(
         'kills': kills,
         'survived': survived,
         'while_saving': while_saving,
+        'save_s': save_s,
         'epochs': _epoch_of_newest(work_dir),
         'seed': seed,
     }
+
+
+def _wait_for_save(work_dir: Path, process: BaseProcess) -> None:
+    """Wait until a checkpoint is being written, or the process has ended."""
+    deadline = time.monotonic() + FIRST_S
+    while not _is_saving(work_dir) and time.monotonic() < deadline and process.is_alive():
+        time.sleep(POLL_S)
+
+
+def _save_s(work_dir: Path, process: BaseProcess) -> float:
+    """Return the seconds that a checkpoint is being written, the median of a few."""
+    seconds = []
+    for _ in range(SAVES):
+        _wait_for_save(work_dir, process)
+        started = time.monotonic()
+        while _is_saving(work_dir):
+            time.sleep(POLL_S)
+        seconds.append(time.monotonic() - started)
+    return statistics.median(seconds)
 
 
 def _is_saving(work_dir: Path) -> bool:
@@ -93,10 +113,10 @@ def _epoch_of_newest(work_dir: Path) -> int:
     """Return the epoch of the checkpoint that a training would go on from, 0 where there is none that loads."""
     try:
         with only_errors():
-            path = newest_checkpoint(work_dir)
+            newest = newest_checkpoint(work_dir)
     except UserError:
         return 0
-    return torch.load(path, map_location='cpu', weights_only=True, mmap=True)['meta']['epoch'] if path else 0
+    return newest.meta['epoch'] if newest else 0
 
 
 def _wait_for_epoch(work_dir: Path, epoch: int, process: BaseProcess) -> None:
