@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmengine.dataset import BaseDataset
 from torch import Tensor
@@ -28,6 +29,8 @@ def measure_data_time(
     clips: int | None = None,
 ) -> dict[str, Any]:
     """Measure the training data of a config in this process, decoded and from a frame store, in turns.
+
+    OpenCV has as many threads as the config gives it in the processes of a data loader.
 
     In every round each decoder gives the same clips once, at the same random frames, all steps of the train pipeline
     included; which is first is drawn. A round before, which is not counted, fills the caches of the file system.
@@ -56,7 +59,8 @@ def measure_data_time(
         sets = {name: build_dataset(config, 'train_dataloader') for name, config in configs.items()}
         total = len(sets[BASELINE])
         indices = evenly(total, clips or total)
-        state = np.random.get_state()
+        state, threads = np.random.get_state(), cv2.getNumThreads()
+        cv2.setNumThreads(configs[STORE].env_cfg.mp_cfg.opencv_num_threads)
         try:
             difference, identical = _compare(sets, indices)
             times: dict[str, list[float]] = {name: [] for name in sets}
@@ -65,6 +69,7 @@ def measure_data_time(
                     times[name].append(_pass_ms(sets[name], indices, seed))
         finally:
             np.random.set_state(state)
+            cv2.setNumThreads(threads)
     ratios = [baseline / store for baseline, store in zip(times[BASELINE], times[STORE], strict=True)]
     described = dataset_of(configs[STORE], 'train_dataloader')
     return {
