@@ -1,0 +1,114 @@
+"""MMAction2's recognizers with early exits: in testing, a confident clip leaves and costs nothing more."""
+
+from collections.abc import Generator, Sequence
+
+import torch
+from mmaction.models import Recognizer2D, Recognizer3D
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from torch import Tensor
+
+NEVER = 2.0  # a threshold above any confidence
+
+
+class EarlyExits:
+    """What makes a recognizer of one that has a backbone with `exits` and a `MultiExitHead`.
+
+    Training computes all exits. In testing a clip leaves at the first exit where the highest class probability, of the
+    mean over its views, reaches the exit's threshold (Wu et al. 2020, Dynamic Inference); the others go on
+    as a smaller batch. `thresholds`, one for every exit but the last, begin at `NEVER`, which is the full network;
+    `tools/calibrate.py` fits others for a budget.
+    """
+
+    def __init__(self, backbone: dict, cls_head: dict, **kwargs):
+        super().__init__(backbone, cls_head, **kwargs)
+        if not hasattr(self.backbone, 'exits'):
+            raise ValueError(
+                f'{type(self.backbone).__name__} has no exits; use a backbone such as TinyVideoNet or '
+                'ResNetTSMWithExits'
+            )
+        channels = self.backbone.exit_channels
+        if getattr(self.cls_head, 'in_channels', None) != channels or not hasattr(self.cls_head, 'classifiers'):
+            raise ValueError(
+                f'the exits of the backbone have {channels} channels: use a MultiExitHead with in_channels={channels}'
+            )
+        if self.with_neck or self.test_cfg:
+            raise ValueError(f'{type(self).__name__} has neither neck nor test_cfg: leave them out')
+        self.register_buffer('thresholds', torch.full((len(channels) - 1,), NEVER))
+
+    def extract_feat(
+        self, inputs: Tensor, stage: str = 'neck', data_samples: Sequence | None = None, test_mode: bool = False
+    ) -> tuple[list[Tensor] | Tensor, dict]:
+        """Return the features of all exits, in testing of the last one alone, which is the full network.
+
+        Args:
+            inputs: `(N, views * T, C, H, W)` or `(N, views, C, T, H, W)`, normalised.
+            stage: `'head'` for the scores of the last exit, `(N * views, classes)`, instead.
+            data_samples: Not used.
+            test_mode: Whether nobody asks for the exits before the last.
+        """
+        features = list(self.backbone.exits(inputs.flatten(0, 1)))
+        if stage == 'head':
+            return self.cls_head(features[-1]), {}
+        return features[-1] if test_mode else features, {}
+
+    def exit_scores(self, inputs: Tensor) -> Generator[Tensor, Tensor | None, None]:
+        """Yield the probabilities `(N, classes)` at each exit in turn; `send` the places `(M,)` of the clips to go on.
+
+        Args:
+            inputs: As `extract_feat` takes them.
+        """
+        exits = self.backbone.exits(inputs.flatten(0, 1))
+        clips, places = len(inputs), None
+        for index in range(len(self.backbone.exit_channels)):
+            features = exits.send(places)
+            views = len(features) // clips
+            places = yield self.cls_head.average_clip(self.cls_head(features, index), views)
+            if places is not None:
+                clips = len(places)
+                places = (places[:, None] * views + torch.arange(views, device=places.device)).flatten()
+
+    def predict(self, inputs: Tensor, data_samples: list[ActionDataSample], **kwargs) -> list[ActionDataSample]:
+        """Answer each clip at the first exit that is confident.
+
+        Each sample gets `pred_score` and `pred_label`, `exit_scores` `(exits, classes)` of all exits that it came to,
+        the last of which answered, and the number of that exit, from 0, as `exit` in its metainfo.
+
+        Args:
+            inputs: As `extract_feat` takes them.
+            data_samples: Of the N clips.
+            **kwargs: Not used.
+        """
+        scores_of = [[] for _ in data_samples]
+        inside, places = torch.arange(len(inputs)), None
+        exits = self.exit_scores(inputs)
+        # Shapes alone, which tools run to count and to check, go through the full network.
+        thresholds = [NEVER] * len(self.thresholds) if self.thresholds.is_meta else self.thresholds.tolist()
+        for threshold in [*thresholds, NEVER]:
+            scores = exits.send(places)
+            for clip, clip_scores in zip(inside.tolist(), scores, strict=True):
+                scores_of[clip].append(clip_scores)
+            places = None
+            if threshold <= 1:
+                goes_on = scores.amax(1) < threshold
+                places = goes_on.nonzero().flatten()
+                inside = inside[places.cpu()]
+                if len(places) == 0:
+                    break
+                if len(places) == len(scores):
+                    places = None  # spares a copy
+        for sample, passed in zip(data_samples, scores_of, strict=True):
+            sample.set_pred_score(passed[-1]).set_pred_label(passed[-1].argmax(keepdim=True))
+            sample.exit_scores = torch.stack(passed)
+            sample.set_metainfo({'exit': len(passed) - 1})
+        return data_samples
+
+
+@MODELS.register_module()
+class DynamicRecognizer2D(EarlyExits, Recognizer2D):
+    """MMAction2's `Recognizer2D` with early exits; see `EarlyExits`."""
+
+
+@MODELS.register_module()
+class DynamicRecognizer3D(EarlyExits, Recognizer3D):
+    """MMAction2's `Recognizer3D` with early exits; see `EarlyExits`."""

@@ -1,0 +1,67 @@
+"""Backbones that can be left early: their exits, and MMAction2's ResNets with one behind each stage.
+
+Such a backbone has `exit_channels` and a method `exits`, a generator of the features of each exit, which computes no
+further than it is asked; `send` tells it with which clips of the batch to go on.
+"""
+
+from collections.abc import Generator
+
+from mmaction.models.backbones import ResNet, ResNetTSM
+from mmaction.registry import MODELS
+from torch import Tensor
+
+
+def frames_to_clips(x: Tensor, frames: int) -> Tensor:
+    """Return frames `(N*T, C, H, W)` as clips `(N, C, T, H, W)`, a view."""
+    return x.unflatten(0, (-1, frames)).transpose(1, 2)
+
+
+def keep_clips(x: Tensor, frames: int, places: Tensor | None) -> Tensor:
+    """Return the frames `(M*T, C, H, W)` of the clips at `places` `(M,)`, in the memory format of `(N*T, C, H, W)`."""
+    return x if places is None else x.unflatten(0, (-1, frames))[places].flatten(0, 1)
+
+
+class StageExits:
+    """What gives MMAction2's `ResNet` and those that inherit from it an exit behind each stage of `out_indices`."""
+
+    num_segments: int
+
+    @property
+    def exit_channels(self) -> list[int]:
+        """Return the channels of each exit."""
+        return [64 * 2**index * self.block.expansion for index in sorted(set(self.out_indices))]
+
+    def exits(self, x: Tensor) -> Generator[Tensor, Tensor | None, None]:
+        """Yield the features of each exit, `(N, C, T', H', W')`; `send` the places `(M,)` of the clips to go on with.
+
+        Args:
+            x: `(N*T, C, H, W)` with `T = num_segments`, normalised.
+        """
+        clips = x.shape[0] // self.num_segments
+        x = self.maxpool(self.conv1(x))
+        for index, name in enumerate(self.res_layers[: max(self.out_indices) + 1]):
+            x = getattr(self, name)(x)
+            if index in self.out_indices:
+                frames = x.shape[0] // clips
+                places = yield frames_to_clips(x, frames)
+                x = keep_clips(x, frames, places)
+                clips = x.shape[0] // frames
+
+
+@MODELS.register_module()
+class ResNetWithExits(StageExits, ResNet):
+    """MMAction2's ResNet, as TSN has it, with an exit behind each stage of `out_indices`.
+
+    Args:
+        num_segments: Frames of a clip, which come in the batch axis.
+        **kwargs: As for `ResNet`.
+    """
+
+    def __init__(self, num_segments: int = 8, **kwargs):
+        super().__init__(**kwargs)
+        self.num_segments = num_segments
+
+
+@MODELS.register_module()
+class ResNetTSMWithExits(StageExits, ResNetTSM):
+    """MMAction2's ResNet with temporal shift, with an exit behind each stage of `out_indices`."""
