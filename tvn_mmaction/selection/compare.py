@@ -1,0 +1,148 @@
+"""One recognizer, tested on frames that were sampled in different ways."""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ..datasets.selection import Selection
+from ..engine import read_config, test
+from ..engine.config import dataset_of
+from ..engine.record import config_digest, environment
+from ..errors import UserError
+from ..evaluation import Result
+from ..evaluation.pipelines import input_size, sampled_frames
+from ..files import sha256_of
+from .record import Sampled, SamplingComparison
+from .select import macs_per_video, select_frames
+
+FIRST = 80  # frames, of which first80 takes some
+
+
+def compare_samplings(
+    file: str,
+    checkpoints: Mapping[int, Path],
+    selection: Path,
+    work_dir: str | None = None,
+    data_root: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> SamplingComparison:
+    """Test recognizers on frames by every sampling; what an earlier call has tested is not tested again.
+
+    The frames by chance and by the labels are chosen here, from as many candidates as the selector has.
+
+    Args:
+        file: The recognizer's config.
+        checkpoints: Its weights, by the number of frames that they were trained on.
+        selection: What `tools/select_frames.py` wrote with the method smart.
+        work_dir: Where selections and results of the tests go; by default that of the config.
+        data_root: The folder of the manifest; by default the config's own.
+        options: Values that replace the config's.
+
+    Raises:
+        UserError: A file is missing or is none, the recognizer takes no single frames, or the selector was not trained
+            on the same clips.
+    """
+    smart = Selection.load(selection)
+    if smart.method != 'smart':
+        raise UserError(f'{selection} was selected by {smart.method}: name one that was by smart')
+    for frames, checkpoint in checkpoints.items():
+        if not checkpoint.is_file():
+            raise UserError(f'no checkpoint at {checkpoint}: train {file} with --cfg-options clip.frames={frames}')
+        if frames > smart.candidates:
+            raise UserError(
+                f'{frames}={checkpoint}: {selection} has only {smart.candidates} candidates of each clip: take fewer '
+                'frames, or make it again with more'
+            )
+    tests = []
+    for frames, checkpoint in sorted(checkpoints.items()):
+        config = read_config(file, work_dir, data_root, {**(options or {}), 'clip.frames': frames})
+        config = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
+        macs = macs_per_video(config)
+        for sampling, changed in _samplings(config, frames, checkpoint, selection, smart.candidates):
+            result = _test_once(changed, checkpoint)
+            protocol = result.protocol
+            if protocol.split is None or protocol.train_list_sha256 != smart.train_list_sha256:
+                raise UserError(
+                    f'{checkpoint} and the selector of {selection} were not both trained on the clips that the config '
+                    'trains on, so that one of them may have seen the test: train both with the same split'
+                )
+            tests.append(
+                Sampled(
+                    sampling=sampling,
+                    frames=frames,
+                    top1=result.metrics['top1'],
+                    macs=macs,
+                    selector_macs=smart.macs if sampling == 'smart' else 0,
+                    checkpoint_sha256=result.checkpoint_sha256,
+                    trained_on=_sampling_of(protocol.train_pipeline)['type'],
+                    trained_frames=sampled_frames(protocol.train_pipeline),
+                )
+            )
+    return SamplingComparison(
+        name=result.name,
+        options=dict(options or {}),
+        data=protocol.data,
+        split=f'{protocol.split}, fold {protocol.split_fold}',
+        train_clips=protocol.train_clips,
+        test_clips=protocol.test_clips,
+        frame_size=input_size(protocol.test_pipeline, protocol.views)[1:],
+        candidates=smart.candidates,
+        selector=smart.config,
+        selector_sha256=smart.checkpoint_sha256,
+        environment=environment(config),
+        tests=tests,
+    )
+
+
+def _samplings(
+    config: Config, frames: int, checkpoint: Path, selection: Path, candidates: int
+) -> Iterator[tuple[str, Config]]:
+    """Yield the name of each sampling and the config that tests with it; what is selected is selected first."""
+    segments = dict(type='SampleFrames', clip_len=1, num_clips=frames)
+    yield 'uniform', config
+    yield 'segments', _sampling_by(config, segments)
+    first = dict(type='SampleFirstFrames', clip_len=frames, frame_interval=max(FIRST // frames, 1))
+    yield 'first80', _sampling_by(config, first)
+    for method in ('random', 'smart', 'oracle'):
+        file = selection
+        if method != 'smart':
+            weights = checkpoint if method == 'oracle' else None
+            key = sha256_of(json.dumps([candidates, weights and sha256_of(weights), config_digest(config)]))[:12]
+            file = Path(config.work_dir, f'{method}_{key}.json')
+            select_frames(copy.deepcopy(config), weights, method, candidates, file, ('test',))
+        yield method, _sampling_by(config, {**segments, 'type': 'SelectedFrames', 'selection': str(file)})
+
+
+def _sampling_by(config: Config, step: dict[str, Any]) -> Config:
+    """Return a config whose test samples frames by another step."""
+    changed = copy.deepcopy(config)
+    pipeline = dataset_of(changed, 'test_dataloader').pipeline
+    before = _sampling_of(pipeline)
+    if before.get('clip_len') != 1 and before.get('type') != 'SampleFirstFrames':
+        raise UserError(
+            f'{config.filename} samples by {before.get("type")} with clip_len={before.get("clip_len")}, not frames one '
+            'by one: name a recognizer that does, such as configs/compare/tsn_r18_ucf50.py'
+        )
+    pipeline[pipeline.index(before)] = ConfigDict(step)
+    return changed
+
+
+def _sampling_of(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next((step for step in pipeline if 'clip_len' in step), {'type': 'unknown'})
+
+
+def _test_once(config: Config, checkpoint: Path) -> Result:
+    """Test, or read what an earlier test of the same clips, frames and weights has found."""
+    sampling = _sampling_of(dataset_of(config, 'test_dataloader').pipeline)
+    chosen = sha256_of(Path(sampling.selection)) if 'selection' in sampling else None
+    asked = [config.model.to_dict(), config.test_dataloader.to_dict(), chosen, sha256_of(checkpoint)]
+    key = sha256_of(json.dumps(asked, sort_keys=True, default=str))[:12]
+    config = copy.deepcopy(config)
+    config.work_dir = str(Path(config.work_dir, f'test_{key}'))
+    config.experiment_name = key  # MMEngine's names of runs begin anew with every second
+    found = Path(config.work_dir, 'result.json')
+    return Result.load(found) if found.is_file() else test(config, checkpoint)
