@@ -1,0 +1,163 @@
+"""Tested networks fused: what is found, what is refused, and that a fusion is a result like every other."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from scipy.stats import binom
+
+from tests.comparison.synthetic import entry_of
+from tvn_mmaction.comparison import Comparison, describe_fusion, fuse, load_entry, write_fusion
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import Scores
+
+CLASSES = ['Biking', 'Diving', 'Fencing', 'Straße']
+
+
+def draw(side: str, network: int, per_class: int = 30, **changes):
+    """A network that sees two classes well, which differ from network to network, tested on one side of a split."""
+    generator = np.random.default_rng([network, ord(side[0])])
+    labels = np.repeat(np.arange(len(CLASSES)), per_class)
+    logits = generator.normal(size=(len(labels), len(CLASSES)))
+    sees = (labels + network) % 4 < 2
+    logits[np.arange(len(labels)), labels] += np.where(sees, 3, 0.7)
+    clips = [f'{CLASSES[label]}/v_{side}_{i}.avi' for i, label in enumerate(labels)]
+    scores = Scores(clips, CLASSES, labels, softmax(logits, axis=1).astype(np.float32))
+    entry = entry_of(f'network{network}', scores, **changes)
+    return replace(entry, result=replace(entry.result, checkpoint_sha256=f'{network}' * 64))
+
+
+@pytest.fixture
+def members():
+    return [draw('test', network) for network in (0, 1, 2)]
+
+
+@pytest.fixture
+def validation():
+    return [draw('validation', network) for network in (0, 1, 2)]
+
+
+def test_fusion_of_one_network_is_that_network(members):
+    fusion, entry, _ = fuse(members[:1])
+    assert np.array_equal(entry.scores.scores, members[0].scores.scores)
+    assert entry.result.metrics == members[0].result.metrics
+    assert fusion.members[0].difference.value == 0 and fusion.members[0].weight == 1
+    assert not [change for change in fusion.classes if change.gained or change.lost]
+
+
+def test_order_does_not_matter(members):
+    shuffled = [replace(member, scores=shuffle(member.scores, seed)) for seed, member in enumerate(members)]
+    one, other = fuse(members), fuse(shuffled[::-1])
+    assert one[0].top1 == other[0].top1 and one[0].oracle == other[0].oracle and one[0].classes == other[0].classes
+    by_clip = [dict(zip(entry.scores.clips, entry.scores.scores, strict=True)) for _, entry, _ in (one, other)]
+    for clip, scores in by_clip[0].items():
+        np.testing.assert_allclose(by_clip[1][clip], scores, rtol=1e-6)
+
+
+def shuffle(scores: Scores, seed: int) -> Scores:
+    order = np.random.default_rng(seed).permutation(len(scores.clips))
+    return Scores([scores.clips[i] for i in order], scores.classes, scores.labels[order], scores.scores[order])
+
+
+def test_differences_are_those_of_the_fusion_to_each_network(members):
+    fusion, entry, _ = fuse(members)
+    fused = entry.scores.scores.argmax(1) == entry.scores.labels
+    assert fusion.top1 == fused.mean() > max(member.top1 for member in fusion.members)
+    for member, network in zip(fusion.members, members, strict=True):
+        right = network.scores.scores.argmax(1) == network.scores.labels
+        gained, lost = int((fused & ~right).sum()), int((right & ~fused).sum())
+        found = member.difference
+        assert (found.gained, found.lost) == (gained, lost)
+        assert found.value == pytest.approx(fused.mean() - right.mean()) and found.low < found.value < found.high
+        # McNemar's exact test: how likely a fair coin divides the clips at least as unevenly.
+        assert found.p_value == pytest.approx(min(1, 2 * binom.cdf(min(gained, lost), gained + lost, 0.5)))
+    assert fusion.best == max(fusion.members, key=lambda member: member.top1).name
+    assert sum(change.gained - change.lost for change in fusion.classes) / fusion.clips == pytest.approx(
+        fusion.top1 - max(member.top1 for member in fusion.members)
+    )
+    assert max(member.top1 for member in fusion.members) <= fusion.oracle <= 1
+
+
+@pytest.mark.parametrize('method', ['fit', 'stacking', 'svm'])
+def test_what_is_learned_on_a_validation_helps_on_the_test(members, validation, method):
+    if method != 'fit':
+        pytest.importorskip('sklearn')
+    fusion, entry, _ = fuse(members, method, validation)
+    assert fusion.top1 > max(member.top1 for member in fusion.members)
+    assert fusion.validation_clips == len(validation[0].scores.clips)
+    np.testing.assert_allclose(entry.scores.scores.sum(1), 1, rtol=1e-5)
+    assert all((member.weight is None) == (method != 'fit') for member in fusion.members)
+
+
+def test_useless_network_gets_no_weight(members, validation):
+    fusion, _, _ = fuse([members[1], blind(members[0])], 'fit', [validation[1], blind(validation[0])])
+    assert fusion.members[0].weight > 0.9
+
+
+def blind(entry):
+    """A network of the same clips that finds all classes alike."""
+    alike = replace(entry.scores, scores=np.full_like(entry.scores.scores, 1 / len(CLASSES)))
+    return entry_of('blind', alike)
+
+
+def test_fusion_is_a_result_that_can_be_compared_and_fused_again(members, tmp_path):
+    fusion, entry, comparison = fuse(members[:2])
+    write_fusion(fusion, entry, comparison, tmp_path)
+    names = ['classes.png', 'confusion_matrix.png', 'fusion.json', 'result.json', 'scores.npz']
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    loaded = load_entry(tmp_path / 'result.json')
+    assert loaded.result == entry.result and load_entry(tmp_path).result == entry.result
+    assert loaded.result.name == 'network0 + network1' and loaded.result.costs['parameters'] == sum(
+        member.result.costs['parameters'] for member in members[:2]
+    )
+    record = json.loads((tmp_path / 'fusion.json').read_text(encoding='utf-8'))
+    assert [member['weight'] for member in record['members']] == [0.5, 0.5]
+    Comparison([loaded, members[2]])
+    again, _, _ = fuse([loaded, members[2]])
+    assert [member.name for member in again.members] == ['network0 + network1', 'network2']
+    text = describe_fusion(again)
+    assert 'only network0 + network1' in text and 'Straße' in text and f'any of them {again.oracle:.1%}' in text
+
+
+def test_protocol_says_what_the_networks_have_in_common():
+    pretrained = draw('test', 0, initial_weights='k400.pth', views=3, test_pipeline=[])
+    _, entry, _ = fuse([draw('test', 1), pretrained])
+    protocol = entry.result.protocol
+    assert (protocol.split, protocol.epochs, protocol.initial_weights) == ('group5', 40, 'k400.pth')
+    assert (protocol.views, protocol.test_pipeline) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda members, validation: (members, validation[:2]), '2 results for 3 networks'),
+        (lambda members, validation: (members, validation[::-1]), 'in the place of network0 is of another checkpoint'),
+        (lambda members, validation: (members, members), 'is a clip of the test as well .120 such clips'),
+        (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 120)]),
+         'network2 was trained on these clips'),
+        (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], None)]),
+         'nobody knows whether network2'),
+        (lambda members, validation: ([*members[:2], draw('other', 2)], validation), 'was tested on .* was not'),
+        (lambda members, validation: (members, [*validation[:2], draw('other', 2)]), 'was tested on .* was not'),
+        (lambda members, validation: (members, [of_classes(entry, 3) for entry in validation]), 'no clip of Straße'),
+    ],
+)  # fmt: skip
+def test_what_does_not_belong_together_is_refused(members, validation, change, message):
+    members, validation = change(members, validation)
+    with pytest.raises(UserError, match=message):
+        fuse(members, 'stacking', validation)
+
+
+def trained_on(entry, clips):
+    protocol = replace(entry.result.protocol, test_clips_with_copy_in_train=clips)
+    return replace(entry, result=replace(entry.result, protocol=protocol))
+
+
+def of_classes(entry, classes):
+    """The same network, tested on clips of the first classes only."""
+    scores, kept = entry.scores, np.flatnonzero(entry.scores.labels < classes)
+    scores = Scores([scores.clips[i] for i in kept], scores.classes, scores.labels[kept], scores.scores[kept])
+    made = entry_of(entry.result.name, scores)
+    return replace(made, result=replace(made.result, checkpoint_sha256=entry.result.checkpoint_sha256))

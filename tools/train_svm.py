@@ -1,0 +1,43 @@
+"""Train a linear SVM on the features of a network, and test it.
+
+    python tools/extract_features.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth
+    python tools/train_svm.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/features
+
+How much an error costs, C, is chosen by leaving groups of the train clips out.
+"""
+
+import argparse
+from pathlib import Path
+
+from command_line import add_cfg_options, config_file, parse_options, run
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Train a linear SVM on the features of a network, and test it.')
+    parser.add_argument('config', type=config_file, help='that of the network, which names the clips')
+    parser.add_argument('features', type=Path, help='the folder that tools/extract_features.py wrote')
+    parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
+    parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/svm)')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, test, and say what was found and where it lies."""
+    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.engine.svm import train_svm
+    from tvn_mmaction.evaluation import describe
+    from tvn_mmaction.outputs import make_folder
+
+    config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
+    if not args.work_dir:  # beside the result of the network, not over it
+        config.work_dir = str(Path(config.work_dir, 'svm'))
+    make_folder(Path(config.work_dir), '--work-dir')
+    result, cost = train_svm(config, args.features)
+    print(f'C = {cost:g}, by groups of the train clips')
+    print(describe(result, config.work_dir))
+
+
+if __name__ == '__main__':
+    run(parse_args, main)
