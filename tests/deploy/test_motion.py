@@ -1,0 +1,74 @@
+"""A network that sees differences of frames is deployed as any other; one that sees flow is refused."""
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
+
+from tests.deploy.networks import randomise
+from tests.experiments import write_config, write_data
+from tvn_mmaction.datasets import build_frames
+from tvn_mmaction.deploy import load
+from tvn_mmaction.deploy.export import clips_of, export
+from tvn_mmaction.deploy.network import load_network
+from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine import test as run_test
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import Scores
+
+DIFFERENCES = """
+sampling = dict(type='SampleFrames', clip_len=2, frame_interval=1, num_clips=2)
+rest = [*rest[:2], dict(type='RGBDifference'), *rest[2:]]
+model['data_preprocessor'] = dict(mean=[128, 128, 128])
+train_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), sampling, *rest]
+val_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
+"""
+FLOW = """
+decoder = 'FrameStore'
+rest = [dict(type='FrameStoreDecode'), *rest[1:]]
+model['backbone']['in_channels'] = 2
+model['data_preprocessor'] = dict(mean=[128], std=[128])
+for loader in (train_dataloader, val_dataloader):
+    loader['dataset']['pipeline'] = [dict(type='FrameStoreInit', flow=True), sampling, *rest]
+del loader
+"""
+
+
+def write_checkpoint(folder, more):
+    data_root = write_data(folder)
+    if 'flow' in more:
+        build_frames(data_root, 32, flow=True)
+    config = read_config(write_config(folder, data_root, more), work_dir=str(folder / 'work'))
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config.model)
+    randomise(model)
+    meta = {'cfg': config.pretty_text, 'epoch': 3, 'dataset_meta': {'classes': ('Biking', 'Diving', 'Fencing')}}
+    torch.save({'meta': meta, 'state_dict': model.state_dict()}, folder / 'epoch_3.pth')
+    return config, folder / 'epoch_3.pth'
+
+
+@pytest.mark.parametrize('exported', [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_differences_are_deployed(exported, tmp_path):
+    """Videos get the scores of the test, also from a file for another engine; live, pairs are neighbours."""
+    config, file = write_checkpoint(tmp_path, DIFFERENCES)
+    assert run_test(config, file).protocol.views == 1
+    if exported:
+        network, description = load_network(file, config)
+        file = tmp_path / 'network.onnx'
+        export(network, description, file, 'fp32', clips_of(config, 'test_dataloader'))
+    scores = Scores.load(tmp_path / 'work/scores.npz')
+    recognizer = load(file)
+    assert recognizer.description.input_shape == [2, 3, 32, 32]
+    for clip, expected in zip(scores.clips, scores.scores, strict=True):
+        prediction = recognizer(tmp_path / 'videos' / clip)
+        shown = dict(zip(prediction.labels, prediction.probabilities, strict=True))
+        assert [shown[name] for name in scores.classes] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert (recognizer.frames, recognizer.frame_stride) == (4, 1)
+
+
+def test_flow_is_refused(tmp_path):
+    config, checkpoint = write_checkpoint(tmp_path, FLOW)
+    told = 'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
+    for deploy in (lambda: load_network(checkpoint, config), lambda: load(checkpoint)):
+        with pytest.raises(UserError, match=told):
+            deploy()
