@@ -11,6 +11,7 @@ VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'tvn_mmaction/version.py').
 EXTRAS = {
     'deploy': ['nncf>=3', 'onnx>=1.18', 'onnxruntime>=1.22', 'onnxscript>=0.5', 'openvino>=2025.2', 'torch>=2.9'],
     'frames': ['lmdb>=1.4'],
+    'fusion': ['scikit-learn>=1.5'],
     'ray': ['ray>=2.9'],
 }
 TEST = ['psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']

@@ -1,4 +1,4 @@
-"""Every stock model of the comparison runs in a process of its own, from scratch and from published weights."""
+"""Every stock model, and every baseline, runs in a process of its own, from scratch and from published weights."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.experiments import REPOSITORY
 from tests.test_configs import stock, tiny
 from tests.videos import write_video
 from tvn_mmaction import engine
-from tvn_mmaction.datasets import DemoAudioDataset, TakeImage
+from tvn_mmaction.datasets import DemoAudioDataset, TakeImage, build_frames
 from tvn_mmaction.datasets.builder import build
 from tvn_mmaction.datasets.demo import ACTIONS, draw_demo
 from tvn_mmaction.datasets.demo_audio import BANDS, draw_sound
@@ -24,7 +24,7 @@ from tvn_mmaction.engine import configure_training, read_config
 from tvn_mmaction.errors import UserError
 
 FOLDER = REPOSITORY / 'configs/compare'
-FILES = sorted(FOLDER.glob('*.py'))
+FILES = sorted(file for name in ('compare', 'frames', 'motion') for file in FOLDER.with_name(name).glob('*.py'))
 QUICK = {'x3d_s_ucf50'}
 ONE_STEP = {
     f'{loader}.{name}': value
@@ -47,12 +47,13 @@ every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem
 
 @pytest.fixture(scope='module')
 def data_root(tmp_path_factory) -> Path:
-    """Two classes of one video for training and one for testing."""
+    """Two classes of one video for training and one for testing, with a frame store that has optical flow."""
     folder = tmp_path_factory.mktemp('data')
     for class_name in ('Biking', 'Diving'):
         for group in (1, 8):
             write_video(folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi', frame_count=20)
     build(folder / 'videos', folder / 'lists', 'ucf101like')
+    build_frames(folder / 'lists', 32, flow=True)
     return folder / 'lists'
 
 

@@ -17,18 +17,21 @@ from mmengine.runner import Runner
 
 import tvn_mmaction  # noqa: F401 - registers what the configs name
 from tests.videos import write_video
-from tvn_mmaction.datasets import Clip, assign_folds
+from tvn_mmaction.datasets import Clip, assign_folds, build_frames
 from tvn_mmaction.datasets.demo import ACTIONS
 from tvn_mmaction.datasets.inventory import UCF50_CLASSES
 from tvn_mmaction.datasets.manifest import write_manifest
+from tvn_mmaction.datasets.protocols import DROPPED, NEVER_TESTED, hold_out
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.config import FOLLOWING_CLIP, datasets
+from tvn_mmaction.engine.clip_needs import FOLLOWING_CLIP
+from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation.pipelines import frames_per_image
+from tvn_mmaction.files import sha256_of
 from tvn_mmaction.models import ARCHITECTURES
 
 FOLDER = Path(__file__).parents[1] / 'configs'
-FILES = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('compare/*.py')])
-UCF50_FILES = [file for file in FILES if '_ucf50' in file.stem]
+FILES = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('[!_]*/*.py')])
 CLASSES = 50
 # Frames and pixels of the clips that a step is taken with, and what makes deep models shallow for it.
 TINY_CLIP = {'clip.frames': 4, 'clip.size': 32}
@@ -40,9 +43,6 @@ TINY = {
     'timesformer': {'model.backbone.num_transformer_layers': 2},
 }
 
-every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
-every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
-
 
 @pytest.fixture(autouse=True)
 def mmaction_scope():
@@ -52,38 +52,58 @@ def mmaction_scope():
         yield
 
 
-def write_data_root(folder: Path, split: dict) -> Path:
+def write_data_root(folder: Path, split: dict, subset: str) -> Path:
     """Describe UCF50 in small: two videos that the split trains on, one shorter than any clip, and one that it tests.
 
-    All others cannot be read, so that there are 50 classes.
+    Where the subset 'fit' is trained on there is also one for the validation. All others cannot be read, so that there
+    are 50 classes.
     """
     names = [f'{name}/v_{name}_g{group:02d}_c01.avi' for name in UCF50_CLASSES for group in range(1, 26)]
     clips = [Clip(name, name.partition('/')[0], name[-10:-8], problem='the file is empty') for name in names]
-    folds = assign_folds(clips, split['protocol'], split['seed'])
-    for class_name, tested, frames in (('Biking', False, 45), ('YoYo', False, 5), ('Biking', True, 30)):
-        index = next(
-            index
-            for index, clip in enumerate(clips)
-            if clip.class_name == class_name and (folds[index] == split['fold']) == tested
-        )
-        write_video(folder / clips[index].path, frames)
-        clips[index] = clips[index]._replace(problem='', frames=frames)
+    protocol, seed = split['protocol'], split['seed']
+    folds = hold_out(clips, assign_folds(clips, protocol, seed), split['fold'], protocol, seed)
+    videos = [('Biking', NEVER_TESTED, 45), ('YoYo', NEVER_TESTED, 5), ('Biking', DROPPED, 30)]
+    for class_name, fold, frames in [*videos, ('Biking', 0, 20)] if subset == 'fit' else videos:
+        index = next(index for index, clip in enumerate(clips) if (clip.class_name, folds[index]) == (class_name, fold))
+        video = write_video(folder / clips[index].path, frames)
+        clips[index] = clips[index]._replace(problem='', frames=frames, sha256=sha256_of(video))
     write_manifest(folder / 'manifest.csv', clips)
     return folder
 
 
 @pytest.fixture(scope='module')
 def small_ucf50(tmp_path_factory):
-    """A function from a split to the folder that `write_data_root` has filled for it."""
+    """A function from a split and the subset to train on to the folder that `write_data_root` has filled for them."""
     return functools.cache(
-        lambda **split: write_data_root(tmp_path_factory.mktemp(split['protocol']), split),
+        lambda subset, **split: write_data_root(tmp_path_factory.mktemp(split['protocol']), split, subset),
     )
+
+
+@pytest.fixture(scope='module')
+def small_flow(small_ucf50):
+    """A function as `small_ucf50`, whose folders have a frame store with optical flow as well."""
+
+    @functools.cache
+    def stored(**split):
+        build_frames(small_ucf50(**split), 32, flow=True)
+        return small_ucf50(**split)
+
+    return stored
 
 
 @functools.cache
 def stock(file: Path) -> Config:
     """Return a config as MMAction2's own tools read it; not to be changed."""
     return Config.fromfile(file)
+
+
+SAMPLING_FILES = [file for file in FILES if not {'features', 'selection'} & set(stock(file))]
+UCF50_FILES = [file for file in SAMPLING_FILES if '_ucf50' in file.stem]
+
+every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+# Those that need nothing that another tool makes of trained networks.
+every_sampling_config = pytest.mark.parametrize('file', SAMPLING_FILES, ids=lambda file: file.stem)
+every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
 
 
 def tiny(file: Path) -> dict:
@@ -143,6 +163,12 @@ def transform(config: Config, loader: str, prefix: str) -> dict:
     return found
 
 
+def images(config: Config, loader: str) -> int:
+    """Return how many images of a clip a network gets."""
+    sampling = transform(config, loader, 'Sample')
+    return sampling.clip_len * sampling.get('num_clips', 1) // frames_per_image(config[loader].dataset.pipeline)
+
+
 def test_configs_are_found():
     assert {'tvn1_ucf50', 'tvn1_ucf50_first80', 'tvn4_ucf50', 'c3d_ucf50'} <= {file.stem for file in UCF50_FILES}
 
@@ -170,7 +196,7 @@ def test_loads_with_and_without_this_package(file):
 @every_config
 def test_names_no_path_of_a_machine(file):
     named = list(strings(stock(file).to_dict()))
-    assert 'train' in named
+    assert {'train', 'fit'} & set(named)
     assert not [name for name in named if name.startswith(('/', '~', '\\', 'file:')) or re.match(r'[A-Za-z]:\\', name)]
 
 
@@ -191,7 +217,7 @@ def test_base_chooses_no_checkpoint_by_test_accuracy():
     assert Config.fromfile(FOLDER / '_base_/default_runtime.py').default_hooks.checkpoint.save_best is None
 
 
-@every_config
+@every_sampling_config
 def test_recipe_tells_what_the_pipelines_do(file):
     config, words = stock(file), recipe(file)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -204,7 +230,9 @@ def test_recipe_tells_what_the_pipelines_do(file):
         expected = {'MIX2d3d': 'NCTHW', None: 'NCTF' if config.model.type == 'RecognizerAudio' else 'NCHW'}
         shape = config.model.data_preprocessor.get('format_shape')
         assert transform(config, loader, 'Format').input_format == expected.get(shape, shape)
-        if sampling.get('num_clips', 1) == 1:
+        if frames == 1:
+            assert '1 frame of' in words
+        elif sampling.get('num_clips', 1) == 1:
             spanned, seconds = re.search(r'spans (\d+) frames, ([\d.]+) s at 25 fps', words).groups()
             assert int(spanned) == (sampling.clip_len - 1) * sampling.frame_interval + 1
             assert float(seconds) == pytest.approx(int(spanned) / 25, abs=0.5 * 10 ** -len(seconds.split('.')[1]))
@@ -216,9 +244,11 @@ def test_recipe_tells_what_the_pipelines_do(file):
 def test_variable_split_is_that_of_the_data_sets(file):
     """MMAction2's own tools see the data sets only, this package's also the variable."""
     config = stock(file)
-    for loader, subset in (('train_dataloader', 'train'), ('val_dataloader', 'test'), ('test_dataloader', 'test')):
-        dataset = config[loader].dataset
-        assert dataset.subset == subset
+    # A network whose thresholds are chosen on a validation is not trained on it.
+    subsets = {'train': ('train', 'fit'), 'val': ('test', 'validation'), 'test': ('test',)}
+    for loader, known in subsets.items():
+        dataset = config[f'{loader}_dataloader'].dataset
+        assert dataset.subset in known
         assert {name: dataset[name] for name in config.split} == config.split
     other = read_config(file, options={'split.protocol': 'logo', 'split.fold': 7})
     assert all((dataset.protocol, dataset.fold) == ('logo', 7) for dataset in datasets(other))
@@ -237,13 +267,13 @@ def test_protocol_in_the_name_is_the_only_difference(name, protocol):
     assert config == base
 
 
-@every_config
+@every_sampling_config
 def test_backbone_gets_the_clips_of_the_pipeline(file):
     config = stock(file)
     backbone, sampling = config.model.backbone, transform(config, 'train_dataloader', 'Sample')
     if backbone.type != 'TinyVideoNet':
         return
-    assert backbone.num_segments == sampling.clip_len * sampling.get('num_clips', 1)
+    assert backbone.num_segments == images(config, 'train_dataloader')
     if 'at the input of its release' in recipe(file):
         arch = ARCHITECTURES[backbone.arch]
         size = transform(config, 'train_dataloader', 'Resize').scale[0]
@@ -260,17 +290,17 @@ def test_model_builds_and_its_classifier_fits_the_data(file):
         assert model.neck.aux_head.fc.out_features == classes
 
 
-@every_config
+@every_sampling_config
 def test_pipelines_and_model_follow_the_variable_clip(file):
     """They agree with it as they stand, and with what the command line makes of it."""
     own = stock(file).clip
     for clip in (own, {name: value for name, value in (('frames', 16), ('size', 32)) if name in own}):
         config = read_config(file, options={f'clip.{name}': value for name, value in clip.items()})
         assert config.clip == clip
-        frames, size = clip.get('frames', 16), clip.get('size')  # C3D's frames are fixed; sounds have no size
+        frames, size = clip.get('frames'), clip.get('size')  # those of some are fixed; sounds have no size
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-            sampling = transform(config, loader, 'Sample')
-            assert sampling.clip_len * sampling.get('num_clips', 1) == frames
+            if images(stock(file), loader) > 1:  # else it stays at one
+                assert images(config, loader) == (frames or images(stock(file), loader))
             assert size is None or tuple(transform(config, loader, 'Resize').scale) == (size, size)
         for part in (config.model.backbone, config.model.cls_head):
             for name, expected in FOLLOWING_CLIP.items():
@@ -308,8 +338,10 @@ def test_clip_that_a_model_cannot_take_is_told(name, options, told):
 
 
 @every_ucf50_config
-def test_trains_a_step_predicts_and_reloads(file, small_ucf50):
-    config = read_config(file, data_root=str(small_ucf50(**stock(file).split)), options=tiny(file))
+def test_trains_a_step_predicts_and_reloads(file, small_ucf50, small_flow):
+    subset = stock(file).train_dataloader.dataset.subset
+    data_root = (small_flow if stock(file).decoder == 'FrameStore' else small_ucf50)(subset=subset, **stock(file).split)
+    config = read_config(file, data_root=str(data_root), options=tiny(file))
     loaders = [config.test_dataloader, config.train_dataloader, *config.train_cfg.get('other_loaders', [])]
     for loader in loaders:
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)

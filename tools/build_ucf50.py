@@ -3,8 +3,10 @@
     python tools/build_ucf50.py --download --out data/ucf50
     python tools/build_ucf50.py VIDEOS --out data/mine
     python tools/build_ucf50.py VIDEOS --out data/mine --frames
+    python tools/build_ucf50.py VIDEOS --out data/mine --frames --flow
 
-The clips stay where they are. With --frames they are decoded as well, once, for trainings with decoder=FrameStore.
+The clips stay where they are. With --frames they are decoded as well, once, for trainings with decoder=FrameStore; with
+--flow the optical flow between their frames is computed, for the configs that see motion.
 """
 
 from __future__ import annotations
@@ -56,10 +58,14 @@ def parse_args() -> argparse.Namespace:
         help='only the short side is N: for pipelines that crop (at first no: the frames are N x N, as the configs '
         'resize them)',
     )  # fmt: skip
+    frames.add_argument(
+        '--flow', action=argparse.BooleanOptionalAction,
+        help='also the optical flow from each frame to the next, for configs that read it (at first no)',
+    )  # fmt: skip
     args = parser.parse_args()
     if (args.videos is None) == (args.download is None):
         parser.error('name the folder of videos or --download, one of the two')
-    for name in ('short_side', 'quality', 'keep_ratio'):
+    for name in ('short_side', 'quality', 'keep_ratio', 'flow'):
         if not args.frames and getattr(args, name) is not None:
             parser.error(f'--{name.replace("_", "-")}: of which frames? Add --frames')
     return args
@@ -85,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
         print_clips(summary)
         print_protocol(summary)
         if args.frames:
-            print_frames(build_frames(args.out, args.short_side, args.quality, args.keep_ratio))
+            print_frames(build_frames(args.out, args.short_side, args.quality, args.keep_ratio, args.flow))
     except KeyboardInterrupt as interruption:
         raise type(interruption)('interrupted; the same command goes on from here') from None
     written = ['manifest.csv', 'classes.txt', 'lists', 'summary.json', *(['frames.lmdb'] if args.frames else [])]
@@ -179,6 +185,8 @@ def print_frames(made: Made) -> None:
     """Print what the frame store holds."""
     print(f'frames       {made.frames:,} of {made.clips:,} clips, {made.settings}: {made.bytes / 1e9:.2f} GB')
     print(f'             {made.decoded:,} clips were decoded' + f', {made.removed:,} removed' * bool(made.removed))
+    if made.flow_ms is not None:
+        print(f'flow         {made.flow_ms:.1f} ms a frame on one core')
 
 
 if __name__ == '__main__':

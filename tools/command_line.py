@@ -50,6 +50,16 @@ def count(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """Return a number above 0 and up to 1; for the `type` of an argument."""
+    try:
+        if 0 < float(text) <= 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f'{text}: give a share, above 0 and up to 1')
+
+
 def add_cfg_options(parser: argparse.ArgumentParser, help: str = 'change the config') -> None:
     """Add `--cfg-options KEY=VALUE ...`; what it means, `parse_options` tells."""
     parser.add_argument(
@@ -92,19 +102,10 @@ def add_job_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     )  # fmt: skip
     parser.add_argument('--workers', type=count, metavar='N', help=f'{what} at the same time (one per GPU, else 1)')
     parser.add_argument(
-        '--gpus-per-job', type=_share, metavar='X', help=f'0.5 lets two {what} share a GPU (1, or less for all workers)'
+        '--gpus-per-job', type=share, metavar='X', help=f'0.5 lets two {what} share a GPU (1, or less for all workers)'
     )
     parser.add_argument('--address', help='of a running Ray cluster, such as auto (a new one on this machine)')
     parser.add_argument('--resume', action='store_true', help=f'unfinished {what} go on from their last checkpoint')
-
-
-def _share(text: str) -> float:
-    try:
-        if 0 < float(text) <= 1:
-            return float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f'{text}: give a share of one GPU, above 0 and up to 1')
 
 
 def check_job_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -1,13 +1,14 @@
 """Test a checkpoint.
 
 python tools/test.py configs/tvn1_ucf50.py work_dirs/tvn1_ucf50/epoch_40.pth --eval top_k_accuracy
+python tools/test.py configs/dynamic/tsm_r18_exits_ucf50.py calibrated_epoch_40.pth --budget 0.5
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, parse_options, run
+from command_line import add_cfg_options, config_file, parse_options, run, share
 
 EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix')  # those of tvn_mmaction.evaluation
 
@@ -23,6 +24,11 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--out', type=Path, metavar='FILE', help="every clip's scores, as .json or .pkl")
     parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
+    parser.add_argument(
+        '--budget', type=share, metavar='SHARE',
+        help="of the full network's multiply-accumulates, for a network with early exits that tools/calibrate.py has "
+        'calibrated (all)',
+    )  # fmt: skip
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test)')
     add_cfg_options(parser)
@@ -51,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     config.launcher = args.launcher
     if args.average_clips:
         config.model.cls_head.average_clips = args.average_clips
-    result = test(config, args.checkpoint)
+    result = test(config, args.checkpoint, args.budget)
     if result is None:
         return 0
     scores = Scores.load(Path(config.work_dir, 'scores.npz'))

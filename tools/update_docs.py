@@ -44,10 +44,13 @@ def tables() -> dict[str, str]:
     """Return every table by name."""
     from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
     from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
+    from tvn_mmaction.evaluation.budgets import DynamicInference, budgets_table, describe_budgets
     from tvn_mmaction.reliability.record import Reliability, reliability_table
+    from tvn_mmaction.selection.record import SamplingComparison, describe_samplings, samplings_table
     from tvn_mmaction.speed.record import Speed, describe_engines, engine_table, target_table
 
     speed = Speed.load(SPEED)
+    samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('selection/*.json'))]
     found = {
         'results': results_table([Result.load(path) for path in single_results()]),
         'protocols': protocols_table(
@@ -58,9 +61,13 @@ def tables() -> dict[str, str]:
         'published': published_table(),
         'speed': target_table(speed.targets),
         'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
+        'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}',
         'dependencies': dependencies_table(),
         'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
     }
+    for path in sorted(RESULTS.glob('dynamic/*.json')):
+        record = DynamicInference.load(path)
+        found[f'dynamic {path.stem}'] = f'{budgets_table(record)}\n{describe_budgets(record)}\n'
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
     return found
@@ -124,7 +131,7 @@ def updated_metafile() -> str:
     for model in metafile['Models']:
         with only_errors():
             model['Metadata'] = {'Architecture': model['Metadata']['Architecture'], **measured(model['Config'])}
-        model['Modality'] = 'Audio' if 'audio' in model['Name'] else 'RGB'
+        model['Modality'] = next((kind for kind in ('Audio', 'Flow') if kind.lower() in model['Name']), 'RGB')
         model['Results'] = [entry_of(result) for result in results if result.name == model['Name']]
     return yaml.safe_dump(metafile, sort_keys=False, allow_unicode=True, width=120)
 
@@ -160,7 +167,7 @@ def entry_of(result: Result) -> dict[str, Any]:
 
 def config_files() -> list[Path]:
     """Return the configs that can be trained."""
-    return sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('compare/*.py')])
+    return sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')])
 
 
 def measured(file: str) -> dict[str, Any]:
@@ -177,10 +184,12 @@ def measured(file: str) -> dict[str, Any]:
     config = read_config(REPOSITORY / file, data_root='nowhere')  # so that the classes are the config's
     with DefaultScope.overwrite_default_scope('mmaction'), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         view = made_up_view(config)[None]
-        model = MODELS.build(config.model).to('meta')  # shapes alone tell
+        device = 'cpu' if config.get('features') else 'meta'  # shapes alone tell, but where steps may be missing
+        model = MODELS.build(config.model).to(device)
         model.train(False)
-        with FlopCounterMode(display=False) as counter:
-            Scores(model)(view.to('meta', torch.float32))
+        # Of oneDNN's recurrent layers, the counter would see nothing.
+        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+            Scores(model)(view.to(device, torch.float32))
     frames_axis = 3 if view.dim() == 6 else 1  # (N, views, C, T, H, W) or (N, T, C, H, W)
     return {
         'Batch Size': config.train_dataloader.batch_size,

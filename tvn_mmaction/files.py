@@ -91,8 +91,13 @@ def read_record(path: Path, schema_version: int, tool: str) -> dict[str, Any]:
 
 
 @contextmanager
-def only_here(folder: Path, wait_s: float = 0) -> Iterator[None]:
+def only_here(folder: Path, wait_s: float = 0, option: str = '--work-dir') -> Iterator[None]:
     """Keep other processes away from a folder, which is made; the lock of a process that dies is gone.
+
+    Args:
+        folder: The folder.
+        wait_s: For another process.
+        option: Of the command line, that names another folder.
 
     Raises:
         UserError: Another process keeps it for longer than `wait_s`.
@@ -105,7 +110,7 @@ def only_here(folder: Path, wait_s: float = 0) -> Iterator[None]:
             yield
     except Timeout:
         raise UserError(
-            f'{folder} is being worked on by another process: wait for it, or name another --work-dir'
+            f'{folder} is being worked on by another process: wait for it, or name another {option}'
         ) from None
 
 

@@ -182,6 +182,7 @@ def test_c3d_may_be_the_first(folder):
     [
         ('omnisource_slowonly_r50_ucf50', 'does not learn from video clips alone'),
         ('timesformer_ucf50', 'or use --own-input'),
+        ('../motion/tvn1_rgb_difference_ucf50', 'it sees motion, .* use tools/train.py'),
     ],
 )
 def test_network_that_cannot_take_the_terms_is_named(folder, name, message):

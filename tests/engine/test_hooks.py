@@ -17,6 +17,7 @@ def runner(tmp_path):
         epoch=0,
         max_epochs=2,
         train_dataloader=SimpleNamespace(dataset=range(5)),
+        val_loop=object(),
     )
 
 
@@ -28,16 +29,19 @@ def train_epoch(hook, runner, batches):
     hook.after_train_epoch(runner)
 
 
-def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch):
+@pytest.mark.parametrize('subset', ['test', 'validation'])
+def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch, subset):
     monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {})
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
+    metainfo = {'split': {'subset': subset}}
+    runner.val_dataloader = SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo))
     hook = EpochHistoryHook()
     hook.before_train(runner)
     train_epoch(hook, runner, [(4, 1.0, 0.5), (1, 6.0, 1.0)])
     hook.after_val_epoch(runner, {'acc/top1': 0.25})
     (entry,) = hook.entries
     assert entry['loss'] == pytest.approx(2.0) and entry['train_top1'] == pytest.approx(0.6)
-    assert entry['epoch'] == 1 and entry['test_top1'] == 0.25
+    assert entry['epoch'] == 1 and entry[f'{subset}_top1'] == 0.25
     assert (tmp_path / 'curves.png').exists() and (tmp_path / 'history.json').exists()
 
 

@@ -135,3 +135,16 @@ def test_leak_is_counted_from_the_clips(tmp_path):
     train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
     stated = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)
     assert (stated.test_clips_with_sibling_in_train, stated.test_clips_with_copy_in_train) == (0, 1)
+
+
+@pytest.mark.parametrize(('trained_on', 'copies'), [('fit', 0), ('train', 3)])
+def test_test_on_a_validation_says_so_and_whether_it_was_trained_on(tmp_path, data_root, trained_on, copies):
+    options = {
+        'split.protocol': 'videowise',
+        'train_dataloader.dataset.subset': trained_on,
+        'test_dataloader.dataset.subset': 'validation',
+    }
+    config = read_config(write_config(tmp_path, data_root), options=options)
+    train, validation = (build_without_videos(config, f'{side}_dataloader') for side in ('train', 'test'))
+    found = protocol(config, {'training': training_record(config, train)}, train, validation, classes=3)
+    assert (found.subset, found.test_clips, found.test_clips_with_copy_in_train) == ('validation', 3, copies)

@@ -292,6 +292,21 @@ def test_wrong_shapes(num_segments, shape):
     assert f'num_segments={num_segments}' in str(error.value)
 
 
+def test_other_channels_change_the_first_layer_only():
+    """As stacks of optical flow have them."""
+    with torch.device('meta'):
+        frames, flow = TinyVideoNet(SMALL, num_segments=4), TinyVideoNet(SMALL, num_segments=4, in_channels=20)
+    shapes = [[value.shape for value in network.state_dict().values()] for network in (frames, flow)]
+    others = [pair for pair in zip(*shapes, strict=True) if pair[0] != pair[1]]
+    assert others and all((one[1], other[1]) == (3, 20) for one, other in others)
+    for shape in ((8, 20, 32, 32), (2, 20, 4, 32, 32)):
+        assert flow(torch.zeros(shape, device='meta')).shape[0] == 2
+    with pytest.raises(ValueError, match=r'give \(N, 20, T, H, W\), or \(N\*T, 20, H, W\)'):
+        flow(torch.zeros(8, 3, 32, 32, device='meta'))
+    with pytest.raises(ValueError, match='in_channels is 0; give the number of channels of a frame'):
+        TinyVideoNet(SMALL, in_channels=0)
+
+
 def test_unknown_arch():
     with pytest.raises(ValueError, match="unknown arch 'tvn9'"):
         TinyVideoNet('tvn9')

@@ -42,6 +42,16 @@ steps = [
 train_dataloader = dict(dataset=dict(pipeline=steps))
 val_dataloader = test_dataloader = dict(dataset=dict(pipeline=steps))
 """
+RECURRENT = """
+_base_ = 'tiny.py'
+features = dict(folder='nowhere', network='tiny', layer='input of cls_head', length=2)
+steps = [dict(type='LoadFeatures', **features), dict(type='PackActionInputs')]
+train_dataloader = dict(dataset=dict(pipeline=steps))
+val_dataloader = test_dataloader = dict(dataset=dict(pipeline=steps))
+model = dict(
+    _delete_=True, type='Recognizer3D', backbone=dict(type='RecurrentNet', in_channels=8, channels=4),
+    cls_head=dict(type='I3DHead', num_classes=3, in_channels=4, average_clips='prob'))
+"""
 STOCK = """
 _base_ = 'tiny.py'
 clips = dict(_delete_=True, type='VideoDataset', ann_file='list.txt', pipeline=[])
@@ -65,6 +75,7 @@ def folder(tmp_path_factory):
         write_other_configs()
         write_other_data(data_root)
         write_other_checkpoints()
+        assert call_tool(REPOSITORY / 'tools/extract_features.py', 'tiny.py', 'epoch_1.pth', '-o', 'features') == 0
         yield folder
         gc.unfreeze()
 
@@ -83,6 +94,7 @@ def write_other_configs() -> None:
         'unscaled': "_base_ = 'tiny.py'\nauto_scale_lr = dict(_delete_=True)",
         'unpublished': "_base_ = 'tiny.py'\npretrained = True",
         'frames3d': FRAMES_3D,
+        'recurrent': RECURRENT,
         'stock': STOCK,
     }.items():
         Path(f'{name}.py').write_text(f'{content}\n')

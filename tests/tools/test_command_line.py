@@ -11,6 +11,7 @@ import pytest
 
 from tests.experiments import REPOSITORY
 from tvn_mmaction import weights
+from tvn_mmaction.comparison.fusion import METHODS
 from tvn_mmaction.datasets import PROTOCOLS
 from tvn_mmaction.deploy.export import FORMATS
 from tvn_mmaction.errors import UserError
@@ -70,6 +71,7 @@ def test_names_are_those_of_the_package(command_line):
     export = runpy.run_path(str(REPOSITORY / 'tools/export.py'))
     suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
     assert export['SUFFIXES'] == {**suffixes, 'torch': weights.SUFFIX}
+    assert runpy.run_path(str(REPOSITORY / 'tools/fuse.py'))['WEIGHTS'] == METHODS
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
 
 

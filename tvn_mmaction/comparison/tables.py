@@ -149,7 +149,8 @@ def _difference(row: Row) -> str:
     return f'{sign} {_points(row.difference_points)} ({interval})'
 
 
-def _p_value(value: float | None) -> str:
+def p_value_text(value: float | None) -> str:
+    """Return a p-value as far as its figures say something."""
     return NOT_KNOWN if value is None else '< 0.001' if value < 0.001 else f'{value:.3f}'
 
 
@@ -204,8 +205,8 @@ TEST_COLUMNS = (
         'clips_only_reference_right',
         lambda row: str(row.clips_only_reference_right),
     ),
-    Column('p', 'mcnemar_p', lambda row: _p_value(row.mcnemar_p)),
-    Column('p, corrected', 'mcnemar_p_corrected', lambda row: _p_value(row.mcnemar_p_corrected)),
+    Column('p', 'mcnemar_p', lambda row: p_value_text(row.mcnemar_p)),
+    Column('p, corrected', 'mcnemar_p_corrected', lambda row: p_value_text(row.mcnemar_p_corrected)),
     Column('verdict', 'significant', _verdict, True),
 )
 

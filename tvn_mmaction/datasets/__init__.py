@@ -3,12 +3,15 @@
 from .builder import build
 from .demo import DemoDataset
 from .demo_audio import DemoAudioDataset
+from .features import LoadFeatures
 from .frame_store import FrameStoreDecode, FrameStoreInit
 from .frame_store_builder import build_frames
 from .images import TakeImage, VideoAndImageTrainLoop
 from .manifest import Clip, read_manifest
+from .motion import RGBDifference, SubtractMeanFlow
 from .protocols import PROTOCOLS, assign_folds, subsets
 from .sampling import SampleFirstFrames
+from .selection import SelectedFrames, Selection
 from .ucf50 import UCF50Dataset
 
 __all__ = [
@@ -18,7 +21,12 @@ __all__ = [
     'DemoDataset',
     'FrameStoreDecode',
     'FrameStoreInit',
+    'LoadFeatures',
+    'RGBDifference',
     'SampleFirstFrames',
+    'SelectedFrames',
+    'Selection',
+    'SubtractMeanFlow',
     'TakeImage',
     'UCF50Dataset',
     'VideoAndImageTrainLoop',

@@ -1,20 +1,23 @@
 """A frame store: the frames of all clips of a data root as JPEGs, each read by itself, so that no video is decoded.
 
 An LMDB beside the manifest, which MMEngine's backend and MMAction2's own decoding of frames read. What it holds is
-found by content: the SHA-256 of a clip leads to its description, and with the number of a frame to that frame. So a
-clip that moves keeps its frames, one that changed has none, and copies share theirs. `frame_store_builder.py` makes it.
+found by content: the SHA-256 of a clip leads to its description, and with the number of a frame to that frame and, in
+some stores, to the optical flow to the next one. So a clip that moves keeps its frames, one that changed has none, and
+copies share theirs. `frame_store_builder.py` makes it.
 """
 
 import functools
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import mmcv
 import numpy as np
 from mmaction.datasets.transforms import RawFrameDecode
@@ -24,12 +27,14 @@ from mmengine.fileio import LmdbBackend
 
 from ..errors import UserError
 from .manifest import read_manifest
+from .motion import optical_flow
 
 if TYPE_CHECKING:
     import lmdb
 
 FOLDER = 'frames.lmdb'
 SETTINGS_KEY = b'settings'
+FRAME_KEY, FIELD_KEY = '{}/{:06d}', '{}/{}/{:06d}'  # of a clip, and the latter of x or y
 # The last pages that a transaction takes and gives back are never written: a whole store may end this much earlier.
 UNWRITTEN_BYTES = 1 << 20
 
@@ -41,6 +46,7 @@ class Settings:
     short_side: int = 200  # pixels; of configs/tvn1_ucf50.py
     quality: int = 90  # of the JPEGs, 1 to 100
     keep_ratio: bool = False  # else both sides are made that long, as `Resize(keep_ratio=False)` does
+    flow: bool = False  # whether `motion.optical_flow` is there as well, between stored frames and in their pixels
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height of the stored frames of a video."""
@@ -52,7 +58,7 @@ class Settings:
     def __str__(self) -> str:
         side = self.short_side
         size = f'{side} px on the short side' if self.keep_ratio else f'{side} × {side} px'
-        return f'{size}, JPEG quality {self.quality}'
+        return f'{size}, JPEG quality {self.quality}{", with optical flow" if self.flow else ""}'
 
 
 class Video(NamedTuple):
@@ -62,6 +68,17 @@ class Video(NamedTuple):
     fps: float  # as the decoder says it, not rounded
     width: int  # pixels of the video, not of the stored frames
     height: int
+
+    @property
+    def flow_fields(self) -> int:
+        """One for each frame that another one follows; a video of one frame has one without motion."""
+        return max(1, self.frames - 1)
+
+    def keys(self, sha256: str, flow: bool) -> list[str]:
+        """Return the keys of the frames and, if there is flow, of the fields, x and y of each, of the clip."""
+        directions = 'xy' if flow else ''
+        fields = [FIELD_KEY.format(sha256, direction, i) for i in range(self.flow_fields) for direction in directions]
+        return [*(FRAME_KEY.format(sha256, index) for index in range(self.frames)), *fields]
 
 
 @TRANSFORMS.register_module()
@@ -73,25 +90,32 @@ class FrameStoreInit(BaseTransform):
 
     Args:
         store: The settings of the store, for the record; reading a config compares them with those of the store.
+        flow: Whether the flow from each frame to the next is read, `(H, W, 2)`, and not the frames; all frames but the
+            last have one.
     """
 
-    def __init__(self, store: dict[str, Any] | None = None):
-        self.store = store
+    def __init__(self, store: dict[str, Any] | None = None, flow: bool = False):
+        self.store, self.flow = store, flow
 
     def transform(self, results: dict) -> dict:
         """Add what the store says of the clip.
 
         Raises:
-            UserError: There is no such store, or it lacks the clip.
+            UserError: There is no such store, or it lacks the clip or the flow.
         """
         if not results.get('sha256') or not results.get('data_root'):
             raise UserError('decoder FrameStore reads the clips of a UCF50Dataset only; use decoder=Decord for others')
         results['frame_store'] = _path(results['data_root'])
-        video = video_of(_reader(results['frame_store']).get(results['sha256']))
-        if video is None:
-            raise UserError(f'{results["frame_store"]} lacks {results["filename"]}: {_cure(results["data_root"])}')
-        results['total_frames'], results['avg_fps'] = video.frames, video.fps
-        results['frame_dir'], results['filename_tmpl'] = '', results['sha256'] + '/{:06d}'
+        reader = _reader(results['frame_store'])
+        video = video_of(reader.get(results['sha256']))
+        if video is None or (self.flow and not reader.get(FIELD_KEY.format(results['sha256'], 'x', 0))):
+            what = f'{"the flow of " if video else ""}{results["filename"]}'
+            raise UserError(f'{results["frame_store"]} lacks {what}: {_cure(results["data_root"], flow=self.flow)}')
+        results['total_frames'], results['avg_fps'] = video.flow_fields if self.flow else video.frames, video.fps
+        if self.flow:
+            results['modality'] = 'Flow'
+        key = FIELD_KEY if self.flow else FRAME_KEY
+        results['frame_dir'], results['filename_tmpl'] = '', key.replace('{}', results['sha256'], 1)
         return results
 
 
@@ -109,6 +133,29 @@ class FrameStoreDecode(RawFrameDecode):
             return super().transform(results)
         finally:
             self.file_client = None
+
+
+def measure_flow_ms(data_root: str | Path, clips: Sequence[str], pairs: int = 40) -> float | None:
+    """Return what the flow between two frames of a store costs one core of this machine; None where no two follow.
+
+    Args:
+        data_root: That of the store.
+        clips: Their SHA-256.
+        pairs: How many to measure, of which the median counts.
+    """
+    reader, threads, times_ms = _reader(_path(data_root)), cv2.getNumThreads(), []
+    cv2.setNumThreads(1)
+    try:
+        for sha256 in clips[:pairs]:
+            stored = [reader.get(FRAME_KEY.format(sha256, index)) for index in range(2)]
+            if None not in stored:
+                frames = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in stored]
+                start = time.perf_counter()
+                optical_flow(*frames)
+                times_ms.append(1000 * (time.perf_counter() - start))
+    finally:
+        cv2.setNumThreads(threads)
+    return float(np.median(times_ms)) if times_ms else None
 
 
 _readers: dict[str, LmdbBackend] = {}  # by path: LMDB lets a process open a store once
@@ -137,52 +184,61 @@ def close_reader(data_root: str | Path) -> None:
     _readers.pop(_path(data_root), None)
 
 
-def _check_is_there(path: Path) -> None:
+def _check_is_there(path: Path, flow: bool = False) -> None:
     if not Path(path, 'data.mdb').is_file():
-        raise UserError(f'decoder is FrameStore, but {path.parent} has no frame store: {_cure(path.parent)}')
+        raise UserError(f'decoder is FrameStore, but {path.parent} has no frame store: {_cure(path.parent, flow=flow)}')
 
 
-def _cure(data_root: str | Path, options: str = '') -> str:
-    return (
-        f'make it with python tools/build_ucf50.py VIDEOS --out {data_root} --frames{options}, or use --cfg-options '
-        'decoder=Decord'
-    )
+def _cure(data_root: str | Path, options: str = '', flow: bool = False) -> str:
+    build = f'make it with python tools/build_ucf50.py VIDEOS --out {data_root} --frames{options}'
+    return f'{build} --flow' if flow else f'{build}, or use --cfg-options decoder=Decord'
+
+
+def reads_flow(pipeline: Sequence[dict]) -> bool:
+    """Return whether a pipeline reads optical flow and no frames."""
+    return any(step.get('flow') for step in pipeline if step['type'] == 'FrameStoreInit')
 
 
 def check_store(data_root: str | Path, pipeline: Sequence[dict]) -> Settings:
-    """Check that the store of a data root has every clip of its manifest, and frames that a pipeline can take.
+    """Check that the store of a data root has every clip of its manifest, and frames, or flow, for a pipeline.
 
     Returns:
         What its frames are like.
 
     Raises:
-        UserError: There is no such store, it lacks clips or frames, or frames would be enlarged that the videos have
-            larger, or be taken for another shape than they have.
+        UserError: There is no such store, it lacks clips, frames or flow, or frames would be enlarged that the videos
+            have larger, or be taken for another shape than they have.
     """
     path, clips = Path(data_root, FOLDER), [clip for clip in read_manifest(data_root) if not clip.problem]
-    _check_is_there(path)
+    flow = reads_flow(pipeline)
+    cure = functools.partial(_cure, data_root, flow=flow)
+    _check_is_there(path, flow)
     close_reader(data_root)  # the next reading opens it again
-    with telling(path, 'read', f'remove it and {_cure(data_root)}'), opened(path) as transaction:
+    with telling(path, 'read', f'remove it and {cure()}'), opened(path) as transaction:
         settings = settings_of(transaction)
         videos = [video_of(transaction.get(clip.sha256.encode())) for clip in clips]
+    if flow and not settings.flow:
+        raise UserError(f'{path} holds no optical flow, which the config reads: {cure()}')
     missing = [clip for clip, video in zip(clips, videos, strict=True) if video is None]
     if missing:
         raise UserError(
             f'{path} lacks {len(missing)} of the {len(clips)} clips of the manifest, the first one is '
-            f'{missing[0].path}: they are new, have changed, or a run was interrupted; {_cure(data_root)}'
+            f'{missing[0].path}: they are new, have changed, or a run was interrupted; {cure()}'
         )
     for clip, video in zip(clips, videos, strict=True):
         if video.frames != clip.frames:
             raise UserError(
                 f'{path} has {video.frames} frames of {clip.path} and the manifest {clip.frames}: another decoder '
-                f'read it; remove the store and {_cure(data_root)}'
+                f'read it; remove the store and {cure()}'
             )
     for size in dict.fromkeys((video.width, video.height) for video in videos):
-        _check_size(path, settings, size, pipeline)
+        _check_size(path, settings, size, pipeline, cure)
     return settings
 
 
-def _check_size(path: Path, settings: Settings, video: tuple[int, int], pipeline: Sequence[dict]) -> None:
+def _check_size(
+    path: Path, settings: Settings, video: tuple[int, int], pipeline: Sequence[dict], cure: Callable[[str], str]
+) -> None:
     """Check that the stored frames of videos of a size, width and height, serve a pipeline as the videos would."""
     stored = settings.size_of(*video)
     if stored == video:
@@ -198,14 +254,14 @@ def _check_size(path: Path, settings: Settings, video: tuple[int, int], pipeline
     if keep_ratio and not settings.keep_ratio:
         raise UserError(
             f'{path} holds frames of {settings}, which do not keep their ratio, and {wanted}, with their ratio: '
-            f'{_cure(path.parent, f" --keep-ratio --short-side {min(needed)}")}'
+            f'{cure(f" --keep-ratio --short-side {min(needed)}")}'
         )
     # One pixel may go where a side is rounded twice.
     if any(side + settings.keep_ratio < least for side, least in zip(stored, needed, strict=True)):
         short_side = (min if settings.keep_ratio else max)(needed)
         raise UserError(
             f'{path} holds frames of {stored[0]} × {stored[1]} px of videos of {video[0]} × {video[1]}, and {wanted}, '
-            f'which would enlarge them: {_cure(path.parent, f" --short-side {short_side}")}'
+            f'which would enlarge them: {cure(f" --short-side {short_side}")}'
         )
 
 

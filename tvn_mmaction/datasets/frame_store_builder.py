@@ -32,6 +32,7 @@ from .frame_store import (
     video_of,
 )
 from .manifest import Clip, read_manifest
+from .motion import SMALLEST_FLOW_SIDE, optical_flow
 from .probe import HAS_DECORD
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ LOCK_SECONDS = 5  # to wait for the processes of a run that was killed, which en
 FIRST_MAP_BYTES = 1 << 30  # of the address space for a store that is written; doubled when the store fills it
 
 
+class Encoded(NamedTuple):
+    """A clip as it is stored."""
+
+    video: Video
+    jpegs: list[bytes]  # by `Video.keys`
+    flow_seconds: float  # that computing the flow took a core
+
+
 class Made(NamedTuple):
     """What `build_frames` made."""
 
@@ -54,10 +63,15 @@ class Made(NamedTuple):
     bytes: int  # on the disk
     decoded: int  # clips, this time
     removed: int  # clips, this time
+    flow_ms: float | None  # that a field of flow took a core, this time; None where none was computed
 
 
 def build_frames(
-    data_root: Path, short_side: int | None = None, quality: int | None = None, keep_ratio: bool | None = None
+    data_root: Path,
+    short_side: int | None = None,
+    quality: int | None = None,
+    keep_ratio: bool | None = None,
+    flow: bool | None = None,
 ) -> Made:
     """Make the frame store of a data root what its manifest and the settings ask for, on all cores.
 
@@ -70,13 +84,14 @@ def build_frames(
         short_side: See `Settings`, as all that follow; by default what the store has, at first that of `Settings`.
         quality: Of the JPEGs.
         keep_ratio: Whether frames keep their shape.
+        flow: Whether the optical flow is stored as well.
 
     Raises:
         UserError: The settings make no sense, a clip cannot be read, or the store cannot be written.
     """
     from filelock import FileLock, Timeout  # loads asyncio, which importing the package need not wait for
 
-    asked = {'short_side': short_side, 'quality': quality, 'keep_ratio': keep_ratio}
+    asked = {'short_side': short_side, 'quality': quality, 'keep_ratio': keep_ratio, 'flow': flow}
     clips = {clip.sha256: clip for clip in read_manifest(data_root) if not clip.problem}
     path = Path(data_root, FOLDER)
     close_reader(data_root)
@@ -104,6 +119,8 @@ def _prepare(path: Path, asked: dict[str, Any]) -> Settings:
             reason = f'cannot be read: {error}'
     if settings.short_side < 1 or not 1 <= settings.quality <= 100:
         raise UserError(f'frames of {settings}: the side has to be 1 or more, and the quality 1 to 100')
+    if settings.flow and settings.short_side < SMALLEST_FLOW_SIDE:
+        raise UserError(f'frames of {settings}: let --short-side be {SMALLEST_FLOW_SIDE} or more, or use --no-flow')
     if reason:
         console.print(f'{path} {reason}: made anew with {settings}', highlight=False, soft_wrap=True)
         for name in ('data.mdb', 'lock.mdb'):
@@ -123,17 +140,20 @@ def _fill(data_root: Path, path: Path, settings: Settings, clips: dict[str, Clip
         gone = [key for key in there if key not in clips]
         fresh = [clip for key, clip in clips.items() if key not in there]
         for key in gone:
-            keys = [key, *(f'{key}/{index:06d}' for index in range(there.pop(key).frames))]
+            keys = [key, *there.pop(key).keys(key, settings.flow)]
             _change(store, lambda transaction, keys=keys: [transaction.delete(key.encode()) for key in keys])
-        for clip, video, jpegs in _decode_all(fresh, data_root, settings, done=len(there)):
-            items = {f'{clip.sha256}/{index:06d}': jpeg for index, jpeg in enumerate(jpegs)}
+        flow_seconds = flow_fields = 0
+        for clip, (video, jpegs, seconds) in _decode_all(fresh, data_root, settings, done=len(there)):
+            items = dict(zip(video.keys(clip.sha256, settings.flow), jpegs, strict=True))
             items[clip.sha256] = json.dumps(video._asdict()).encode()
             _change(store, lambda txn, items=items: [txn.put(key.encode(), value) for key, value in items.items()])
             there[clip.sha256] = video
+            flow_seconds, flow_fields = flow_seconds + seconds, flow_fields + video.flow_fields
     finally:
         store.close()
     frames = sum(video.frames for video in there.values())
-    return Made(path, settings, len(there), frames, file.stat().st_size, len(fresh), len(gone))
+    flow_ms = 1000 * flow_seconds / flow_fields if settings.flow and flow_fields else None
+    return Made(path, settings, len(there), frames, file.stat().st_size, len(fresh), len(gone), flow_ms)
 
 
 def _videos(transaction: 'lmdb.Transaction') -> dict[str, Video]:
@@ -160,8 +180,8 @@ def _change(store: 'lmdb.Environment', change: Callable[['lmdb.Transaction'], An
 
 def _decode_all(
     clips: Sequence[Clip], data_root: Path, settings: Settings, done: int
-) -> Iterator[tuple[Clip, Video, list[bytes]]]:
-    """Yield each clip as soon as it is decoded, in any order, with its JPEGs; `done` clips were before."""
+) -> Iterator[tuple[Clip, Encoded]]:
+    """Yield each clip as soon as it is decoded, in any order; `done` clips were before."""
     if not clips:
         return
     workers = min(len(clips), os.cpu_count() or 1, 61)  # Windows waits for at most 61 processes
@@ -178,11 +198,11 @@ def _decode_all(
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    video, jpegs = future.result()
+                    encoded = future.result()
                     clip = running.pop(future)
                     for following in islice(waiting, 1):
                         running[pool.submit(_encode, following, data_root, settings)] = following
-                    yield clip, video, jpegs
+                    yield clip, encoded
                     progress.advance(task)
     except BrokenProcessPool:  # from a result, or where the next clip is handed over
         names = ', '.join(sorted(clip.path for clip in running.values()))
@@ -194,21 +214,32 @@ def _decode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _encode(clip: Clip, data_root: Path, settings: Settings) -> tuple[Video, list[bytes]]:
-    """Return all frames of a clip as JPEGs, made as small as the settings say the way `Resize` does it."""
-    jpegs, width, height = [], 0, 0
+def _encode(clip: Clip, data_root: Path, settings: Settings) -> Encoded:
+    """Return the frames of a clip, made as small as the settings say the way `Resize` does it, and their flow."""
+    frames, fields, width, height = [], [], 0, 0
+    before, flow_seconds = None, 0.0
     try:
-        fps, frames = (_read_with_decord if HAS_DECORD else _read_with_opencv)(Path(data_root, clip.path))
-        for frame in frames:
+        fps, decoded = (_read_with_decord if HAS_DECORD else _read_with_opencv)(Path(data_root, clip.path))
+        for frame in decoded:
             height, width = frame.shape[:2]
             frame = mmcv.imresize(frame, settings.size_of(width, height))
-            jpegs.append(cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])[1].tobytes())
+            frames.append(_jpeg(frame, settings))
+            if settings.flow and (before is not None or clip.frames == 1):
+                start = time.thread_time()
+                field = optical_flow(frame if before is None else before, frame)
+                flow_seconds += time.thread_time() - start
+                fields += [_jpeg(direction, settings) for direction in cv2.split(field)]
+            before = frame
     except Exception as error:  # decoders raise what they like
         reason = first_line(error)
-        raise UserError(f'{clip.path}, frame {len(jpegs)}: it does not decode: {reason}; {DESCRIBE}') from None
-    if len(jpegs) != clip.frames:
-        raise UserError(f'{clip.path} has {len(jpegs)} frames, and {clip.frames} in the manifest; {DESCRIBE}')
-    return Video(len(jpegs), fps, width, height), jpegs
+        raise UserError(f'{clip.path}, frame {len(frames)}: it does not decode: {reason}; {DESCRIBE}') from None
+    if len(frames) != clip.frames:
+        raise UserError(f'{clip.path} has {len(frames)} frames, and {clip.frames} in the manifest; {DESCRIBE}')
+    return Encoded(Video(len(frames), fps, width, height), frames + fields, flow_seconds)
+
+
+def _jpeg(image: np.ndarray, settings: Settings) -> bytes:
+    return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])[1].tobytes()
 
 
 def _read_with_decord(path: Path) -> tuple[float, Iterator[np.ndarray]]:

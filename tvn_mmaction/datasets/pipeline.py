@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..console import only_errors
 from ..errors import UserError
+from .frame_store import reads_flow
 
 # By the prefix of MMAction2's transforms Init and Decode, the module that they import.
 VIDEO_DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
 READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # whose videos any of the decoders reads as well
-FRAME_SHAPE = (240, 320, 3)  # of UCF50's videos
+FRAME_SIZE = (240, 320)  # of UCF50's videos
 FRAMES = 300  # of a made-up video, 10 s
 
 
@@ -30,6 +31,7 @@ class FramePipeline:
     def __init__(self, steps: Sequence[dict[str, Any]]):
         with DefaultScope.overwrite_default_scope('mmaction'):
             self.steps = [(step['type'], TRANSFORMS.build(_with_tuples(step))) for step in steps]
+        self.modality = 'Flow' if reads_flow(steps) else 'RGB'
 
     def of_video(self, file: str | Path) -> Tensor:
         """Return the packed frames of a video file, of which no more is decoded than they need."""
@@ -66,7 +68,7 @@ class FramePipeline:
         return [int(number) for number in np.reshape(packed['frame_inds'], -1)]
 
     def _of_frames(self, count: int, take: Any) -> Tensor:
-        packed = _described('') | {'total_frames': count, 'avg_fps': 30}
+        packed = _described('') | {'total_frames': count, 'avg_fps': 30, 'modality': self.modality}
         for name, transform in self.steps:
             if name.endswith('Decode'):
                 packed['imgs'] = take(np.reshape(packed['frame_inds'], -1))
@@ -77,25 +79,49 @@ class FramePipeline:
 
 
 def made_up_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
-    """Return the packed frames of a black video of UCF50's size, all views of it.
+    """Return the packed frames, or fields of optical flow, of a black video of UCF50's size, all views of it.
 
     Raises:
         KeyError: The pipeline decodes nothing or packs no inputs.
     """
-    return FramePipeline(steps).of_clip([np.zeros(FRAME_SHAPE, np.uint8)] * FRAMES)
+    # Nothing was selected of such a video; any frames have the shape.
+    steps = [_without_selection(step) for step in steps]
+    channels = 2 if reads_flow(steps) else 3
+    return FramePipeline(steps).of_clip([np.zeros((*FRAME_SIZE, channels), np.uint8)] * FRAMES)
+
+
+def _without_selection(step: dict[str, Any]) -> dict[str, Any]:
+    """Return `SampleFrames` for `SelectedFrames`, and any other step as it is."""
+    if step['type'] != 'SelectedFrames':
+        return step
+    return {name: value for name, value in step.items() if name != 'selection'} | {'type': 'SampleFrames'}
 
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the steps with a decoder of videos that is installed here: the one that they name, or another.
 
     Raises:
-        UserError: They read something else than videos.
+        UserError: They read something else than videos, such as features of known clips, or select frames of these.
     """
     installed = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
     return [_with_decoder(step, installed) for step in steps]
 
 
 def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, Any]:
+    if step['type'] == 'SelectedFrames':
+        raise UserError(
+            f'SelectedFrames takes frames that {step.get("selection")} has of known clips, and of no other video: name '
+            'a config that samples in another way, such as SampleFrames'
+        )
+    if step['type'] == 'LoadFeatures':
+        raise UserError(
+            f'the network sees features, which {step.get("folder")} has of known clips, and no video: it cannot be '
+            'deployed'
+        )
+    if reads_flow([step]):
+        raise UserError(
+            'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
+        )
     for kind in ('Init', 'Decode'):
         if step['type'].endswith(kind):
             name = step['type'].removesuffix(kind)

@@ -91,9 +91,7 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
     Raises:
         UserError: The checkpoint is missing, could run code, or does not fit the config.
     """
-    loaded = load_from_local(str(checkpoint), map_location='cpu')
-    if not isinstance(loaded, Mapping) or 'state_dict' not in loaded:
-        raise UserError(f'{checkpoint} is no checkpoint of MMEngine: it has no state_dict')
+    loaded = read_checkpoint(checkpoint)
     meta = loaded.get('meta', {})
     if config is None:
         if not meta.get('cfg'):
@@ -103,9 +101,7 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
             raise UserError(f'{checkpoint} keeps a config without model or test: name the one that it was trained with')
         check_registered(without_initialisation(config.model.to_dict()), MODELS, checkpoint)
         check_registered(deployed_pipeline(config), TRANSFORMS, checkpoint)
-    if classes := (meta.get('dataset_meta') or {}).get('classes'):
-        check_classes(classes, checkpoint)
-        use_class_count(config, len(classes))
+    recognizer = build_recognizer(loaded, config, checkpoint)
     pipeline = deployed_pipeline(config)
     try:
         clip = made_up_inputs(pipeline)
@@ -114,19 +110,10 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
             f'{checkpoint}: the pipeline of its test makes no inputs of a video: {shortened(error)}; name the config '
             'that it was trained with'
         ) from None
-    with telling(config, config.filename or checkpoint), DefaultScope.overwrite_default_scope('mmaction'):
-        recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
-    try:
-        recognizer.load_state_dict(loaded['state_dict'])
-    except RuntimeError as error:
-        raise UserError(
-            f'{checkpoint} does not fit the model of its config: {shortened(what_does_not_fit(error))}; name the one '
-            'that it was trained with'
-        ) from None
     network = ClassScores(recognizer, clip)
     return network, Description(
         name=Path(config.filename or config.get('work_dir') or checkpoint).stem,
-        classes=[str(name) for name in classes or range(recognizer.cls_head.num_classes)],
+        classes=[str(name) for name in classes_in(meta) or range(recognizer.cls_head.num_classes)],
         pipeline=pipeline,
         input_shape=list(clip.shape),
         precision='fp32',
@@ -138,6 +125,49 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
             'environment': environment(config, 'cpu'),
         },
     )
+
+
+def read_checkpoint(checkpoint: Path) -> Mapping[str, Any]:
+    """Return what a checkpoint holds, `state_dict` and perhaps `meta`; no code in it is run.
+
+    Raises:
+        UserError: It is missing, could run code, or is none of MMEngine.
+    """
+    loaded = load_from_local(str(checkpoint), map_location='cpu')
+    if not isinstance(loaded, Mapping) or 'state_dict' not in loaded:
+        raise UserError(f'{checkpoint} is no checkpoint of MMEngine: it has no state_dict')
+    return loaded
+
+
+def classes_in(meta: Mapping[str, Any]) -> list[str] | None:
+    """Return the names of the classes that a checkpoint's `meta` has, None where it has none."""
+    return (meta.get('dataset_meta') or {}).get('classes')
+
+
+def build_recognizer(loaded: Mapping[str, Any], config: Config, checkpoint: Path) -> nn.Module:
+    """Return the model of a config with the weights of a checkpoint.
+
+    Args:
+        loaded: What `read_checkpoint` returned.
+        config: Which gets as many classes as the checkpoint names.
+        checkpoint: Where it was read, for errors.
+
+    Raises:
+        UserError: The model cannot be built, or the weights are of another one.
+    """
+    if classes := classes_in(loaded.get('meta', {})):
+        check_classes(classes, checkpoint)
+        use_class_count(config, len(classes))
+    with telling(config, config.filename or checkpoint), DefaultScope.overwrite_default_scope('mmaction'):
+        recognizer = MODELS.build(without_initialisation(config.model.to_dict()))
+    try:
+        recognizer.load_state_dict(loaded['state_dict'])
+    except RuntimeError as error:
+        raise UserError(
+            f'{checkpoint} does not fit the model of its config: {shortened(what_does_not_fit(error))}; name the one '
+            'that it was trained with'
+        ) from None
+    return recognizer
 
 
 def deployed_pipeline(config: Config) -> list[dict[str, Any]]:

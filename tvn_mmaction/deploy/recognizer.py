@@ -14,6 +14,7 @@ from mmengine.config import Config
 from ..datasets.pipeline import FramePipeline, with_decoder
 from ..datasets.scan import VIDEO_SUFFIXES
 from ..errors import UserError
+from ..evaluation.pipelines import frames_per_image
 from .engines import Engine, open_engine
 
 LIVE_STRIDE = 10  # frames; of networks whose frames have no distance of their own: that of the experiment
@@ -44,8 +45,10 @@ class VideoRecognizer:
         self.engine, self.description = engine, engine.description
         self.classes, self.frames = self.description.classes, self.description.frames
         strides = [step['frame_interval'] for step in self.description.pipeline if 'frame_interval' in step]
-        # Where a video is cut into parts, as TSN does it, an interval of 1 says nothing of how far apart frames are.
-        self.frame_stride = strides[0] if strides and strides[0] > 1 else LIVE_STRIDE
+        # Where a video is cut into parts, as TSN does it, an interval of 1 says nothing of how far apart frames are; of
+        # pairs it is what their difference is made of.
+        known = strides and (strides[0] > 1 or frames_per_image(self.description.pipeline) > 1)
+        self.frame_stride = strides[0] if known else LIVE_STRIDE
         self.pipeline = FramePipeline(with_decoder(self.description.pipeline))
 
     def __call__(self, source: Any, topk: int = 5) -> Prediction | list[Prediction]:

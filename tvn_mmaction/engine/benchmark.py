@@ -253,11 +253,14 @@ def _turns(candidates: Sequence[_Candidate], rounds: int, seed: int) -> Iterator
 def made_up_view(config: Config) -> Tensor:
     """Return one view of a black video in the shape that the test pipeline of a config gives a network.
 
-    All steps of the pipeline run but those that open and decode a video.
+    All steps of the pipeline run but those that open and decode a video. Features of another network, which need not
+    have been extracted, are zeros.
 
     Raises:
         UserError: The pipeline decodes nothing or packs no inputs.
     """
+    if config.get('features'):
+        return torch.zeros(1, config.features.length, config.model.backbone.in_channels)
     try:
         inputs = made_up_inputs(dataset_of(config, 'test_dataloader').pipeline)
     except KeyError:

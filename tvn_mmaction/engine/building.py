@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from mmaction.models import Recognizer2D, Recognizer3D
@@ -16,6 +18,7 @@ from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError
 from ..random_state import seeded
 from .benchmark import Scores, made_up_view
+from .checkpoints import what_does_not_fit
 from .config import dataset_of
 from .runner import TerminalRunner
 from .telling import shortened, telling
@@ -46,8 +49,8 @@ def build_runner(config: Config, training: bool) -> TerminalRunner:
             _build_training(config, runner)
         _ = runner.test_loop  # which builds it
     if training and config.get('load_from') and not config.get('resume'):
-        _check_weights(config, _network(runner))
-    _check_network(config, _network(runner), training)
+        _check_weights(config, network_of(runner))
+    _check_network(config, network_of(runner), training)
     return runner
 
 
@@ -67,8 +70,29 @@ def _build_training(config: Config, runner: TerminalRunner) -> None:
         )
 
 
-def _network(runner: TerminalRunner) -> nn.Module:
+def network_of(runner: TerminalRunner) -> nn.Module:
+    """Return a runner's network, outside of what wraps it for several processes."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
+    """Load weights into a runner's network, and return the checkpoint: `state_dict`, and `meta`, which may be empty.
+
+    Raises:
+        UserError: It could run code, or is of another model.
+    """
+    try:
+        loaded = runner.load_checkpoint(str(checkpoint), strict=True)
+        return {'meta': loaded.get('meta', {}), 'state_dict': loaded.get('state_dict', loaded)}
+    except RuntimeError as error:
+        raise UserError(
+            f'{checkpoint} does not fit the model of {runner.cfg.filename}: {shortened(what_does_not_fit(error))}; '
+            'test it with the config and the classes that it was trained with'
+        ) from None
+    except (AttributeError, TypeError) as error:
+        raise UserError(
+            f'{checkpoint} holds no weights by name ({shortened(error)}): give a checkpoint of tools/train.py'
+        ) from None
 
 
 def is_first_process(launcher: str) -> bool:

@@ -49,6 +49,18 @@ def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
     )
 
 
+def checkpoint_file(checkpoint: str | Path) -> Path:
+    """Return the path of a checkpoint that is there; `~` is the home folder.
+
+    Raises:
+        UserError: There is none.
+    """
+    checkpoint = Path(checkpoint).expanduser()
+    if not checkpoint.is_file():
+        raise UserError(f'no checkpoint at {checkpoint}: name a file such as work_dirs/tvn1_ucf50/epoch_40.pth')
+    return checkpoint
+
+
 def what_does_not_fit(error: RuntimeError) -> str:
     """Return the first two reasons of PyTorch for which weights do not fit a model."""
     return '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])

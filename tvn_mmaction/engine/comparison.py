@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from ..datasets.frame_store import reads_flow
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Result
+from ..evaluation.pipelines import frames_per_image
 from .benchmark import measure
 from .clips import build_without_videos
-from .config import LOADERS, datasets, read_config, use_clip, use_epochs
+from .config import LOADERS, dataset_of, datasets, read_config, use_clip, use_epochs
 from .job import Job
 from .record import config_digest, environment
 
@@ -110,6 +112,12 @@ def _check_takes_clips(config: Config) -> None:
     """Raise a UserError unless the network learns from frames of video clips, and from nothing else."""
     if config.train_cfg.get('other_loaders') or not _own_steps(config, 'train_dataloader')['Resize']:
         raise UserError(f'{config.filename} cannot be compared: it does not learn from video clips alone; leave it out')
+    pipeline = dataset_of(config, 'train_dataloader').pipeline
+    if reads_flow(pipeline) or frames_per_image(pipeline) > 1:
+        raise UserError(
+            f'{config.filename} cannot be compared: it sees motion, and the terms are about frames; use '
+            'tools/train.py, and tools/fuse.py to set its result beside others'
+        )
 
 
 def _take_terms(config: Config, reference: Config, own_input: bool) -> None:

@@ -1,8 +1,7 @@
 """From a config file and a command line to the config of a run."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,38 +12,20 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..console import console
-from ..datasets.frame_store import Settings, check_store
+from ..datasets.features import use_features
+from ..datasets.frame_store import Settings, check_store, reads_flow
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..datasets.pipeline import VIDEO_DECODERS
+from ..datasets.selection import use_selection
 from ..errors import UserError
+from ..evaluation.pipelines import frames_per_image
 from .checkpoints import newest_checkpoint
+from .clip_needs import check_clip, follow_clip
 from .telling import shortened
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
 DECODERS = {**VIDEO_DECODERS, 'FrameStore': 'lmdb'}  # by the prefix of Init and Decode, the module that they import
-# By the arguments of models that have to agree with it, the part of the variable `clip`.
-FOLLOWING_CLIP = {
-    'num_segments': 'frames',
-    'num_frames': 'frames',
-    'temporal_size': 'frames',
-    'img_size': 'size',
-    'spatial_size': 'size',
-}
-ANY = sys.maxsize  # no upper bound
-# By the type of a part of a model, which part of the variable `clip` may not be any number, and which ones it may be.
-# Other values leave nothing for a pooling or stop at an assertion without words; TRNHead lists all subsets of frames.
-CLIP_NEEDS: dict[str, Callable[[Config], tuple[str, range]]] = {
-    'C2D': lambda part: ('frames', range(2, ANY)),
-    'C3D': lambda part: ('size', range(16, ANY)),
-    'MViT': lambda part: ('size', range(32, ANY)),
-    'ResNet3d': lambda part: ('frames', range(part.get('conv1_stride_t', 1) * part.get('pool1_stride_t', 1) + 1, ANY)),
-    'ResNet3dSlowFast': lambda part: ('frames', range(part.resample_rate, ANY, part.resample_rate)),
-    'TANet': lambda part: ('frames', range(3, ANY)),
-    'TRNHead': lambda part: ('frames', range(2, 17)),
-    'TimeSformer': lambda part: ('size', range(part.patch_size, ANY, part.patch_size)),
-    'UniFormer': lambda part: ('size', range(32, ANY)),
-}
 # Where a model has its number of classes.
 CLASS_COUNTS = (
     'cls_head.num_classes',
@@ -120,6 +101,9 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
         dataset.data_root = data_root or dataset.data_root
     use_split(config)
     use_clip(config, own_clip)
+    use_features(config, all_datasets(config))
+    for dataset in all_datasets(config):
+        use_selection(dataset.get('pipeline', []), config.get('selection'))
     if not any(name.startswith('param_scheduler') for name in options):
         _end_schedule(config, own_epochs)
     _keep_scores(config)
@@ -246,13 +230,14 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
     named = isinstance(clip, dict) and set(clip) == set(before)
     if not named or not all(isinstance(value, int) and value > 0 for value in clip.values()):
         raise UserError(f'clip is {clip}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there')
-    _check_clip(config.model, clip)
-    for step in (step for dataset in all_datasets(config) for step in dataset.get('pipeline', [])):
+    check_clip(config.model, clip)
+    pipelines = [dataset.get('pipeline', []) for dataset in all_datasets(config)]
+    for step, joined in ((step, frames_per_image(pipeline)) for pipeline in pipelines for step in pipeline):
         if 'clip_len' in step and step.clip_len * step.get('num_clips', 1) == 1:
             continue  # an image
         if step.type == 'Resize' and tuple(step.scale) == (before.get('size'), before.get('size')):
             step.scale = (clip['size'], clip['size'])
-        elif 'frames' in clip and (step.get('clip_len'), step.get('num_clips')) == (1, before['frames']):
+        elif 'frames' in clip and (step.get('clip_len'), step.get('num_clips')) == (joined, before['frames']):
             step.num_clips = clip['frames']
         elif 'frames' in clip and step.get('clip_len') == before['frames']:
             step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
@@ -262,18 +247,7 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
                 f'clip cannot be changed: {config.filename} has {dict(step)}, which is not what its clip says, '
                 f'{dict(before)}; let both say the same, as configs/tvn1_ucf50.py does'
             )
-    _follow_clip(config.model, clip)
-
-
-def _follow_clip(part: Any, clip: Mapping[str, int]) -> None:
-    """Set the arguments of a model that have to agree with the variable `clip`, however deep they are."""
-    for name, value in part.items():
-        if FOLLOWING_CLIP.get(name) in clip and isinstance(value, int):
-            part[name] = clip[FOLLOWING_CLIP[name]]
-        elif isinstance(value, dict):
-            _follow_clip(value, clip)
-    if part.get('type') == 'C3D':  # its first linear layer takes 512 channels of what five poolings leave
-        part.out_dim = 512 * (clip['size'] // 16 // 2 + 1) ** 2
+    follow_clip(config.model, clip)
 
 
 def use_epochs(config: Config, epochs: int) -> None:
@@ -306,19 +280,6 @@ def _end_schedule(config: Config, before: int | None) -> None:
         if 'milestones' in part:
             part.milestones = [max(1, round(milestone * epochs / before)) for milestone in part.milestones]
     config.param_scheduler = schedule
-
-
-def _check_clip(part: Any, clip: Mapping[str, int]) -> None:
-    """Check that a model, however deep the part is that needs it, can take clips of that many frames and pixels."""
-    if part.get('type') in CLIP_NEEDS:
-        name, allowed = CLIP_NEEDS[part.type](part)
-        if name in clip and clip[name] not in allowed:
-            bounds = f'at least {allowed.start}' + (f' and at most {allowed[-1]}' if allowed.stop < ANY else '')
-            needed = bounds if allowed.step == 1 else f'a multiple of {allowed.step}'
-            raise UserError(f'clip.{name} is {clip[name]}; {part.type} needs {needed}')
-    for value in part.values():
-        if isinstance(value, dict):
-            _check_clip(value, clip)
 
 
 def _use_pretrained(config: Config, options: Mapping[str, Any]) -> None:
@@ -397,6 +358,8 @@ def _use_decoder(config: Config) -> None:
         )
     known = {name + step: (name, step) for name in DECODERS for step in ('Init', 'Decode')}
     for dataset in all_datasets(config):
+        if decoder != 'FrameStore' and reads_flow(dataset.get('pipeline', [])):
+            raise UserError(f'decoder is {decoder}, and {config.filename} sees optical flow: leave decoder=FrameStore')
         readers = [transform for transform in dataset.get('pipeline', []) if transform['type'] in known]
         for transform in readers:
             name, step = known[transform['type']]
@@ -417,6 +380,7 @@ def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
     if not Path(dataset.data_root, FILE_NAME).is_file():
         return  # a missing manifest is told when the data set is built
     settings = asdict(check_store(dataset.data_root, dataset.pipeline))
+    del settings['flow']  # whether it is read, transforms say themselves
     for transform in (transform for transform in readers if transform['type'] == 'FrameStoreInit'):
         if transform.setdefault('store', settings) != settings:
             raise UserError(
@@ -429,12 +393,13 @@ def _check_frames(config: Config) -> None:
     """Check that a network that groups frames into clips gets whole clips."""
     backbone = config.model.get('backbone', {})
     frames = backbone.get('num_segments')
-    if config.model.type != 'Recognizer2D' or not frames:
+    if not config.model.type.endswith('Recognizer2D') or not frames:
         return
     for loader in LOADERS:
         for dataset in datasets(config, (loader,)):
-            for step in dataset.get('pipeline', []):
-                sampled = step.get('clip_len', 0) * step.get('num_clips', 1)
+            pipeline = dataset.get('pipeline', [])
+            for step in pipeline:
+                sampled = step.get('clip_len', 0) * step.get('num_clips', 1) // frames_per_image(pipeline)
                 # While testing, several clips of that length are several views.
                 if sampled % frames or (sampled > frames and loader == 'train_dataloader'):
                     raise UserError(

@@ -1,6 +1,7 @@
 """Training and testing as the tools do it: run, measure, record, draw."""
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from ..console import console
+from ..datasets.features import features_of
+from ..datasets.frame_store import measure_flow_ms, reads_flow
 from ..datasets.steady import name_of_clip
 from ..errors import UserError
 from ..evaluation import (
@@ -22,17 +25,19 @@ from ..evaluation import (
     confusion_matrix,
     plot_confusion_matrix,
 )
+from ..evaluation.pipelines import sampled_frames
 from ..files import only_here, sha256_of
 from ..outputs import make_folder
-from .building import build_runner, is_first_process
-from .checkpoints import what_does_not_fit
+from .building import build_runner, is_first_process, load_weights, network_of
+from .calibration import budget_costs, check_exits, use_budget
+from .checkpoints import checkpoint_file
 from .clips import build_without_videos
+from .config import dataset_of
 from .earlier import check_earlier_training
 from .guards import BrokenClipsHook
 from .hooks import EpochHistoryHook
 from .record import config_digest, environment, protocol
 from .runner import TerminalRunner
-from .telling import shortened
 
 LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 
@@ -64,36 +69,31 @@ def train(config: Config) -> Result | None:
         return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta, runner.train_dataloader.dataset)
 
 
-def test(config: Config, checkpoint: str | Path) -> Result | None:
+def test(config: Config, checkpoint: str | Path, budget: float | None = None) -> Result | None:
     """Test a checkpoint, and write result and confusion matrix into the work directory.
 
     Args:
         config: As `read_config` returns it.
         checkpoint: Weights that `train` or MMAction2 wrote.
+        budget: Of a network with early exits whose checkpoint is calibrated, the share of the full network's
+            multiply-accumulates that a video may take on average; by default all of them.
 
     Returns:
         The result; None in all processes but the main one.
 
     Raises:
-        UserError: The checkpoint is missing, could run code, or is of another model; or data are missing.
+        UserError: The checkpoint is missing, could run code, is of another model or knows no such budget; or data are
+            missing.
     """
-    checkpoint = Path(checkpoint).expanduser()
-    if not checkpoint.is_file():
-        raise UserError(f'no checkpoint at {checkpoint}: name a file such as work_dirs/tvn1_ucf50/epoch_40.pth')
+    checkpoint = checkpoint_file(checkpoint)
+    if budget is not None:
+        check_exits(config)
     make_folder(Path(config.work_dir), '--work-dir')
     runner = build_runner(config, training=False)
-    try:
-        meta = runner.load_checkpoint(str(checkpoint), strict=True).get('meta', {})
-    except RuntimeError as error:
-        raise UserError(
-            f'{checkpoint} does not fit the model of {config.filename}: {shortened(what_does_not_fit(error))}; test it '
-            'with the config and the classes that it was trained with'
-        ) from None
-    except (AttributeError, TypeError) as error:
-        raise UserError(
-            f'{checkpoint} holds no weights by name ({shortened(error)}): give a checkpoint of tools/train.py'
-        ) from None
-    return _test(runner, checkpoint, meta, _train_dataset(config))
+    meta = load_weights(runner, checkpoint)['meta']
+    if budget is not None:
+        use_budget(network_of(runner), config, checkpoint, meta, budget)
+    return _test(runner, checkpoint, meta, _train_dataset(config), budget)
 
 
 def _train_dataset(config: Config) -> BaseDataset | None:
@@ -105,7 +105,11 @@ def _train_dataset(config: Config) -> BaseDataset | None:
 
 
 def _test(
-    runner: TerminalRunner, checkpoint: Path, meta: dict[str, Any], train_dataset: BaseDataset | None
+    runner: TerminalRunner,
+    checkpoint: Path,
+    meta: dict[str, Any],
+    train_dataset: BaseDataset | None,
+    budget: float | None = None,
 ) -> Result | None:
     """Test the weights that the runner holds, which are those of `checkpoint`; write what was found.
 
@@ -115,7 +119,7 @@ def _test(
     started = time.perf_counter()
     runner.test()
     test_seconds = time.perf_counter() - started
-    result = _record(runner, checkpoint, meta, train_dataset, test_seconds) if is_main_process() else None
+    result = _record(runner, checkpoint, meta, train_dataset, test_seconds, budget) if is_main_process() else None
     if is_distributed():
         barrier()  # a process that ends while another still talks to it aborts, and torchrun ends the others
         torch.distributed.destroy_process_group()
@@ -128,6 +132,7 @@ def _record(
     meta: dict[str, Any],
     train_dataset: BaseDataset | None,
     test_seconds: float,
+    budget: float | None,
 ) -> Result:
     """Write what the runner's test found."""
     (broken,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
@@ -136,6 +141,8 @@ def _record(
     classes = list(dataset.metainfo.get('classes') or map(str, range(kept.scores.shape[1])))
     work_dir = Path(runner.work_dir)
 
+    pipeline = dataset_of(runner.cfg, 'test_dataloader').get('pipeline', [])
+    features = features_of(pipeline)
     trained = meta.get('training', {})
     history = trained.get('history', [])
     result = Result(
@@ -147,9 +154,12 @@ def _record(
         protocol=protocol(runner.cfg, meta, train_dataset, dataset, len(classes)),
         metrics=accuracies(kept.scores, kept.labels),
         costs={
-            'parameters': sum(parameter.numel() for parameter in runner.model.parameters()),
+            'parameters': sum(parameter.numel() for parameter in runner.model.parameters())
+            + (features.parameters if features else 0),
             'train_seconds': sum(entry['train_seconds'] for entry in history) or None,
             'test_seconds': test_seconds,
+            **(budget_costs(kept.exit_scores, meta, budget) if budget is not None else {}),
+            **_flow_costs(dataset, pipeline),
         },
         environment=environment(runner.cfg),
         history=history,
@@ -164,3 +174,12 @@ def _record(
     plot_confusion_matrix(confusion_matrix(kept.scores, kept.labels), classes, work_dir / 'confusion_matrix.png')
     result.save(work_dir / 'result.json')
     return result
+
+
+def _flow_costs(dataset: BaseDataset, pipeline: Sequence[dict]) -> dict[str, float]:
+    """Return what the flow that a test reads takes to compute, ms of one core a clip; nothing if it reads none."""
+    if not reads_flow(pipeline):
+        return {}
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    field_ms = measure_flow_ms(infos[0]['data_root'], [info['sha256'] for info in infos])
+    return {} if field_ms is None else {'flow_ms_per_clip': field_ms * sampled_frames(pipeline)}

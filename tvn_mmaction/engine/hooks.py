@@ -24,10 +24,10 @@ from .record import training_record
 class EpochHistoryHook(Hook):
     """Keeps one entry per epoch in every checkpoint and in `history.json`, draws `curves.png` and says a line.
 
-    An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured), `train_seconds` and
-    `clips_per_second`; loss and `train_top1` are means over the clips of the main process. Checkpoints hold the entries
-    in `meta['training']`, beside what `training_record` says, and what an unfinished epoch has summed up; a resumed run
-    goes on from there.
+    An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured; `validation_top1` if
+    that subset is looked at between epochs), `train_seconds` and `clips_per_second`; loss and `train_top1` are means
+    over the clips of the main process. Checkpoints hold the entries in `meta['training']`, beside what
+    `training_record` says, and what an unfinished epoch has summed up; a resumed run goes on from there.
 
     Raises:
         UserError: A resumed run has steps of another number of clips, since it has another number of processes.
@@ -58,7 +58,7 @@ class EpochHistoryHook(Hook):
                     if entry.items() >= self.entries[-1].items():
                         self.entries[-1] = entry
                 if not self.sums and isinstance(runner.train_loop, ExactTrainLoop):
-                    runner.train_loop.validate_first = 'test_top1' not in self.entries[-1]
+                    runner.train_loop.validate_first = self._measured(runner) not in self.entries[-1]
             self.resumed = {'initial_weights': trained.get('initial_weights')}
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -112,9 +112,15 @@ class EpochHistoryHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
         """Add the accuracy on the clips that were not trained on."""
         if 'acc/top1' in metrics and self.entries:
-            self.entries[-1]['test_top1'] = float(metrics['acc/top1'])
+            name = self._measured(runner)
+            self.entries[-1][name] = float(metrics['acc/top1'])
             self._keep()
-            self._say(f'{"":13s}test top-1 {metrics["acc/top1"]:.1%}')
+            self._say(f'{"":13s}{name.removesuffix("_top1")} top-1 {metrics["acc/top1"]:.1%}')
+
+    def _measured(self, runner: Runner) -> str:
+        """Return the name of the accuracy that is measured between epochs."""
+        split = runner.val_dataloader.dataset.metainfo.get('split', {}) if runner.val_loop else {}
+        return 'validation_top1' if split.get('subset') == 'validation' else 'test_top1'
 
     @master_only
     def _keep(self) -> None:

@@ -13,10 +13,11 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 
+from ..datasets.features import features_of
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
-from ..evaluation.pipelines import CROPS
+from ..evaluation.pipelines import CROPS, frames_per_image
 from ..files import sha256_of
 from .config import all_datasets, dataset_of
 
@@ -53,12 +54,16 @@ def protocol(
     """Return the protocol of testing a checkpoint with a config.
 
     What is known of the training comes from the checkpoint's `meta`. The split and what leaks through it are stated
-    only where `train_dataset`, which the config names, is what the checkpoint was trained on; otherwise nobody knows.
+    only where `train_dataset`, which the config names, is what the checkpoint was trained on, and what the network was
+    that made its features, if it takes some; otherwise nobody knows.
     """
     trained = meta.get('training', {})
     train, test = clips_of(train_dataset), clips_of(test_dataset)
     known = train is not None and trained.get('train_list_sha256') == list_digest(train)
-    split = test_dataset.metainfo.get('split', {}) if known else {}
+    features = features_of(_pipeline(config, 'test_dataloader'))
+    known = known and (not features or features.train_list_sha256 in (None, list_digest(train)))
+    own_split = test_dataset.metainfo.get('split', {})
+    split = own_split if known else {}
     # Where every clip is a group of its own, nobody knows which long video it is of.
     grouped = known and any(clip.group not in ('', clip.file_name) for clip in (*train, *test))
     return Protocol(
@@ -82,6 +87,7 @@ def protocol(
         precision=trained.get('precision'),
         training_seed=meta.get('seed'),
         initial_weights=trained.get('initial_weights'),
+        subset=own_split.get('subset', 'test'),
     )
 
 
@@ -137,13 +143,15 @@ def digests_of_training(config: Config) -> frozenset[str]:
 
 
 def initial_weights(config: Config) -> str:
-    """Return the files that the weights came from before the training, or `'scratch'`."""
+    """Return the files that the weights came from before the training, those of its features too, or `'scratch'`."""
     backbone = config.model.get('backbone', {})
     sources = [None if config.get('resume') else config.get('load_from'), backbone.get('pretrained')]
     for part in (config.model, backbone):
         init_cfg = part.get('init_cfg') or []
         sources += [entry.get('checkpoint') for entry in (init_cfg if isinstance(init_cfg, list) else [init_cfg])]
-    return ', '.join(str(source) for source in sources if source) or 'scratch'
+    if features := features_of(_pipeline(config, 'train_dataloader')):
+        sources.append(features.initial_weights)
+    return ', '.join(str(source) for source in sources if source not in (None, '', 'scratch')) or 'scratch'
 
 
 def views(config: Config) -> int:
@@ -151,9 +159,10 @@ def views(config: Config) -> int:
     pipeline = _pipeline(config, 'test_dataloader')
     sampling = next((step for step in pipeline if 'clip_len' in step), {'clip_len': 1})
     frames, clips = sampling['clip_len'], sampling.get('num_clips', 1)
-    if config.model.type == 'Recognizer2D':
+    if config.model.type.endswith('Recognizer2D'):
         # The frames of all clips are one view, unless the network takes fewer at a time.
-        clips = frames * clips // (config.model.backbone.get('num_segments') or frames * clips)
+        images = frames * clips // frames_per_image(pipeline)
+        clips = images // (config.model.backbone.get('num_segments') or images)
     for step in pipeline:
         clips *= CROPS.get(step['type'], 1)
     return clips * (2 if sampling.get('twice_sample') else 1)

@@ -3,7 +3,7 @@
 from .benchmark import Benchmark, ModelCosts, Timing, benchmark_table, describe_benchmark
 from .cross_validation import CrossValidation, describe_cross_validation, pool_folds, protocols_table
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
-from .plots import plot_confusion_matrix, plot_curves, plot_folds
+from .plots import plot_class_changes, plot_confusion_matrix, plot_curves, plot_folds
 from .report import (
     EVALUATIONS,
     check_predictions_file,
@@ -33,6 +33,7 @@ __all__ = [
     'describe_benchmark',
     'describe_confusions',
     'describe_cross_validation',
+    'plot_class_changes',
     'plot_confusion_matrix',
     'plot_curves',
     'plot_folds',

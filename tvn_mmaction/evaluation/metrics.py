@@ -74,10 +74,26 @@ def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> lis
 
 @METRICS.register_module()
 class ClipScores(AccMetric):
-    """Keeps the scores `(clips, classes)` and labels `(clips,)` of a whole test, in the order of the data set."""
+    """Keeps the scores `(clips, classes)` and labels `(clips,)` of a whole test, in the order of the data set.
+
+    Of a recognizer with early exits it also keeps `exit_scores`, by clip those of all exits that it came to `(exits,
+    classes)`, the last of which answered; of other recognizers that is empty.
+    """
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep a batch; see `AccMetric.process`."""
+        super().process(data_batch, data_samples)
+        for result, sample in zip(self.results[-len(data_samples) :], data_samples, strict=True):
+            if 'exit_scores' in sample:
+                scores = sample['exit_scores'].cpu().numpy()
+                # A clip that could not be read is wrong at every exit.
+                result['exit_scores'] = (
+                    np.tile(result['pred'], (len(scores), 1)) if 'broken_clips' in sample else scores
+                )
 
     def compute_metrics(self, results: list[dict]) -> dict:
         """Stack what was collected; the accuracies are computed from it by `accuracies`."""
         self.scores = np.stack([result['pred'] for result in results]).astype(np.float32)
         self.labels = np.array([result['label'] for result in results])
+        self.exit_scores = [result['exit_scores'] for result in results if 'exit_scores' in result]
         return {}

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from ..datasets.frame_store import reads_flow
+
 CROPS = {'ThreeCrop': 3, 'TenCrop': 10}
 
 
@@ -14,6 +16,14 @@ def sampled_frames(pipeline: Sequence[dict] | None) -> int | None:
     return frames
 
 
+def frames_per_image(pipeline: Sequence[dict]) -> int:
+    """Return how many sampled frames make one image of the network: two a difference, fields of flow a stack."""
+    if any(step['type'] == 'RGBDifference' for step in pipeline):
+        return 2
+    stacks = reads_flow(pipeline) and any(step.get('input_format') == 'NCHW' for step in pipeline)
+    return next((step['clip_len'] for step in pipeline if stacks and 'clip_len' in step), 1)
+
+
 def input_size(pipeline: Sequence[dict] | None, views: int) -> tuple[int | None, int | None, int | None]:
     """Return frames, height and width of one view of a test pipeline, None where it does not say."""
     frames, height, width = sampled_frames(pipeline), None, None
@@ -24,4 +34,4 @@ def input_size(pipeline: Sequence[dict] | None, views: int) -> tuple[int | None,
             width, height = (size, size) if isinstance(size, int) else size
     if -1 in (width, height):  # of a scale that keeps the ratio, and no crop after it
         height = width = None
-    return frames and frames * crops // views, height, width
+    return frames and frames // frames_per_image(pipeline) * crops // views, height, width

@@ -15,6 +15,8 @@ from .metrics import Estimate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .budgets import DynamicInference
+
 
 def _figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches."""
@@ -33,7 +35,8 @@ def plot_curves(history: list[dict], path: Path) -> None:
     """Draw loss and top-1 accuracy over the epochs into a PNG.
 
     Args:
-        history: One dict per epoch with `epoch`, `loss` and, where known, `train_top1` and `test_top1` in [0, 1].
+        history: One dict per epoch with `epoch`, `loss` and, where known, `train_top1`, `test_top1` and
+            `validation_top1` in [0, 1].
         path: The picture.
     """
     figure = _figure(9, 3.4)
@@ -41,7 +44,11 @@ def plot_curves(history: list[dict], path: Path) -> None:
     loss_axes.plot([entry['epoch'] for entry in history], [entry['loss'] for entry in history], '.-', color='C0')
     loss_axes.set(title='training loss', xlabel='epoch')
     loss_axes.set_ylim(bottom=0)
-    for name, label, colour in (('train_top1', 'train (while learning)', 'C0'), ('test_top1', 'test', 'C1')):
+    for name, label, colour in (
+        ('train_top1', 'train (while learning)', 'C0'),
+        ('test_top1', 'test', 'C1'),
+        ('validation_top1', 'validation', 'C2'),
+    ):
         entries = [entry for entry in history if entry.get(name) is not None]
         if entries:
             percent = [100 * entry[name] for entry in entries]
@@ -99,5 +106,59 @@ def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
     axes.set_xticks(range(len(top1)), top1)
     axes.set(title=f'top-1 accuracy by fold, %, and their mean, {values.mean():.1f}', xlabel='fold', ylim=(0, 102))
     axes.grid(alpha=0.3, axis='y')
+    axes.spines[['top', 'right']].set_visible(False)
+    _save(figure, path)
+
+
+def plot_budgets(record: DynamicInference, path: Path) -> None:
+    """Draw the accuracy under each budget against what a video costs and against how long it takes, into a PNG.
+
+    Args:
+        record: What was measured.
+        path: The picture.
+    """
+    figure = _figure(9, 3.6)
+    macs_axes, time_axes = figure.subplots(1, 2, sharey=True)
+    macs = [count / 1e9 for count in record.calibration.exit_macs]
+    full = 100 * record.exit_top1[-1].value
+    alone = [100 * estimate.value for estimate in record.exit_top1[:-1]]
+    macs_axes.plot(macs[:-1], alone, 'x', color='grey', label='all clips leave at one exit')
+    top1 = [100 * measurement.top1.value for measurement in record.measurements]
+    for axes, full_cost, costs in (
+        (macs_axes, macs[-1], [measurement.gmacs_per_video for measurement in record.measurements]),
+        (time_axes, record.full_ms_per_video, [measurement.ms_per_video for measurement in record.measurements]),
+    ):
+        axes.plot(costs, top1, '.-', color='C0', label='early exits, by budget')
+        axes.plot([full_cost], [full], '*', markersize=11, color='C1', label='full network')
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+    macs_axes.set(title=f'top-1 accuracy, %, of {record.name}', xlabel='GMACs per video, mean')
+    time_axes.set(
+        title=f'{record.environment["device"]}, {record.environment["threads"]} threads', xlabel='ms per video, mean'
+    )
+    macs_axes.legend(loc='lower right')
+    _save(figure, path)
+
+
+def plot_class_changes(points: Mapping[str, float], accuracy: Mapping[str, float], reference: str, path: Path) -> None:
+    """Draw what became of each class against a reference into a PNG.
+
+    Args:
+        points: By class, percentage points of its accuracy, in the order in which they are drawn from the top.
+        accuracy: By class, in [0, 1], written beside it.
+        reference: Its name.
+        path: The picture.
+    """
+    figure = _figure(6.5, max(2.5, 0.22 * len(points) + 1.2))
+    axes = figure.subplots()
+    colours = ['C0' if value >= 0 else 'C3' for value in points.values()]
+    axes.barh(range(len(points)), list(points.values()), color=colours)
+    labels = [f'{name} ({accuracy[name]:.0%})' for name in points]
+    axes.set_yticks(range(len(points)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0, color='black', linewidth=0.8)
+    axes.set(title=f'accuracy by class, points to {reference}')
+    axes.grid(alpha=0.3, axis='x')
     axes.spines[['top', 'right']].set_visible(False)
     _save(figure, path)

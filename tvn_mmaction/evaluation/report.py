@@ -21,13 +21,22 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
     protocol = result.protocol
     split = f', split {protocol.split}, fold {protocol.split_fold}' if protocol.split else ''
     lines = [
-        f'{result.name}: {protocol.test_clips} test clips of {protocol.classes} classes from {protocol.data}{split}'
+        f'{result.name}: {protocol.test_clips} {protocol.subset} clips of {protocol.classes} classes from '
+        f'{protocol.data}{split}'
     ]
     for name in (metric for evaluation in evaluations for metric in EVALUATIONS[evaluation]):
         estimate = result.metrics[name]
         lines.append(
             f'  {LABELS[name]:11s}{estimate.value:7.1%}   95 % interval {estimate.low:.1%} to {estimate.high:.1%}'
         )
+    if 'budget' in result.costs:
+        shares = ' / '.join(f'{share:.0%}' for name, share in result.costs.items() if name.endswith('_share'))
+        lines.append(
+            f'  budget {result.costs["budget"]:g}: {result.costs["gmacs_per_video"]:.3g} GMACs per video; clips that '
+            f'leave at each exit {shares}'
+        )
+    if 'flow_ms_per_clip' in result.costs:
+        lines.append(f'  optical flow, computed before: {result.costs["flow_ms_per_clip"]:.0f} ms of one core a clip')
     lines += [f'  {line}' for line in describe_leak(protocol)]
     if broken := result.broken_clips['test']:
         lines.append(f'  {len(broken)} test clips could not be read and count as wrong: {", ".join(broken)}')
@@ -103,6 +112,8 @@ def _results_table(results: Sequence[Result]) -> str:
     for result in results:
         protocol, top1 = result.protocol, result.metrics['top1']
         environment = result.environment
+        flow_ms = result.costs.get('flow_ms_per_clip')
+        flow = f' and {flow_ms:.0f} ms of flow a clip' if flow_ms else ''
         cells = [
             f'`{result.name}`',
             f'{protocol.data}, {protocol.split}',
@@ -111,7 +122,7 @@ def _results_table(results: Sequence[Result]) -> str:
             protocol.epochs,
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',
-            f'{result.costs["parameters"] / 1e6:.1f} M',
+            f'{result.costs["parameters"] / 1e6:.1f} M{flow}',
             f'{environment["device"]}, {environment["threads"]} threads, {protocol.precision}',
         ]
         rows.append('| ' + ' | '.join(map(str, cells)) + ' |')

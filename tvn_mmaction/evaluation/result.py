@@ -39,6 +39,7 @@ class Protocol:
     precision: str | None  # of the training
     training_seed: int | None
     initial_weights: str | None  # 'scratch' or the files they came from
+    subset: str = 'test'  # of the split; 'validation' is for choices
 
 
 @dataclass(frozen=True)

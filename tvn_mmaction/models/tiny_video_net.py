@@ -5,7 +5,7 @@ and travels with its number of frames `T`. Spatial layers and batch norms act on
 `unflatten(0, (-1, T))`, is a view whatever the memory format, so that `channels_last` holds from end to end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from math import sqrt
 from typing import Any
@@ -17,6 +17,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .architectures import Architecture, Block, Repetition
+from .exits import frames_to_clips, keep_clips
 from .folding import ClipProduct, can_fold, fold
 
 ACTIVATIONS = {'relu': partial(nn.ReLU, inplace=True), 'hswish': nn.Hardswish}
@@ -232,6 +233,7 @@ class TinyVideoNet(BaseModule):
         out_indices: The blocks whose outputs are returned, in the blocks' order; negative ones count from the end.
         frozen_stages: The blocks up to this index are fixed, with their batch norm statistics; -1 fixes none.
         norm_eval: Whether all batch norms keep their running statistics while training.
+        in_channels: Of a frame: 3 of RGB, twice the number of stacked fields of optical flow.
         init_cfg: MMEngine's initialisation; by default that of the release (truncated normal, fan in).
 
     Raises:
@@ -245,9 +247,13 @@ class TinyVideoNet(BaseModule):
         out_indices: Sequence[int] = (-1,),
         frozen_stages: int = -1,
         norm_eval: bool = False,
+        in_channels: int = 3,
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
+        if in_channels < 1:
+            raise ValueError(f'in_channels is {in_channels}; give the number of channels of a frame')
+        self.in_channels = in_channels
         self.arch = Architecture.of(arch)
         if num_segments is not None and num_segments < 1:
             raise ValueError(f'num_segments is {num_segments}; give the number of frames of a clip, or None')
@@ -264,7 +270,7 @@ class TinyVideoNet(BaseModule):
         self.norm_eval = norm_eval
 
         self.blocks = nn.ModuleList()
-        channels, frames = 3, self.frames
+        channels, frames = in_channels, self.frames
         for block in self.arch.blocks:
             repetitions = nn.ModuleList()
             for repetition in block.repetitions(frames):
@@ -277,7 +283,7 @@ class TinyVideoNet(BaseModule):
         """Map clips to features.
 
         Args:
-            x: `(N, C, T, H, W)`, or `(N*T, C, H, W)` with `T = num_segments`; normalised RGB, C = 3.
+            x: `(N, C, T, H, W)`, or `(N*T, C, H, W)` with `T = num_segments`; normalised, `C = in_channels`.
 
         Returns:
             `(N, C', T', H', W')`; a tuple of such where `out_indices` names several blocks.
@@ -285,15 +291,45 @@ class TinyVideoNet(BaseModule):
         Raises:
             ValueError: Another shape, or a length of clips for which the architecture has other layers.
         """
-        if x.ndim == 5 and x.shape[1] == 3:
+        outputs = tuple(self.exits(x))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    @property
+    def exit_channels(self) -> list[int]:
+        """Return the channels of each output."""
+        return [self.arch.blocks[index].out_channels for index in sorted(set(self.out_indices))]
+
+    def exits(self, x: Tensor) -> Generator[Tensor, Tensor | None, None]:
+        """Yield the features of each exit, `(N, C, T', H', W')`; `send` the places `(M,)` of the clips to go on with.
+
+        The exits lie behind the blocks of `out_indices`; blocks are computed when the exit behind them is asked for.
+
+        Args:
+            x: As `forward` takes it.
+
+        Raises:
+            ValueError: As `forward`.
+        """
+        x, frames = self._as_frames(x)
+        for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
+            for repetition in block:
+                x, frames = repetition(x, frames)
+            if index in self.out_indices:
+                places = yield frames_to_clips(x, frames)
+                x = keep_clips(x, frames, places)
+
+    def _as_frames(self, x: Tensor) -> tuple[Tensor, int]:
+        """Return clips as `(N*T, C, H, W)` in the layout that suits the device, and T; see `forward`."""
+        channels = self.in_channels
+        if x.ndim == 5 and x.shape[1] == channels:
             frames = x.shape[2]
             x = x.transpose(1, 2).flatten(0, 1)
-        elif x.ndim == 4 and x.shape[1] == 3 and self.num_segments and x.shape[0] % self.num_segments == 0:
+        elif x.ndim == 4 and x.shape[1] == channels and self.num_segments and x.shape[0] % self.num_segments == 0:
             frames = self.num_segments
         else:
             raise ValueError(
-                f'input of shape {tuple(x.shape)} with num_segments={self.num_segments}: give (N, 3, T, H, W), or '
-                '(N*T, 3, H, W) and num_segments=T'
+                f'input of shape {tuple(x.shape)} with num_segments={self.num_segments}: give '
+                f'(N, {channels}, T, H, W), or (N*T, {channels}, H, W) and num_segments=T'
             )
         if frames != self.frames and self._layers_at(frames) != self._layers_at(self.frames):
             raise ValueError(
@@ -302,13 +338,7 @@ class TinyVideoNet(BaseModule):
             )
         if x.device.type == 'cpu':  # where convolutions are half as fast again in this layout, which they keep
             x = x.contiguous(memory_format=torch.channels_last)
-        outputs = []
-        for index, block in enumerate(self.blocks):
-            for repetition in block:
-                x, frames = repetition(x, frames)
-            if index in self.out_indices:
-                outputs.append(x.unflatten(0, (-1, frames)).transpose(1, 2))
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        return x, frames
 
     def _layers_at(self, frames: int) -> list[tuple[bool, bool]]:
         """Return which repetitions convolve over time and which have a residual, for clips of this length."""
