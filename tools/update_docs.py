@@ -57,6 +57,7 @@ def tables() -> dict[str, str]:
             [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
         ),
         'networks': networks_table(),
+        'systems': results_table([Result.load(path) for path in sorted(RESULTS.glob('systems/*.json'))]),
         'zoo': results_table([Result.load(path) for path in sorted(RESULTS.glob('zoo/*.json'))]),
         'published': published_table(),
         'speed': target_table(speed.targets),
@@ -140,7 +141,12 @@ def all_results() -> list[Result]:
     """Return the results of single trainings."""
     from tvn_mmaction.evaluation import Result
 
-    files = [*single_results(), *RESULTS.glob('zoo/*.json'), *RESULTS.glob('comparison/*/*/result.json')]
+    files = [
+        *single_results(),
+        *RESULTS.glob('zoo/*.json'),
+        *RESULTS.glob('systems/*.json'),
+        *RESULTS.glob('comparison/*/*/result.json'),
+    ]
     return [Result.load(path) for path in sorted(files)]
 
 
@@ -172,32 +178,19 @@ def config_files() -> list[Path]:
 
 def measured(file: str) -> dict[str, Any]:
     """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2."""
-    import torch
-    from mmaction.registry import MODELS
-    from mmengine.registry import DefaultScope
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
     from tvn_mmaction.engine import read_config
-    from tvn_mmaction.engine.benchmark import Scores, made_up_view
+    from tvn_mmaction.engine.costs import network_costs
 
     config = read_config(REPOSITORY / file, data_root='nowhere')  # so that the classes are the config's
-    with DefaultScope.overwrite_default_scope('mmaction'), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        view = made_up_view(config)[None]
-        device = 'cpu' if config.get('features') else 'meta'  # shapes alone tell, but where steps may be missing
-        model = MODELS.build(config.model).to(device)
-        model.train(False)
-        # Of oneDNN's recurrent layers, the counter would see nothing.
-        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-            Scores(model)(view.to(device, torch.float32))
-    frames_axis = 3 if view.dim() == 6 else 1  # (N, views, C, T, H, W) or (N, T, C, H, W)
+    costs = network_costs(config)
+    frames_axis = 2 if len(costs.view_shape) == 5 else 0  # (views, C, T, H, W) or (T, C, H, W)
     return {
         'Batch Size': config.train_dataloader.batch_size,
         'Epochs': config.train_cfg.max_epochs,
-        'FLOPs': counter.get_total_flops() // 2,
-        **({'Frames': view.shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # sounds have none
-        'Parameters': sum(parameter.numel() for parameter in model.parameters()),
-        'Resolution': 'x'.join(map(str, view.shape[-2:])),
+        'FLOPs': costs.macs,
+        **({'Frames': costs.view_shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # sounds have none
+        'Parameters': costs.parameters,
+        'Resolution': 'x'.join(map(str, costs.view_shape[-2:])),
         'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',
     }
 

@@ -10,14 +10,8 @@ from torch import nn
 
 from tests.experiments import REPOSITORY, write_config, write_data
 from tvn_mmaction.engine import measure, read_config
-from tvn_mmaction.engine.benchmark import (
-    Scores,
-    _turns,
-    count_macs,
-    explain_difference,
-    made_up_view,
-    peak_memory_mb,
-)
+from tvn_mmaction.engine.benchmark import _turns, peak_memory_mb
+from tvn_mmaction.engine.costs import Scores, count_macs, explain_difference, made_up_view
 from tvn_mmaction.errors import UserError
 
 CPU = torch.device('cpu')

@@ -226,7 +226,7 @@ def _entry(
     digests = [' '.join([*origin, *(getattr(result, name) for result in results)])
                for name in ('config_sha256', 'checkpoint_sha256')]  # fmt: skip
     costs = {}
-    for name in ('parameters', 'train_seconds', 'test_seconds'):
+    for name in ('parameters', 'gmacs_per_video', 'train_seconds', 'test_seconds'):
         values = [result.costs.get(name) for result in results]
         costs[name] = None if None in values else sum(values)
     flow_ms = [result.costs['flow_ms_per_clip'] for result in results if 'flow_ms_per_clip' in result.costs]

@@ -32,6 +32,7 @@ class FeatureRecord:
     test_pipeline: list[dict]  # which sampled the clips
     clips: int  # of different content
     parameters: int  # of the network
+    macs: int  # multiply-accumulates of a video, all its views
     trained: dict[str, Any]  # what the checkpoint says: `epoch`, `seed` and `training`
     schema_version: int = SCHEMA_VERSION
 

@@ -73,6 +73,11 @@ def _best(clip: Mapping[str, list], count: int) -> np.ndarray:
     return np.array(clip['frames'], np.int32)[np.sort(places)]
 
 
+def selection_of(pipeline: Sequence[dict]) -> Selection | None:
+    """Return the selection that a pipeline follows; None where it samples frames itself."""
+    return next((Selection.load(step['selection']) for step in pipeline if step['type'] == 'SelectedFrames'), None)
+
+
 @TRANSFORMS.register_module()
 class SelectedFrames(SampleFrames):
     """Take the frames of a clip that a selection finds best, in order of time; it stands where `SampleFrames` does.

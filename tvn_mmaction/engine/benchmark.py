@@ -8,33 +8,27 @@ import os
 import random
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmaction.models import RecognizerOmni
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..console import only_errors, progress_bar
-from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError, first_line
 from ..evaluation import Benchmark, ModelCosts, Timing
 from .clips import clips_at_hand
-from .config import dataset_of
+from .costs import Scores, count_macs, explain_difference, made_up_view
 from .memory import keep_freed_memory
-from .record import config_digest, environment, views
+from .record import config_digest, environment
 
 BATCHES = {1: 3, 8: 1}  # of the forward pass, and how often it is timed in a round
 CLIPS = 16  # at most, of the test, that are decoded
@@ -224,23 +218,6 @@ class _Candidate:
             torch.cuda.synchronize(self.device)
 
 
-class Scores(nn.Module):
-    """A recognizer from preprocessed clips to scores `(N, classes)`, the way a test goes."""
-
-    def __init__(self, recognizer: nn.Module):
-        super().__init__()
-        self.recognizer = recognizer
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the scores of clips `(N, frames, C, H, W)` or `(N, views, C, T, H, W)`."""
-        samples = [ActionDataSample() for _ in range(inputs.shape[0])]
-        if isinstance(self.recognizer, RecognizerOmni):  # which takes the batches of several sources
-            samples = self.recognizer({'inputs': inputs, 'data_samples': samples}, mode='predict')
-        else:
-            samples = self.recognizer(inputs, samples, mode='predict')
-        return torch.stack([sample.pred_score for sample in samples])
-
-
 def _turns(candidates: Sequence[_Candidate], rounds: int, seed: int) -> Iterator[tuple[_Candidate, str]]:
     """Yield who measures what, in another order each round."""
     generator = random.Random(seed)
@@ -248,79 +225,6 @@ def _turns(candidates: Sequence[_Candidate], rounds: int, seed: int) -> Iterator
     for _ in range(rounds):
         generator.shuffle(turn)
         yield from turn
-
-
-def made_up_view(config: Config) -> Tensor:
-    """Return one view of a black video in the shape that the test pipeline of a config gives a network.
-
-    All steps of the pipeline run but those that open and decode a video. Features of another network, which need not
-    have been extracted, are zeros.
-
-    Raises:
-        UserError: The pipeline decodes nothing or packs no inputs.
-    """
-    if config.get('features'):
-        return torch.zeros(1, config.features.length, config.model.backbone.in_channels)
-    try:
-        inputs = made_up_inputs(dataset_of(config, 'test_dataloader').pipeline)
-    except KeyError:
-        raise UserError(
-            f'{config.filename}: the pipeline of test_dataloader packs no inputs; end it in PackActionInputs'
-        ) from None
-    # Frames of all views, or clips of all views, lie in the first axis.
-    return inputs[: max(1, len(inputs) // views(config))]
-
-
-@torch.no_grad()
-def count_macs(module: nn.Module, inputs: Tensor) -> tuple[Counter[str], Counter[str]]:
-    """Return the multiply-accumulates of a forward pass by operator, as MMEngine and as PyTorch count them."""
-    module.train(False)
-    # Neither counts a fused attention on every device: in the plain one, PyTorch sees its products.
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            analyzer = FlopAnalyzer(module, (inputs,)).tracer_warnings('none')
-            analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            by_mmengine = Counter({name: int(count) for name, count in analyzer.by_operator().items()})
-            with FlopCounterMode(display=False) as counter:
-                module(inputs)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-    flops = counter.get_flop_counts()['Global']
-    return by_mmengine, Counter({str(operator).removeprefix('aten.'): count // 2 for operator, count in flops.items()})
-
-
-def explain_difference(by_mmengine: Counter[str], by_pytorch: Counter[str]) -> str | None:
-    """Say by operator why two counts of multiply-accumulates differ by more than 2 %; None where they do not."""
-    totals = by_mmengine.total(), by_pytorch.total()
-    if abs(totals[0] - totals[1]) <= 0.02 * max(totals):
-        return None
-    kinds = [Counter(), Counter()]
-    for kind, counts in zip(kinds, (by_mmengine, by_pytorch), strict=True):
-        for operator, count in counts.items():
-            kind[_kind(operator)] += count
-    differences = Counter({name: abs(kinds[0][name] - kinds[1][name]) for name in {*kinds[0], *kinds[1]}})
-    reasons = []
-    for name, difference in differences.most_common():
-        counts = kinds[0][name], kinds[1][name]
-        if difference < 0.05 * differences.total():
-            break
-        if all(counts):
-            reasons.append(f'{name} are {counts[0] / 1e9:.3g} G to MMEngine, {counts[1] / 1e9:.3g} G to PyTorch')
-        else:
-            who, other, total = ('MMEngine', 'PyTorch', totals[0]) if counts[0] else ('PyTorch', 'MMEngine', totals[1])
-            reasons.append(f'{who} counts {name} ({difference / total:.1%} of its count), {other} does not')
-    return f'{totals[0] / 1e9:.3g} GMACs by MMEngine, {totals[1] / 1e9:.3g} by PyTorch, since ' + '; '.join(reasons)
-
-
-def _kind(operator: str) -> str:
-    """Return what an operator computes, for which the counters have names of their own."""
-    if 'conv' in operator:
-        return 'convolutions'
-    if operator.endswith('mm') or operator in ('linear', 'matmul', 'einsum'):
-        return 'matrix products'
-    return operator
 
 
 def peak_memory_mb(run: Callable[[], Any], device: torch.device) -> float:

@@ -17,9 +17,9 @@ from torch.func import functional_call
 from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError
 from ..random_state import seeded
-from .benchmark import Scores, made_up_view
 from .checkpoints import what_does_not_fit
 from .config import dataset_of
+from .costs import Scores, made_up_view
 from .runner import TerminalRunner
 from .telling import shortened, telling
 

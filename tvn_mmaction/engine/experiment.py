@@ -33,6 +33,7 @@ from .calibration import budget_costs, check_exits, use_budget
 from .checkpoints import checkpoint_file
 from .clips import build_without_videos
 from .config import dataset_of
+from .costs import macs_per_video
 from .earlier import check_earlier_training
 from .guards import BrokenClipsHook
 from .hooks import EpochHistoryHook
@@ -156,6 +157,7 @@ def _record(
         costs={
             'parameters': sum(parameter.numel() for parameter in runner.model.parameters())
             + (features.parameters if features else 0),
+            'gmacs_per_video': macs_per_video(runner.cfg) / 1e9,
             'train_seconds': sum(entry['train_seconds'] for entry in history) or None,
             'test_seconds': test_seconds,
             **(budget_costs(kept.exit_scores, meta, budget) if budget is not None else {}),

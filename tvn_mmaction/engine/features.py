@@ -24,6 +24,7 @@ from ..errors import UserError
 from ..files import only_here, remove_half_written, sha256_of, write_atomically
 from .clips import build_dataset
 from .config import dataset_of
+from .costs import macs_per_video
 from .runner import BROKEN_CLIPS
 from .telling import shortened
 
@@ -72,6 +73,7 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
         test_pipeline=[step.to_dict() for step in pipeline],
         clips=len(clips),
         parameters=sum(parameter.numel() for parameter in recognizer.parameters()),
+        macs=macs_per_video(config),
         trained={'epoch': meta.get('epoch'), 'seed': meta.get('seed'), 'training': training},
     )
     with only_here(folder, option='-o'):

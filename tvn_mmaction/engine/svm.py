@@ -80,6 +80,7 @@ def train_svm(config: Config, folder: Path) -> tuple[Result, float]:
             metrics=accuracies(scores, test_labels),
             costs={
                 'parameters': record.parameters + svm.coef_.size + svm.intercept_.size,
+                'gmacs_per_video': (record.macs + svm.coef_.size) / 1e9,
                 'train_seconds': train_seconds,
                 'test_seconds': time.perf_counter() - started,
             },

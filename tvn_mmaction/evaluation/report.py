@@ -105,25 +105,25 @@ def results_table(results: Sequence[Result]) -> str:
 
 
 def _results_table(results: Sequence[Result]) -> str:
-    rows = [
-        '| config | data | train / test clips | input | epochs | top-1 | mean class | parameters | on |',
-        '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
-    ]
+    names = ['config', 'data', 'train / test clips', 'input', 'epochs', 'top-1', 'mean class', 'parameters']
+    counted = any('gmacs_per_video' in result.costs for result in results)  # which earlier releases did not
+    names += ['GMACs a video', 'on'] if counted else ['on']
+    rows = [names, ['---'] * len(names)]
     for result in results:
-        protocol, top1 = result.protocol, result.metrics['top1']
-        environment = result.environment
+        protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
+        gmacs = result.costs.get('gmacs_per_video')
         flow_ms = result.costs.get('flow_ms_per_clip')
-        flow = f' and {flow_ms:.0f} ms of flow a clip' if flow_ms else ''
-        cells = [
+        flow = f' and {flow_ms:.0f} ms of flow' if flow_ms else ''
+        rows.append([
             f'`{result.name}`',
             f'{protocol.data}, {protocol.split}',
             f'{protocol.train_clips} / {protocol.test_clips}',
             ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part),
-            protocol.epochs,
+            str(protocol.epochs),
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',
-            f'{result.costs["parameters"] / 1e6:.1f} M{flow}',
+            f'{result.costs["parameters"] / 1e6:.1f} M',
+            *([f'{gmacs:.2f}{flow}' if gmacs else '–'] if counted else []),
             f'{environment["device"]}, {environment["threads"]} threads, {protocol.precision}',
-        ]
-        rows.append('| ' + ' | '.join(map(str, cells)) + ' |')
-    return '\n'.join(rows) + '\n'
+        ])  # fmt: skip
+    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)

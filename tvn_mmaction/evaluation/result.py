@@ -53,7 +53,7 @@ class Result:
     checkpoint_sha256: str
     protocol: Protocol
     metrics: dict[str, Estimate]
-    costs: dict[str, float]  # parameters, train_seconds, test_seconds
+    costs: dict[str, float]  # parameters, gmacs_per_video, train_seconds, test_seconds; of some flow or exits
     environment: dict[str, Any]
     history: list[dict] = field(default_factory=list)  # one entry per epoch
     # Clips that could not be read, with the reasons: of the training, which others replaced, and of the test, which

@@ -11,13 +11,14 @@ from mmengine.config import Config, ConfigDict
 from ..datasets.selection import Selection
 from ..engine import read_config, test
 from ..engine.config import dataset_of
+from ..engine.costs import macs_per_video
 from ..engine.record import config_digest, environment
 from ..errors import UserError
 from ..evaluation import Result
 from ..evaluation.pipelines import input_size, sampled_frames
 from ..files import sha256_of
 from .record import Sampled, SamplingComparison
-from .select import macs_per_video, select_frames
+from .select import select_frames
 
 FIRST = 80  # frames, of which first80 takes some
 

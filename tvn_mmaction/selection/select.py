@@ -11,19 +11,16 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.registry import DefaultScope
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from ..console import only_errors, progress_bar
+from ..console import progress_bar
 from ..datasets.pipeline import FramePipeline
 from ..datasets.selection import Selection
 from ..datasets.steady import name_of_clip
 from ..deploy.network import ClassScores, load_network
-from ..engine.benchmark import Scores, made_up_view
 from ..engine.clips import build_dataset
 from ..engine.config import dataset_of
-from ..engine.record import config_digest, views
+from ..engine.costs import macs_per_video
+from ..engine.record import config_digest
 from ..errors import UserError, first_line
 from ..models import FrameSelectorHead
 
@@ -92,20 +89,6 @@ def select_frames(
     datasets = [build_dataset(config, 'test_dataloader', subset=subset, pipeline=pipeline) for subset in subsets]
     _score(datasets, scorer, selection, out)
     return selection
-
-
-def macs_per_video(config: Config) -> int:
-    """Return the multiply-accumulates of testing a clip with the model of a config, counted on shapes alone."""
-    view = made_up_view(config)[None].to('meta', torch.float32)
-    with (
-        only_errors(),
-        DefaultScope.overwrite_default_scope('mmaction'),
-        sdpa_kernel(SDPBackend.MATH),
-        torch.no_grad(),
-        FlopCounterMode(display=False) as counter,
-    ):
-        Scores(MODELS.build(config.model).to('meta').train(False))(view)
-    return counter.get_total_flops() // 2 * views(config)
 
 
 def _reading(config: Config, candidates: int, decode: bool) -> list[dict]:

@@ -22,7 +22,7 @@ from ..deploy.engines import CompiledEngine, Engine, TorchEngine, open_engine
 from ..deploy.export import FORMATS, LabelledClips, export
 from ..deploy.network import ClassScores, deployed_pipeline, without_initialisation
 from ..deploy.recognizer import VideoRecognizer
-from ..engine.benchmark import count_macs
+from ..engine.costs import count_macs
 from ..engine.record import environment, installed_versions
 from ..errors import UserError
 from ..evaluation.benchmark import Timing
