@@ -378,6 +378,8 @@ TABLE = [
            ('--data-root', 'videos', 'tools/build_ucf50.py')),
     Misuse('speed of data without a frame store', 'speed --data-root lists --out speed.json',
            ('frame store', 'lists', '--frames')),
+    Misuse('part of a speed record that is not there', 'speed --data-root lists --parts data --out nothing.json',
+           ('no record', 'nothing.json', 'tools/speed.py')),
     Misuse('speed record in the place of a folder', 'speed --data-root lists --out lists',
            ('--out', 'lists is a folder', 'name a file')),
     Misuse('documents with arguments', 'update_docs README.md', ('unrecognized arguments', 'README.md', 'usage')),
