@@ -5,6 +5,7 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem
 # Those that need nothing that another tool makes of trained networks.
 every_sampling_config = pytest.mark.parametrize('file', SAMPLING_FILES, ids=lambda file: file.stem)
 every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
+# Another depth, split, order or size of a network of which another config takes a step in the fast suite.
+TWINS = {
+    'tvn1_native', 'tvn1_quick', 'tvn1_ucf50_first80', 'tvn1_ucf50_group5', 'tvn1_ucf50_logo', 'tvn1_flow1', 'tvn2',
+    'tvn3', 'tsn_r50', 'tsm_r50', 'x3d_m', 'i3d_r50_nonlocal', 'ipcsn_r152', 'r2plus1d_r34', 'slowonly_r50',
+    'tpn_slowonly_r50', 'msdnet38', 'tsm_online_r18_spread', 'tsm_online_r50', 'tsm_online_r50_spread',
+    'tsm_r50_exits', 'single_frame_r50', 'tsn_r18_rgb_difference',
+}  # fmt: skip
+
+
+def with_speed(file: Path) -> Any:
+    slow = file.stem in TWINS or file.stem.removesuffix('_ucf50') in TWINS
+    return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if slow else [])
+
+
+every_step = pytest.mark.parametrize('file', map(with_speed, UCF50_FILES))
 
 
 def tiny(file: Path) -> dict:
@@ -337,7 +353,7 @@ def test_clip_that_a_model_cannot_take_is_told(name, options, told):
         read_config(FOLDER / f'compare/{name}_ucf50.py', options=options)
 
 
-@every_ucf50_config
+@every_step
 def test_trains_a_step_predicts_and_reloads(file, small_ucf50, small_flow):
     subset = stock(file).train_dataloader.dataset.subset
     data_root = (small_flow if stock(file).decoder == 'FrameStore' else small_ucf50)(subset=subset, **stock(file).split)

@@ -66,9 +66,8 @@ def tables() -> dict[str, str]:
         'dependencies': dependencies_table(),
         'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
     }
-    for path in sorted(RESULTS.glob('dynamic/*.json')):
-        record = DynamicInference.load(path)
-        found[f'dynamic {path.stem}'] = f'{budgets_table(record)}\n{describe_budgets(record)}\n'
+    dynamic = [DynamicInference.load(path) for path in sorted(RESULTS.glob('dynamic/*.json'))]
+    found['dynamic'] = '\n'.join(f'{budgets_table(record)}\n{describe_budgets(record)}\n' for record in dynamic)
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
     return found
