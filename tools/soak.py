@@ -2,7 +2,8 @@
 
     python tools/soak.py --out configs/results/reliability.json
 
-It takes about half an hour. `--kills 10 --trials 2 --steps 400` takes a few minutes.
+It takes about half an hour. `--kills 10 --trials 2 --steps 400` takes a few minutes; `--parts load`
+does one part again.
 """
 
 import argparse
@@ -31,6 +32,7 @@ SHORT = {
 WORKERS = 4  # of the data loader under load
 BAD_INPUTS = [f'tests/reliability/test_{name}.py' for name in ('misuse', 'trust', 'broken_clips')]
 FEWEST_STEPS = 200
+PARTS = ('kills', 'resumes', 'load', 'bad_inputs')
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +41,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--kills', type=count, default=200, metavar='N', help='by SIGKILL (%(default)s)')
     parser.add_argument('--trials', type=count, default=20, metavar='N', help='interrupted trainings (%(default)s)')
     parser.add_argument('--steps', type=count, default=2000, metavar='N', help='of the long training (%(default)s)')
+    parser.add_argument(
+        '--parts', nargs='+', choices=PARTS, default=PARTS, help='what to do; the rest stays as recorded (all)'
+    )
     parser.add_argument('--data-root', default='data/demo', help='folder of the demo clips, drawn where it is empty')
     parser.add_argument(
         '--out', type=Path, default=REPOSITORY / 'configs/results/reliability.json', help='the record (%(default)s)'
@@ -63,6 +68,7 @@ def main(args: argparse.Namespace) -> int:
     from tvn_mmaction.reliability.resumes import count_exact_resumes
 
     check_file(args.out, '--out')
+    kept = {} if set(args.parts) == set(PARTS) else vars(Reliability.load_from(args.out))
     for name in ('psutil', 'pytest'):
         if not find_spec(name):
             raise UserError(f'{name} is not installed: pip install -e ".[test]"')
@@ -73,17 +79,18 @@ def main(args: argparse.Namespace) -> int:
     few = {**common, **SHORT}
     long = {**common, 'train_cfg.max_epochs': epochs, 'train_dataloader.num_workers': WORKERS}
     with progress_bar() as progress, tempfile.TemporaryDirectory() as folder:
-        found = Reliability(
-            kills=survive_kills(
+        doings = {
+            'kills': lambda: survive_kills(
                 CONFIG, Path(folder, 'kills'), {**few, 'train_cfg.max_epochs': 100_000}, args.kills, progress
             ),
-            resumes=count_exact_resumes(
+            'resumes': lambda: count_exact_resumes(
                 CONFIG, Path(folder, 'resumes'), {**few, 'train_cfg.max_epochs': 4}, args.trials, progress
             ),
-            load=measure_load(CONFIG, Path(folder, 'load'), long, args.steps, progress),
-            bad_inputs=count_bad_inputs(),
-            environment=environment(config, 'cpu'),
-        )
+            'load': lambda: measure_load(CONFIG, Path(folder, 'load'), long, args.steps, progress),
+            'bad_inputs': count_bad_inputs,
+        }
+        outcomes = {name: do() if name in args.parts else kept[name] for name, do in doings.items()}
+    found = Reliability(**outcomes, environment=environment(config, 'cpu'))
     found.save(args.out)
     print(reliability_table(found))
     print(f'written: {args.out}')

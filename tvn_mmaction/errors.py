@@ -16,11 +16,6 @@ class Termination(KeyboardInterrupt):
     """SIGTERM, as Ctrl-C is KeyboardInterrupt."""
 
 
-def terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Handle SIGTERM."""
-    raise Termination
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, which in libraries is often followed by pages."""
     return str(error).strip().partition('\n')[0]
@@ -31,9 +26,18 @@ def run_tool(main: Callable[[], int | None]) -> None:
 
     A `UserError` is told on stderr in its own words with exit code 2, Ctrl-C with exit code 130 and SIGTERM with 143,
     as shells have it; where nobody reads on, as behind `| head`, it ends quietly; anything else is a fault of ours and
-    keeps its traceback.
+    keeps its traceback, unless an interruption came before: a compiled module, for one, that is being imported makes an
+    ImportError of it.
     """
-    signal.signal(signal.SIGTERM, terminate)
+    came = []
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        came.append(number)
+        raise Termination if number == signal.SIGTERM else KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         code = main() or 0
     except UserError as error:
@@ -45,4 +49,9 @@ def run_tool(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt as interruption:
         print(str(interruption) or 'interrupted', file=sys.stderr)
         code = 128 + (signal.SIGTERM if isinstance(interruption, Termination) else signal.SIGINT)
+    except Exception:
+        if not came:
+            raise
+        print('interrupted', file=sys.stderr)
+        code = 128 + came[0]
     sys.exit(code)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tvn_mmaction.engine.interruption import Interruption
-from tvn_mmaction.errors import Termination
+from tvn_mmaction.errors import Termination, run_tool
 
 
 @pytest.mark.parametrize(('number', 'kind'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Termination)])
@@ -36,6 +36,26 @@ def test_whatever_comes_out_of_a_signal_is_an_interruption(error):
         os.kill(os.getpid(), signal.SIGINT)
         if error:
             raise error
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_a_library_makes_of_a_signal_is_an_interruption_of_the_tool(number, code, capsys):
+    def main():
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:  # as compiled modules do that are being imported
+            raise ImportError('initialization failed') from None
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_tool(main)
+        with pytest.raises(ZeroDivisionError):
+            run_tool(lambda: 1 // 0)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert ended.value.code == code and capsys.readouterr().err == 'interrupted\n'
 
 
 def test_errors_without_a_signal_pass():

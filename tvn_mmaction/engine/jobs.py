@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ..errors import terminate
 from .job import Job
 from .pools import LocalPool, Pool, RayPool, visible_gpus
 from .watch import watch
@@ -28,8 +27,9 @@ def run_unfinished(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Se
     try:
         if args.workers:
             args.workers = min(args.workers, len(unfinished))  # so that few jobs have all cores and GPUs
+        handler = signal.getsignal(signal.SIGTERM)
         pool = _open_pool(args)
-        signal.signal(signal.SIGTERM, terminate)  # after Ray, which sets one of its own
+        signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own
         print(f'{len(unfinished)} of {len(jobs)} {what} to run, {pool.workers} at a time', file=sys.stderr)
         try:
             failed = watch(jobs, {job.name: pool.submit(job) for job in unfinished})
