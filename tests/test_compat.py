@@ -21,7 +21,7 @@ CAN_GO = 'upstream is mended: remove this cure and its tests'
 
 CURED = compat.apply()
 
-from mmaction.datasets.transforms import DecordInit, pose_transforms  # noqa: E402
+from mmaction.datasets.transforms import DecordInit, Flip, pose_transforms  # noqa: E402
 from mmaction.models import backbones  # noqa: E402  (needs the cures)
 from mmaction.models.backbones import resnet_tin  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
@@ -255,6 +255,9 @@ def test_loss_of_bfloat16_is_a_type_error_upstream():
     assert type(head).loss_by_feat(head, scores, samples)['loss_cls'].dtype == torch.float32
 
 
+# videos_by_name
+
+
 def test_broken_video_is_named_and_not_printed(tmp_path, capfd):
     pytest.importorskip('decord')
     video, broken = tmp_path / 'whole.avi', tmp_path / 'broken.avi'
@@ -267,3 +270,25 @@ def test_broken_video_is_named_and_not_printed(tmp_path, capfd):
         assert (str(broken) in capfd.readouterr().err) == names_it
     frames = [read(DecordInit(), str(video))[:].asnumpy() for read in (upstream, DecordInit._get_video_reader)]
     assert (frames[0] == frames[1]).all() and len(frames[0]) == 9
+
+
+# mirrored_flow
+
+
+def test_mirrored_flow_is_wrong_upstream_and_still_where_nothing_moves():
+    """Fields of x and y are one image each; where they are images of their own, upstream is right."""
+    flip, still = Flip(flip_ratio=1), np.full((2, 3, 2), 128, np.uint8)
+    field = still.copy()
+    field[:, 0] = (200, 100)  # at the left, to the right and up
+    mirrored, at_rest = flip._flip_imgs([field.copy(), still.copy()], 'Flow')
+    assert mirrored[:, 2].tolist() == [[56, 100]] * 2 and (mirrored[:, :2] == 128).all() and (at_rest == 128).all()
+    upstream = Flip._flip_imgs.__wrapped__(flip, [field.copy(), still.copy()], 'Flow')
+    assert upstream[0][0, 2].tolist() == [55, 155], CAN_GO
+    x, y = np.ascontiguousarray(field[..., 0]), np.ascontiguousarray(field[..., 1])
+    x, y = flip._flip_imgs([x, y], 'Flow')
+    assert x.tolist() == [[127, 127, 55]] * 2 and y.tolist() == [[128, 128, 100]] * 2
+
+
+def test_mirrored_flow_ends_at_its_bound():
+    (mirrored,) = Flip(flip_ratio=1)._flip_imgs([np.array([[[0, 0], [1, 255], [255, 1]]], np.uint8)], 'Flow')
+    assert mirrored.tolist() == [[[1, 1], [255, 255], [255, 0]]]

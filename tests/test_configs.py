@@ -23,6 +23,7 @@ from tvn_mmaction.datasets.demo import ACTIONS
 from tvn_mmaction.datasets.inventory import UCF50_CLASSES
 from tvn_mmaction.datasets.manifest import write_manifest
 from tvn_mmaction.datasets.protocols import DROPPED, NEVER_TESTED, hold_out
+from tvn_mmaction.deploy.description import check_registered
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.clip_needs import FOLLOWING_CLIP
 from tvn_mmaction.engine.config import datasets
@@ -304,6 +305,12 @@ def test_model_builds_and_its_classifier_fits_the_data(file):
     assert classifier(model).out_features == classes
     if hasattr(model, 'neck'):
         assert model.neck.aux_head.fc.out_features == classes
+
+
+@every_config
+def test_checkpoint_of_the_model_is_taken_for_what_it_is(file):
+    """What a file names and no registry knows is not loaded: no config names such a thing."""
+    check_registered(stock(file).model.to_dict(), MODELS, file)
 
 
 @every_sampling_config

@@ -4,8 +4,9 @@
     python tools/calibrate.py configs/dynamic/tsm_r18_exits_ucf50.py work_dirs/tsm_r18_exits_ucf50/epoch_40.pth
 
 A budget is a share of the full network's multiply-accumulates. The thresholds are fitted on the validation, which the
-network was not trained on, and kept in a new checkpoint for tools/test.py --budget; the test is looked at once, for
-accuracy and milliseconds under each budget. Nothing else should run meanwhile.
+network was not trained on, and kept in a new checkpoint for tools/test.py --budget, which goes on to have all budgets
+that it had before; the test is looked at once, for accuracy and milliseconds under each budget. Nothing else should run
+meanwhile.
 """
 
 import argparse
@@ -45,7 +46,8 @@ def main(args: argparse.Namespace) -> None:
     print(f'who leaves at budget {record.classes_budget:g}:')
     print(classes_table(record))
     print(describe_budgets(record))
-    print(f'in {config.work_dir}: budgets.json, budgets.png; thresholds: {calibrated}')
+    budgets = ', '.join(f'{setting.budget:g}' for setting in record.calibration.settings)
+    print(f'in {config.work_dir}: budgets.json, budgets.png; thresholds for {budgets}: {calibrated}')
     print(f'next: python tools/test.py {args.config} {calibrated} --budget {record.classes_budget:g}')
 
 

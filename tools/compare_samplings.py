@@ -26,6 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     add_cfg_options(parser)
     args = parser.parse_args()
+    counts = [frames for frames, _ in args.checkpoints]
+    if twice := [frames for frames in counts if counts.count(frames) > 1]:
+        parser.error(f'{twice[0]}=CHECKPOINT is there twice: name one for each number of frames')
     args.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem, 'samplings'))
     return args
 

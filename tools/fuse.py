@@ -1,7 +1,7 @@
 """Fuse the scores of tested networks, and say what it is worth: against each network, and which classes improve.
 
-    python tools/fuse.py work_dirs/tvn1_ucf50/result.json work_dirs/c3d_ucf50/result.json
-    python tools/fuse.py A/result.json B/result.json --weights fit --validation A_val/result.json B_val/result.json
+    python tools/fuse.py work_dirs/tvn1_ucf50 work_dirs/c3d_ucf50 --out work_dirs/tvn1_and_c3d
+    python tools/fuse.py A B --weights fit --validation A_val B_val --out A_and_B
 
 Weights that are learned need the scores of a validation that no network was trained on. Train each network with
 --cfg-options train_dataloader.dataset.subset=fit, and test it a second time on what was left out:
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description='Fuse the scores of tested networks, and say what it is worth.')
     parser.add_argument(
-        'results', nargs='+', type=Path, metavar='RESULT', help='result.json, with scores.npz beside it; two or more'
+        'results', nargs='+', type=Path, metavar='RESULT', help='folder of result.json and scores.npz; two or more'
     )
     parser.add_argument(
         '--weights', choices=WEIGHTS, default='equal',
@@ -30,9 +30,9 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         '--validation', nargs='+', type=Path, default=[], metavar='RESULT',
-        help='for all but equal weights: the same networks in the same order, tested on a validation',
+        help='for all but equal weights: the same networks in the same order, tested alike on a validation',
     )  # fmt: skip
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/fusion'), metavar='FOLDER', help='(%(default)s)')
+    parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='for what is found')
     args = parser.parse_args()
     if len(args.results) < 2:
         parser.error(f'{args.results[0]} alone cannot be fused: name two results or more')

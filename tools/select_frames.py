@@ -58,7 +58,9 @@ def main(args: argparse.Namespace) -> None:
     if selection.macs:
         print(f'the selector takes {selection.macs / 1e9:.2f} GMACs a video')
     print(f'written: {args.out}')
-    print(f'next: python tools/train.py configs/selection/tvn1_selected_ucf50.py --cfg-options selection={args.out}')
+    if not selection.looks_at_labels:
+        trained = 'configs/selection/tvn1_selected_ucf50.py'
+        print(f'next: python tools/train.py {trained} --cfg-options selection={args.out}')
 
 
 if __name__ == '__main__':

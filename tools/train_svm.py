@@ -1,15 +1,26 @@
-"""Train a linear SVM on the features of a network, and test it.
+r"""Train a linear SVM on the features of a network, and test it.
 
-    python tools/extract_features.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth
-    python tools/train_svm.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/features
+    python tools/train.py configs/compare/c3d_ucf50.py --cfg-options train_dataloader.dataset.subset=fit
+    python tools/extract_features.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth \
+        --layer backbone.dropout
+    python tools/train_svm.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/features \
+        --cfg-options train_dataloader.dataset.subset=fit
 
-How much an error costs, C, is chosen by leaving groups of the train clips out.
+How much an error costs, C, is chosen on the validation, by the features of a network that was trained on the subset
+'fit', as above; otherwise it is 1, the default of scikit-learn. The SVM learns from the same clips as the network.
+C3D was published with the layer fc6, which after its ReLU is the output of backbone.dropout; without --layer it is fc7.
 """
 
 import argparse
 from pathlib import Path
 
 from command_line import add_cfg_options, config_file, parse_options, run
+
+CHOSEN = 'chosen on the validation, which the network has not seen'
+NOT_CHOSEN = (
+    'the default: to choose it takes a network that was trained on the subset fit, and here too --cfg-options '
+    'train_dataloader.dataset.subset=fit'
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Train, test, and say what was found and where it lies."""
     from tvn_mmaction.engine import read_config
-    from tvn_mmaction.engine.svm import train_svm
+    from tvn_mmaction.engine.svm import VALIDATION, train_svm
     from tvn_mmaction.evaluation import describe
     from tvn_mmaction.outputs import make_folder
 
@@ -34,8 +45,9 @@ def main(args: argparse.Namespace) -> None:
     if not args.work_dir:  # beside the result of the network, not over it
         config.work_dir = str(Path(config.work_dir, 'svm'))
     make_folder(Path(config.work_dir), '--work-dir')
-    result, cost = train_svm(config, args.features)
-    print(f'C = {cost:g}, by groups of the train clips')
+    result = train_svm(config, args.features)
+    chosen = result.options['C_from'] == VALIDATION
+    print(f'C = {result.options["C"]:g}, {CHOSEN if chosen else NOT_CHOSEN}')
     print(describe(result, config.work_dir))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def updated(document: Path) -> str:
 def tables() -> dict[str, str]:
     """Return every table by name."""
     from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
-    from tvn_mmaction.evaluation import CrossValidation, Result, protocols_table, results_table
+    from tvn_mmaction.evaluation import CrossValidation, protocols_table, results_table
     from tvn_mmaction.evaluation.budgets import DynamicInference, budgets_table, describe_budgets
     from tvn_mmaction.reliability.record import Reliability, reliability_table
     from tvn_mmaction.selection.record import SamplingComparison, describe_samplings, samplings_table
@@ -52,13 +53,13 @@ def tables() -> dict[str, str]:
     speed = Speed.load(SPEED)
     samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('selection/*.json'))]
     found = {
-        'results': results_table([Result.load(path) for path in single_results()]),
+        'results': results_table(tested(single_results())),
         'protocols': protocols_table(
             [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
         ),
         'networks': networks_table(),
-        'systems': results_table([Result.load(path) for path in sorted(RESULTS.glob('systems/*.json'))]),
-        'zoo': results_table([Result.load(path) for path in sorted(RESULTS.glob('zoo/*.json'))]),
+        'systems': results_table(tested(RESULTS.glob('systems/*.json'))),
+        'zoo': results_table(tested(RESULTS.glob('zoo/*.json'))),
         'published': published_table(),
         'speed': target_table(speed.targets),
         'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
@@ -138,15 +139,31 @@ def updated_metafile() -> str:
 
 def all_results() -> list[Result]:
     """Return the results of single trainings."""
-    from tvn_mmaction.evaluation import Result
-
     files = [
         *single_results(),
         *RESULTS.glob('zoo/*.json'),
         *RESULTS.glob('systems/*.json'),
         *RESULTS.glob('comparison/*/*/result.json'),
     ]
-    return [Result.load(path) for path in sorted(files)]
+    return tested(files)
+
+
+def tested(files: Iterable[Path]) -> list[Result]:
+    """Return the results in files, in the order of their names.
+
+    Raises:
+        UserError: One is of other clips than those of a test, by which choices were made.
+    """
+    from tvn_mmaction.errors import UserError
+    from tvn_mmaction.evaluation import Result
+
+    results = {path: Result.load(path) for path in sorted(files)}
+    for path, result in results.items():
+        if result.protocol.subset != 'test':
+            raise UserError(
+                f'{path} is a result on the {result.protocol.subset} clips: keep only those of a test there'
+            )
+    return list(results.values())
 
 
 def single_results() -> list[Path]:
@@ -155,14 +172,14 @@ def single_results() -> list[Path]:
 
 
 def entry_of(result: Result) -> dict[str, Any]:
-    """Return a result as OpenMMLab's metafiles have them; options are what the training changed in the config."""
+    """Return a result as OpenMMLab's metafiles have them; options are what changed in the config, and a budget."""
     protocol = result.protocol
     return {
         'Dataset': f'{protocol.data}, {protocol.split}',
         'Task': 'Action Recognition',
         'Epochs': protocol.epochs,
         'Initial Weights': protocol.initial_weights,
-        'Options': {name: value for name, value in result.options.items() if name.startswith('clip.')},
+        'Options': {name: value for name, value in result.options.items() if name.startswith(('clip.', 'budget'))},
         'Metrics': {
             'Top 1 Accuracy': round(100 * result.metrics['top1'].value, 1),
             'Mean Class Accuracy': round(100 * result.metrics['mean_class'].value, 1),
@@ -176,7 +193,11 @@ def config_files() -> list[Path]:
 
 
 def measured(file: str) -> dict[str, Any]:
-    """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2."""
+    """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2.
+
+    Of networks before it, which made its features or selected its frames, the architecture has to say that they are
+    not counted.
+    """
     from tvn_mmaction.engine import read_config
     from tvn_mmaction.engine.costs import network_costs
 

@@ -29,6 +29,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from .compat_transforms import mirrored_flow, videos_by_name
 from .errors import UserError
 from .storage import check_digest
 from .weights import SUFFIX, read_weights
@@ -205,25 +206,8 @@ def _linear_sampler(data: Tensor, offset: Tensor) -> Tensor:
     return sampled.view_as(data)
 
 
-@_cure('a video that cannot be read: its bytes on the terminal', 'mmaction2 loading.py')
-def videos_by_name() -> bool:
-    """Let decord open a file by its name: its errors say what it was given, which upstream are the video's bytes."""
-    from mmaction.datasets.transforms import DecordInit
-
-    upstream = DecordInit._get_video_reader
-    if 'BytesIO' not in inspect.getsource(upstream):
-        return False
-
-    @functools.wraps(upstream)
-    def _get_video_reader(self: DecordInit, filename: str) -> Any:
-        if self.io_backend != 'disk' or not Path(filename).is_file():
-            return upstream(self, filename)
-        from decord import VideoReader
-
-        return VideoReader(filename, num_threads=self.num_threads)
-
-    DecordInit._get_video_reader = _get_video_reader
-    return True
+_cure('a video that cannot be read: its bytes on the terminal', 'mmaction2 loading.py')(videos_by_name)
+_cure('mirrored flow: x and y of every other field are turned around', 'mmaction2 #2631')(mirrored_flow)
 
 
 @_cure('training in bfloat16: TypeError, numpy has no such type', 'mmaction2 heads/base.py, omni_head.py')

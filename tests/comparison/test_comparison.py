@@ -112,6 +112,7 @@ def test_networks_of_one_config_are_told_apart():
     options = [{}, {'clip.frames': 4}, {'clip.frames': 4}]
     comparison = Comparison([predicting('tvn1', [i], options=o) for i, o in enumerate(options)])
     assert comparison.names == ['tvn1', 'tvn1 clip.frames=4', 'tvn1 clip.frames=4 #2']
+    assert Comparison(comparison.entries[1:]).names == ['tvn1', 'tvn1 #2'], 'what both have tells nothing apart'
 
 
 def test_networks_of_different_kinds_are_never_ranked_together():

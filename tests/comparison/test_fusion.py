@@ -136,7 +136,17 @@ def test_protocol_says_what_the_networks_have_in_common():
         (lambda members, validation: (members, validation[::-1]), 'in the place of network0 is of another checkpoint'),
         (lambda members, validation: (members, members), 'is a clip of the test as well .120 such clips'),
         (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 120)]),
-         'network2 was trained on these clips'),
+         'network2 was trained on 120 of these 120 clips'),
+        (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 3)]),
+         'network2 was trained on 3 of these 120 clips, and 2% may be copies'),
+        (lambda members, validation: (members, [*validation[:2], replaced(validation[2], options={'budget': 0.5})]),
+         'network2 has the option budget 0.5 there and None in its test, .*: test it alike on both'),
+        (lambda members, validation: (members, [*validation[:2], replaced(validation[2], name='other')]),
+         'network2 has the config other there and network2 in its test'),
+        (lambda members, validation: (members, [*validation[:2], draw('validation', 2, views=10)]),
+         'network2 has views 10 there and 1 in its test'),
+        (lambda members, validation: (members, [*validation[:2], draw('validation', 2, test_pipeline=[{'type': 'A'}])]),
+         'network2 has step 0 of the pipeline .*A.* there and .*DecordInit.* in its test'),
         (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], None)]),
          'nobody knows whether network2'),
         (lambda members, validation: ([*members[:2], draw('other', 2)], validation), 'was tested on .* was not'),
@@ -151,8 +161,31 @@ def test_what_does_not_belong_together_is_refused(members, validation, change, m
 
 
 def trained_on(entry, clips):
-    protocol = replace(entry.result.protocol, test_clips_with_copy_in_train=clips)
-    return replace(entry, result=replace(entry.result, protocol=protocol))
+    return replaced(entry, protocol=replace(entry.result.protocol, test_clips_with_copy_in_train=clips))
+
+
+def replaced(entry, **changes):
+    return replace(entry, result=replace(entry.result, **changes))
+
+
+def test_a_few_copies_are_no_training_on_the_validation(members, validation):
+    fusion, _, _ = fuse(members, 'fit', [trained_on(entry, 2) for entry in validation])
+    assert fusion.validation_clips == 120
+
+
+def test_budgets_of_one_network_are_members_with_names_of_their_own(members):
+    half, full = (replaced(members[0], options={'budget': budget}) for budget in (0.5, 1.0))
+    _, entry, _ = fuse([half, full])
+    assert entry.result.name == 'network0 budget=0.5 + network0 budget=1.0'
+
+
+def test_flow_of_every_network_is_paid(members):
+    flow = [
+        replaced(one, costs=one.result.costs | {'flow_ms_per_clip': ms})
+        for one, ms in zip(members[:2], (3, 40), strict=True)
+    ]
+    _, entry, _ = fuse([*flow, members[2]])
+    assert entry.result.costs['flow_ms_per_clip'] == 43
 
 
 def of_classes(entry, classes):

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmaction.datasets import SampleFrames
 from mmaction.registry import DATASETS
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from tests.experiments import write_data
-from tvn_mmaction.datasets.features import FILE_NAME, FeatureRecord, LoadFeatures, file_of, use_features
+from tvn_mmaction.datasets.features import FILE_NAME, FeatureRecord, LoadFeatures, file_of
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.errors import UserError
 
@@ -28,7 +28,7 @@ def folder(tmp_path, data_root) -> Path:
     clips = read_manifest(data_root)
     record = FeatureRecord(
         network='net', checkpoint='epoch_1.pth', checkpoint_sha256='1' * 64, layer=LAYER, steps=9, channels=CHANNELS,
-        test_pipeline=[], clips=len(clips), parameters=7, trained={'epoch': 1, 'seed': 0, 'training': {}},
+        test_pipeline=[], clips=len(clips), parameters=7, macs=11, trained={'epoch': 1, 'seed': 0, 'training': {}},
     )  # fmt: skip
     record.save(tmp_path)
     for number, clip in enumerate(clips):
@@ -50,7 +50,7 @@ def dataset(data_root: Path, folder: Path, **arguments):
 
 
 @pytest.mark.parametrize('length', [1, 4, 9, 12])
-def test_clips_are_cut_evenly_or_padded_with_what_is_no_number(data_root, folder, length):
+def test_clips_are_cut_to_middle_steps_or_padded_with_what_is_no_number(data_root, folder, length):
     clips = dataset(data_root, folder, length=length)
     numbers = {clip.sha256: number for number, clip in enumerate(read_manifest(data_root))}
     for index in range(len(clips)):
@@ -60,25 +60,11 @@ def test_clips_are_cut_evenly_or_padded_with_what_is_no_number(data_root, folder
         assert found.shape == (1, length, CHANNELS) and found.dtype == np.float32
         there = found[0][~np.isnan(found[0, :, 0])]
         assert len(there) == min(length, len(own))
-        taken = [step * len(own) // length for step in range(length)] if length < len(own) else range(len(own))
-        np.testing.assert_array_equal(there, own[list(taken)])
+        if length < len(own):  # as MMAction2 takes frames
+            sampling = SampleFrames(clip_len=1, num_clips=length, test_mode=True)
+            own = own[sampling({'total_frames': len(own), 'start_index': 0})['frame_inds']]
+        np.testing.assert_array_equal(there, own)
         assert np.isnan(found[0, len(there) :]).all()
-
-
-def test_config_follows_its_variable(folder):
-    load = dict(type='LoadFeatures', folder='elsewhere', network='net', layer=LAYER, length=8)
-    config = Config(
-        dict(
-            features=dict(folder=str(folder), network='net', layer=LAYER, length=3),
-            model=dict(backbone=dict(in_channels=99)),
-            dataset=dict(pipeline=[load, dict(type='PackActionInputs')]),
-        )
-    )
-    use_features(config, [config.dataset])
-    step = config.dataset.pipeline[0]
-    assert (step.folder, step.length, step.checkpoint_sha256) == (str(folder), 3, '1' * 64)
-    assert config.model.backbone.in_channels == CHANNELS
-    LoadFeatures(**{name: value for name, value in step.items() if name != 'type'})
 
 
 @pytest.mark.parametrize(
@@ -87,6 +73,7 @@ def test_config_follows_its_variable(folder):
         (lambda folder: None, {'network': 'other'}, 'features of network net, and the config asks for other'),
         (lambda folder: None, {'layer': 'backbone'}, f'features of layer {LAYER}, and the config asks for backbone'),
         (lambda folder: None, {'checkpoint_sha256': '2' * 64}, 'features of checkpoint_sha256 1+, and'),
+        (lambda folder: None, {'test_pipeline_sha256': '3' * 64}, 'features of test_pipeline_sha256 .*, and'),
         (lambda folder: next(folder.glob('*.npy')).unlink(), {}, 'the features of 11 of 12 clips: run tools/extract'),
         (lambda folder: Path(folder, FILE_NAME).unlink(), {}, r'no record at .*features\.json: make it with tools/ext'),
         (lambda folder: Path(folder, FILE_NAME).write_text('{'), {}, r'features\.json does not describe features'),

@@ -210,7 +210,14 @@ def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
     assert [result.protocol.views for result in results] == [1, 1]
     assert 'flow_ms_per_clip' not in results[0].costs and 0 < results[1].costs['flow_ms_per_clip'] < 1000
     assert 'ms of one core a clip' in describe(results[1], tmp_path)
-    assert results_table(results).count('ms of flow a clip') == 1
+    assert results_table(results).count(' ms of flow |') == 1
+
+
+def test_cost_of_flow_is_measured_on_clips_of_all_classes(built):
+    """And on no others than those that have two frames."""
+    clips = [clip.sha256 for clip in read_manifest(built)]
+    assert frame_store.measure_flow_ms(built, ['0' * 64] * 40 + clips) > 0
+    assert frame_store.measure_flow_ms(built, ['0' * 64]) is frame_store.measure_flow_ms('nowhere', clips) is None
 
 
 def test_flow_without_frames_is_refused(monkeypatch, capsys):

@@ -201,6 +201,7 @@ def test_siblings_are_of_one_class_and_copies_of_one_content():
     assert with_sibling([clip], [Clip('B/b', 'B', '01'), Clip('A/c', 'A', '02')]) == []
     assert with_copy([clip], [Clip('B/b', 'B', '09', sha256='1')]) == [clip]
     assert with_copy([Clip('A/a', 'A', '01')], [Clip('B/b', 'B', '09')]) == []
+    assert with_copy([Clip('A/a', 'A', '01')], [Clip('A/a', 'A', '01')]) != []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from mmaction.registry import TRANSFORMS
 from tvn_mmaction.datasets import SelectedFrames, Selection
 from tvn_mmaction.datasets.pipeline import made_up_inputs, with_decoder
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.files import sha256_of
 
 KEY = 'a' * 64
 FRAMES, SCORES = [2, 7, 12, 17], [0.1, 0.9, 0.9, 0.5]
@@ -17,7 +18,8 @@ CLIP = {'sha256': KEY, 'filename': 'a.avi', 'total_frames': 20, 'start_index': 0
 
 def selection(**changes) -> Selection:
     fields = dict(method='smart', candidates=4, looks_at_labels=False, config='selector', config_sha256='c')
-    fields |= dict(checkpoint_sha256='w', train_list_sha256='t', split={'protocol': 'logo'}, seed=None, macs=10)
+    fields |= dict(checkpoint_sha256='w', train_list_sha256='t', initial_weights='scratch')
+    fields |= dict(seed=None, parameters=5, macs=10)
     return Selection(**fields | {'clips': {KEY: {'frames': FRAMES, 'scores': SCORES}}} | changes)
 
 
@@ -40,7 +42,7 @@ def test_file_comes_back_as_it_was(file):
 def test_best_frames_in_order_of_time(file, count, best, test_mode):
     """As a 2D network takes them, and as a 3D one does."""
     flat = taken(file, clip_len=1, num_clips=count, test_mode=test_mode)
-    deep = taken(file, clip_len=count, frame_interval=8)
+    deep = taken(file, clip_len=count)
     assert flat['frame_inds'].tolist() == deep['frame_inds'].tolist() == best
     assert flat['frame_inds'].dtype == np.int32
     assert (flat['clip_len'], flat['num_clips'], deep['clip_len'], deep['num_clips']) == (1, count, count, 1)
@@ -86,6 +88,19 @@ def test_clip_that_it_does_not_know_is_told(file, changes, told):
         transform.transform({**CLIP, **changes})
 
 
+def test_arguments_that_would_change_nothing_are_refused(file):
+    with pytest.raises(TypeError, match='frame_interval'):
+        taken(file, clip_len=1, num_clips=2, frame_interval=4)
+
+
+def test_another_file_than_the_config_was_read_with_is_refused(file):
+    named = dict(clip_len=1, num_clips=2, selection_sha256=sha256_of(file), method='smart')
+    assert taken(file, **named)['frame_inds'].tolist() == [7, 12]
+    selection(config='other').save(file)
+    with pytest.raises(UserError, match=r'smart\.json is not the selection that the config was read with: another one'):
+        taken(file, **named)
+
+
 def test_more_frames_than_candidates_are_told(file):
     with pytest.raises(UserError, match=r'has 4 candidates .* and 5 frames are to be taken: take fewer'):
         taken(file, clip_len=5)
@@ -93,7 +108,7 @@ def test_more_frames_than_candidates_are_told(file):
 
 @pytest.mark.parametrize(
     'content',
-    ['', '{}', '[]', 'null', '{"schema_version": 1}', '{"schema_version": 99}', 'PK\x03\x04'],
+    ['', '{}', '[]', 'null', '{"schema_version": 2}', '{"schema_version": 99}', 'PK\x03\x04'],
 )
 def test_file_that_is_none_is_told(tmp_path, content):
     file = tmp_path / 'other.json'
@@ -115,11 +130,13 @@ def test_missing_file_is_told(tmp_path):
         Selection.load(tmp_path / 'none.json')
 
 
-def test_is_not_deployed_but_has_a_shape(tmp_path):
+def test_is_not_deployed_but_has_a_shape():
     """No video that comes was scored; what a network costs can be said without."""
     steps = [
         dict(type='DecordInit'),
-        dict(type='SelectedFrames', selection=str(tmp_path / 'none.json'), clip_len=1, num_clips=3),
+        dict(
+            type='SelectedFrames', selection='none.json', clip_len=1, num_clips=3, selection_sha256='s', method='smart'
+        ),
         dict(type='DecordDecode'),
         dict(type='Resize', scale=(16, 12), keep_ratio=False),
         dict(type='FormatShape', input_format='NCHW'),

@@ -18,6 +18,7 @@ SMALL = {
     'slowonly_r50': dict(frames=8, size=64),
     'swin_tiny': dict(frames=8, size=64),
     'tsm_mobilenetv2': dict(frames=4, size=64),
+    'tsm_online_r18_spread': dict(frames=4, size=64),
     'tsm_r50': dict(frames=4, size=64),
     'tsn_r18': dict(frames=4, size=64),
     'x3d_s': dict(frames=4, size=64),
@@ -26,7 +27,8 @@ SMALL = {
 
 def network_of(name, clip):
     options = {f'clip.{part}': value for part, value in clip.items()}
-    return made_up_network(read_config(REPOSITORY / f'configs/compare/{name}_ucf50.py', options=options))
+    (file,) = REPOSITORY.glob(f'configs/*/{name}_ucf50.py')
+    return made_up_network(read_config(file, options=options))
 
 
 @pytest.mark.slow

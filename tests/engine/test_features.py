@@ -1,4 +1,4 @@
-"""Extracting features, training on them and an SVM: what is written is what the network gives, whatever interrupts."""
+"""Extracting features, and training on them: what is written is what the network gives, whatever interrupts."""
 
 import os
 import shutil
@@ -18,15 +18,15 @@ from tests.experiments import REPOSITORY, break_clip, write_config, write_data
 from tests.processes import interrupted_when, wait_until
 from tests.test_configs import SAMPLING_FILES, tiny
 from tvn_mmaction import engine
+from tvn_mmaction.datasets import build_frames
 from tvn_mmaction.datasets.features import HEAD_INPUT, FeatureRecord, file_of
-from tvn_mmaction.datasets.ucf50 import UCF50Dataset
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.clips import build_dataset
+from tvn_mmaction.engine.clips import build_dataset, build_without_videos
+from tvn_mmaction.engine.costs import flow_costs
 from tvn_mmaction.engine.features import LayerFeatures, _made_up_batch, extract, pooled
-from tvn_mmaction.engine.record import protocol, training_record
-from tvn_mmaction.engine.svm import train_svm
+from tvn_mmaction.engine.record import config_digest, protocol, training_record
 from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Result, Scores
+from tvn_mmaction.evaluation import results_table
 
 TOOL = REPOSITORY / 'tools/extract_features.py'
 # Of those with early exits, the classifier is run at each exit.
@@ -208,7 +208,11 @@ def test_recurrent_network_is_trained_and_tested_as_all_others(experiment, extra
     assert result.protocol.split == 'ucf101like' and result.protocol.initial_weights == 'scratch'
     assert (result.protocol.train_clips, result.protocol.test_clips) == (6, 6)
     network = sum(parameter.numel() for parameter in MODELS.build(config.model).parameters())
-    assert result.costs['parameters'] == network + FeatureRecord.load(extracted).parameters
+    record = FeatureRecord.load(extracted)
+    assert result.costs['parameters'] == network + record.parameters
+    for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
+        assert pipeline[:-2] == record.test_pipeline and pipeline[-2]['length'] == 3
+    assert '| 2 × 32 × 32 |' in results_table([result])  # what the features were made of
     again = engine.test(read_config(tmp_path / 'gru.py', str(tmp_path / 'again')), tmp_path / 'work/epoch_2.pth')
     assert again.metrics == result.metrics
 
@@ -227,38 +231,39 @@ def test_features_of_a_network_that_saw_other_clips_say_no_split(experiment, ext
     meta = {'training': training_record(config, train)}
     found = protocol(config, meta, train, test, classes=3)
     assert (found.split, found.test_clips_with_copy_in_train, found.initial_weights) == (None, None, 'k400.pth')
+    record.trained['training'].update(train_list_sha256=None)  # nobody knows: it may have seen the test
+    record.save(tmp_path / 'features')
+    assert protocol(config, meta, train, test, classes=3).split is None
     record.trained['training'].update(train_list_sha256=found.train_list_sha256)
     record.save(tmp_path / 'features')
     assert protocol(config, meta, train, test, classes=3).split == 'ucf101like'
 
 
-def test_svm_separates_planted_features(experiment, extracted, tmp_path):
-    pytest.importorskip('sklearn')
-    folder, file, _ = experiment
-    shutil.copytree(extracted, tmp_path / 'features')
-    generator, clips = np.random.default_rng(0), {}
-    for subset in ('train', 'test'):
-        for info in UCF50Dataset(str(folder / 'lists'), 'ucf101like', subset=subset, pipeline=[]).load_data_list():
-            clips[info['sha256']] = info['label']
-    for sha256, label in clips.items():
-        planted = generator.normal(0, 0.1, (4, 8)) + 3 * np.eye(8)[label]
-        np.save(file_of(tmp_path / 'features', sha256), planted.astype(np.float32))
-    options = {'optim_wrapper.optimizer.lr': 0.5}
-    result, cost = train_svm(read_config(file, str(tmp_path / 'svm'), options=options), tmp_path / 'features')
-    assert result.metrics['top1'].value == 1 and 0.01 <= cost <= 1000
-    assert Result.load(tmp_path / 'svm/result.json') == result
-    assert result.name == 'tiny_svm' and result.options == options and result.protocol.split == 'ucf101like'
-    assert result.costs['parameters'] == FeatureRecord.load(extracted).parameters + 3 * 8 + 3
-    scores = Scores.load(tmp_path / 'svm/scores.npz')
-    assert scores.clips[0] == 'Biking/v_Biking_g01_c01.avi' and scores.scores.shape == (6, 3)
-    np.testing.assert_allclose(scores.scores.sum(1), 1, rtol=1e-5)
-    again, _ = train_svm(read_config(file, str(tmp_path / 'again'), options=options), tmp_path / 'features')
-    assert again.checkpoint_sha256 == result.checkpoint_sha256  # by which a fusion knows it on a validation
+def test_config_says_which_features_it_reads_and_not_where(experiment, extracted, tmp_path):
+    """Also how the clips were sampled, so that a training does not go on with features of others."""
+    text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=experiment[0] / 'lists')
+    (tmp_path / 'gru.py').write_text(text)
+    shutil.copytree(extracted, moved := tmp_path / 'moved')
+    here, there = (
+        read_config(tmp_path / 'gru.py', options={'features.folder': str(place)}) for place in (extracted, moved)
+    )
+    step, record = there.test_dataloader.dataset.pipeline[0], FeatureRecord.load(extracted)
+    assert (step.folder, step.length, step.checkpoint_sha256) == (str(moved), 3, record.checkpoint_sha256)
+    assert config_digest(here) == config_digest(there)
+    (tmp_path / 'gru.py').write_text(text.replace(f"'{extracted}'", f"'{moved}'"))
+    assert config_digest(read_config(tmp_path / 'gru.py')) == config_digest(there)
+    record.test_pipeline[1]['num_clips'] = 4
+    record.save(moved)
+    sampled = read_config(tmp_path / 'gru.py')
+    assert sampled.test_dataloader.dataset.pipeline[0].test_pipeline_sha256 != step.test_pipeline_sha256
+    assert config_digest(sampled) != config_digest(there)
 
 
-def test_svm_needs_the_config_of_its_features(experiment, extracted, tmp_path):
-    pytest.importorskip('sklearn')
-    _, file, _ = experiment
-    shutil.copy(file, tmp_path / 'other.py')
-    with pytest.raises(UserError, match='features of network tiny, and the config asks for other'):
-        train_svm(read_config(tmp_path / 'other.py', str(tmp_path / 'svm')), extracted)
+def test_flow_of_features_is_a_cost(experiment, config):
+    """It is measured on the frames of the store, where there is one, which need not hold the flow."""
+    folder, test = experiment[0], build_without_videos(config, 'test_dataloader')
+    flow = [dict(type='FrameStoreInit', flow=True), dict(type='SampleFrames', clip_len=2, num_clips=3)]
+    assert flow_costs(test, flow) == flow_costs(test, config.test_dataloader.dataset.pipeline) == {}
+    build_frames(folder / 'lists', 32)
+    assert 0 < flow_costs(test, flow)['flow_ms_per_clip'] < 1000
+    assert flow_costs(test, config.test_dataloader.dataset.pipeline) == {}

@@ -9,6 +9,7 @@ from tvn_mmaction.evaluation.budgets import (
     Calibration,
     ClassExits,
     DynamicInference,
+    ExitMacs,
     Measurement,
     budgets_table,
     check_budgets,
@@ -21,7 +22,8 @@ from tvn_mmaction.evaluation.plots import plot_budgets
 from tvn_mmaction.models.dynamic_recognizer import NEVER
 
 CLASSES = 4
-MACS = [20, 50, 80, 100]
+MACS = ExitMacs(alone=[20, 50, 80, 100], own=[2, 3, 4])
+EXITS = len(MACS.alone)
 BUDGETS = [0.2, 0.3, 0.5, 0.75, 1.0]
 
 
@@ -36,7 +38,7 @@ def random_scores(clips: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels of clips of which later exits know more, and confident exits are right more often."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(CLASSES, size=clips)
-    skill = np.clip(generator.uniform(0.1, 1, (clips, 1)) + np.linspace(-0.2, 0.3, len(MACS)), 0.3, 0.99)
+    skill = np.clip(generator.uniform(0.1, 1, (clips, 1)) + np.linspace(-0.2, 0.3, EXITS), 0.3, 0.99)
     right = generator.uniform(size=skill.shape) < skill
     return scores_of(skill, np.where(right, labels[:, None], (labels[:, None] + 1) % CLASSES)), labels
 
@@ -50,6 +52,12 @@ def test_a_clip_leaves_at_the_first_exit_that_is_confident():
     assert leaving_exits(scores, [NEVER, NEVER]).tolist() == [2, 2, 2, 2]
 
 
+def test_exits_cost_those_who_pass_them_but_where_they_are_left_out():
+    assert MACS.under([0.5, 0.5, 0.5]) == [20, 52, 85, 109]
+    assert MACS.under([NEVER, 0.5, NEVER]) == [20, 50, 83, 103]
+    assert MACS.under([NEVER] * 3) == MACS.alone
+
+
 @pytest.mark.parametrize('seed', range(5))
 def test_settings_keep_to_their_budgets_and_more_never_costs_accuracy(seed):
     scores, labels = random_scores(60, seed)
@@ -57,8 +65,9 @@ def test_settings_keep_to_their_budgets_and_more_never_costs_accuracy(seed):
     assert [setting.budget for setting in settings] == BUDGETS
     for setting in settings:
         exits = leaving_exits(scores, setting.thresholds)
-        assert setting.gmacs_per_video == pytest.approx(np.mean([MACS[exit] for exit in exits]) / 1e9)
-        assert setting.gmacs_per_video <= setting.budget * MACS[-1] / 1e9 * (1 + 1e-6)
+        costs = MACS.under(setting.thresholds)
+        assert setting.gmacs_per_video == pytest.approx(np.mean([costs[exit] for exit in exits]) / 1e9)
+        assert setting.gmacs_per_video <= setting.budget * MACS.alone[-1] / 1e9 * (1 + 1e-6)
         assert setting.top1 == (scores[np.arange(60), exits].argmax(1) == labels).mean()
         assert sum(setting.exit_shares) == pytest.approx(1)
     accuracies = [setting.top1 for setting in settings]
@@ -66,12 +75,12 @@ def test_settings_keep_to_their_budgets_and_more_never_costs_accuracy(seed):
     assert accuracies[-1] >= (scores[:, -1].argmax(1) == labels).mean()
 
 
-@pytest.mark.parametrize(('leaving_at', 'budget'), [(0, 0.6), (1, 0.75)])
+@pytest.mark.parametrize(('leaving_at', 'budget'), [(0, 0.61), (1, 0.77)])
 def test_planted_optimum_is_found(leaving_at, budget):
     """Half of the clips are right at one exit and sure of it; the others only at the last; every exit else is wrong."""
     labels = np.arange(40) % CLASSES
     easy = np.arange(40) < 20
-    right = np.zeros((40, len(MACS)), bool)
+    right = np.zeros((40, EXITS), bool)
     right[easy, leaving_at] = right[~easy, -1] = True
     confidences = np.full(right.shape, 0.5) + np.linspace(0, 0.01, 40)[:, None]
     confidences[easy, leaving_at] += 0.4
@@ -79,24 +88,24 @@ def test_planted_optimum_is_found(leaving_at, budget):
     (setting,) = fit_budgets(scores, labels, MACS, [budget])
     assert setting.top1 == 1
     exits = leaving_exits(scores, setting.thresholds)
-    assert (exits[easy] == leaving_at).all() and (exits[~easy] == len(MACS) - 1).all()
+    assert (exits[easy] == leaving_at).all() and (exits[~easy] == EXITS - 1).all()
 
 
 def test_exit_that_is_best_for_all_clips_answers_all():
     """A middle exit is always right and never sure of it; all others are always wrong and sure."""
     labels = np.arange(40) % CLASSES
-    confidences = np.full((40, len(MACS)), 0.9) + np.linspace(0, 0.01, 40)[:, None]
+    confidences = np.full((40, EXITS), 0.9) + np.linspace(0, 0.01, 40)[:, None]
     confidences[:, 2] -= 0.5
-    predicted = np.repeat((labels[:, None] + 1) % CLASSES, len(MACS), axis=1)
+    predicted = np.repeat((labels[:, None] + 1) % CLASSES, EXITS, axis=1)
     predicted[:, 2] = labels
     (setting,) = fit_budgets(scores_of(confidences, predicted), labels, MACS, [0.85])
     assert (setting.top1, setting.exit_shares) == (1, [0, 0, 1, 0])
 
 
 def test_of_equal_accuracy_most_of_the_budget_is_spent():
-    scores = scores_of(np.random.default_rng(0).uniform(0.5, 1, (50, len(MACS))), np.zeros((50, len(MACS)), int))
+    scores = scores_of(np.random.default_rng(0).uniform(0.5, 1, (50, EXITS)), np.zeros((50, EXITS), int))
     settings = fit_budgets(scores, np.zeros(50, int), MACS, [0.5, 1.0])
-    assert settings[0].gmacs_per_video > 0.45 * MACS[-1] / 1e9
+    assert settings[0].gmacs_per_video > 0.45 * MACS.alone[-1] / 1e9
     assert settings[1].thresholds == [NEVER] * 3
 
 
@@ -119,9 +128,10 @@ def test_record_is_read_as_it_was_written_and_drawn(tmp_path):
     scores, labels = random_scores(30, 0)
     settings = fit_budgets(scores, labels, MACS, [0.5, 1.0])
     estimate = Estimate(0.9, 0.8, 0.95)
+    macs = ExitMacs([count * 10**7 for count in MACS.alone], [10**7] * 3)
     record = DynamicInference(
         'tiny', {}, 'calibrated_epoch_1.pth', 'a' * 64, 'ucf50', {'protocol': 'group5', 'fold': 0, 'seed': 0}, 30,
-        Calibration([count * 10**7 for count in MACS], [8, 3, 64, 64], 20, None, settings), [estimate] * 4, 10.0,
+        Calibration(macs, [8, 3, 64, 64], 'b' * 64, 20, None, settings), [estimate] * 4, 10.0,
         [Measurement(0.5, estimate, 0.5, [0.5, 0.2, 0.2, 0.1], 6.0), Measurement(1, estimate, 1, [0, 0, 0, 1], 10.0)],
         0.5, [ClassExits('Dive', [1.0, 0.0, 0.0, 0.0], 'a', 'b')], 3, {'device': 'a CPU', 'threads': 1},
     )  # fmt: skip

@@ -17,6 +17,7 @@ from tvn_mmaction.evaluation import (
     describe_confusions,
     plot_confusion_matrix,
     plot_curves,
+    results_table,
     write_predictions,
 )
 
@@ -108,6 +109,16 @@ def test_description_has_intervals_leak_and_files(result, tmp_path):
     assert 'no name tells a group' in describe(ungrouped, tmp_path)
     foreign = replace(result, protocol=replace(result.protocol, split=None))
     assert 'leak' not in describe(foreign, tmp_path) and 'sibling' not in describe(foreign, tmp_path)
+
+
+def test_table_says_what_is_no_test_and_what_looked_at_the_labels(result):
+    result = replace(result, environment={'device': 'CPU', 'threads': 2})
+    assert '| ucf50, videowise |' in results_table([result]) and '| 8 |' in results_table([result])
+    chosen = replace(result, protocol=replace(result.protocol, subset='validation'))
+    assert '| ucf50, videowise, validation |' in results_table([chosen])
+    steps = [{'type': 'SelectedFrames', 'clip_len': 1, 'num_clips': 4, 'method': 'oracle'}]
+    bound = replace(result, protocol=replace(result.protocol, test_pipeline=steps))
+    assert '| 4, selected by oracle, which looks at the labels |' in results_table([bound])
 
 
 def test_describe_confusions(scores):

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from tests.models.test_recognizers import SMALL, as_input
 from tvn_mmaction.console import only_errors
 from tvn_mmaction.models import DynamicRecognizer2D, MultiExitHead
-from tvn_mmaction.models.dynamic_recognizer import NEVER
+from tvn_mmaction.models.dynamic_recognizer import NEVER, SCORED
 
 CLASSES, FRAMES, CLIPS = 5, 4, 6
 BACKBONES = {
@@ -63,7 +63,7 @@ def scores(samples: list[ActionDataSample]) -> torch.Tensor:
 
 def at_exits(model: torch.nn.Module, views: torch.Tensor) -> torch.Tensor:
     """Return the probabilities of every clip at every exit, `(N, exits, classes)`."""
-    model.thresholds.fill_(NEVER)
+    model.thresholds.fill_(SCORED)
     return torch.stack([sample.exit_scores for sample in predict(model, views)])
 
 
@@ -111,6 +111,29 @@ def test_without_thresholds_it_is_the_full_network(name):
 
 
 @backbones
+@torch.inference_mode()
+def test_exits_that_nobody_wants_are_left_out(name):
+    model, views = build(name), clips()
+    inputs = as_input('Recognizer2D', views)
+    expected, last = at_exits(model, views), len(model.thresholds)
+    for wanted in ([last], [0, last], [0], list(range(last + 1))[1:]):
+        for index, scores_there in zip(wanted, model.exit_scores(inputs, wanted), strict=True):
+            torch.testing.assert_close(scores_there, expected[:, index])
+    model.thresholds.fill_(NEVER)
+    computed = []
+    for index, classifier in enumerate(model.cls_head.classifiers):
+        classifier.register_forward_hook(lambda module, inputs, output, index=index: computed.append(index))
+    samples = predict(model, views)
+    assert computed == [last] and {len(sample.exit_scores) for sample in samples} == {1}
+    model.thresholds[0] = middle(expected[:, 0].amax(1))
+    del computed[:]
+    assert {sample.exit for sample in predict(model, views)} == {0, last} and computed == [0, last]
+    del computed[:]
+    model.extract_feat(inputs, 'head')
+    assert computed == [last]
+
+
+@backbones
 def test_thresholds_0_compute_nothing_behind_the_first_exit(name):
     model, views = build(name), clips()
     expected = at_exits(model, views)[:, 0]
@@ -142,6 +165,7 @@ def test_clips_that_leave_change_no_other_clip(name):
 @pytest.mark.parametrize('recognizer', ['Recognizer2D', 'Recognizer3D'])
 def test_several_views_of_a_clip_leave_together(recognizer):
     model, views = build('convolution over time', f'Dynamic{recognizer}'), clips(views=3)
+    model.thresholds.fill_(SCORED)
     full = predict(model, views, recognizer)
     single = [predict(model, views[:, [view]], recognizer) for view in range(3)]
     means = torch.stack([torch.stack([sample.exit_scores for sample in samples]) for samples in single]).mean(0)

@@ -8,6 +8,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from tvn_mmaction.models import MSDNet, MultiScaleArchitecture
+from tvn_mmaction.models.dynamic_recognizer import SCORED
 from tvn_mmaction.models.msdnet import MULTI_SCALE_ARCHITECTURES
 
 # At 224 x 224 pixels with classifiers of 1000 classes, at each exit with all those before: what the authors' counter
@@ -147,6 +148,20 @@ def test_an_exit_computes_what_it_needs_alone(arch):
     assert sorted(calls) == sorted(name for name, module in net.named_modules() if isinstance(module, nn.Conv2d))
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize('wanted', [[2], [0, 2], [1]])
+def test_exits_that_nobody_wants_compute_nothing_of_their_own(wanted):
+    net = build()
+    x = torch.randn(3 * FRAMES, 3, 32, 32)
+    expected = net(x)
+    operations = count(net)
+    outputs = list(net.exits(x, wanted))
+    for features, index in zip(outputs, wanted, strict=True):
+        torch.testing.assert_close(features, expected[index])
+    own = {int(name.split('.')[1]) for name in operations if name.startswith('exit_layers')}
+    assert own == set(wanted) and all(is_before(name, wanted[-1], net) for name in operations)
+
+
 @pytest.mark.parametrize(
     'arch', [SHORT, *map(vars, MULTI_SCALE_ARCHITECTURES.values())], ids=['short', *MULTI_SCALE_ARCHITECTURES]
 )
@@ -191,6 +206,7 @@ def test_recognizer_computes_no_block_behind_the_exit_of_all_clips():
     model = MODELS.build({'type': 'DynamicRecognizer2D', 'backbone': backbone, 'cls_head': head}).eval()
     model.cls_head.init_weights()
     inputs = torch.randn(3, FRAMES, 3, 32, 32)
+    model.thresholds.fill_(SCORED)
     full = model(inputs, [ActionDataSample() for _ in inputs], mode='predict')
     computed = count(model.backbone)
     model.thresholds.zero_()

@@ -1,8 +1,8 @@
 """The online temporal shift: frame by frame it computes what all frames at once do, and no frame twice."""
 
 import copy
-from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from mmaction.models.backbones.resnet_tsm import TemporalShift
@@ -14,6 +14,7 @@ from tests.experiments import REPOSITORY
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.models import OnlineResNetTSM
+from tvn_mmaction.models.dynamic_recognizer import SCORED
 from tvn_mmaction.models.online_tsm import OnlineShift, fewest_frames, visiting_order
 
 SIZE = (40, 33)
@@ -107,15 +108,28 @@ def test_no_frame_is_computed_twice_and_none_before_it_is_asked_for():
 
 @torch.inference_mode()
 @orders
+def test_frames_of_exits_that_nobody_wants_come_with_the_next(order):
+    net = build(order=order)
+    x = torch.randn(2 * 8, 3, *SIZE)
+    expected = offline(net, x)
+    frames = []
+    net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
+    for features, seen in zip(net.exits(x, [1, 3]), (2, 8), strict=True):
+        torch.testing.assert_close(features, expected[:, :, :seen], rtol=1e-4, atol=1e-4)
+    assert frames == [2 * 2, 2 * 6]
+
+
+@torch.inference_mode()
+@orders
 def test_features_tell_of_frames_before_alone(order):
     """Each visited frame changes its own features and those of frames visited after it."""
-    net = build(order=order, exit_count=1)
+    net = build(order=order)
     x = torch.randn(8, 3, *SIZE)
-    (expected,) = net(x)
+    expected = net(x)[-1]
     for visit, place in enumerate(net.order):
         changed = x.clone()
         changed[place] = torch.randn(3, *SIZE)
-        differs = (net(changed)[0] - expected).abs().amax((0, 1, 3, 4)) > 1e-3
+        differs = (net(changed)[-1] - expected).abs().amax((0, 1, 3, 4)) > 1e-3
         assert not differs[:visit].any() and differs[visit : visit + 2].all()
 
 
@@ -159,18 +173,46 @@ def test_weights_have_the_names_of_tsm(depth):
 
 @pytest.mark.parametrize('frames', [1, 2, 7, 8, 10, 16])
 def test_orders_visit_each_frame_once(frames):
-    assert visiting_order(frames, 'natural') == list(range(frames))
-    assert sorted(visiting_order(frames, 'spread')) == list(range(frames))
+    for exit_count in (1, 3):
+        assert visiting_order(frames, 'natural', exit_count) == list(range(frames))
+        assert sorted(visiting_order(frames, 'spread', exit_count)) == list(range(frames))
 
 
-def test_spread_order_spans_the_clip_early():
-    assert visiting_order(8, 'spread') == [4, 0, 7, 2, 1, 3, 5, 6]
-    assert visiting_order(10, 'spread')[:5] == [5, 0, 9, 2, 7]  # as FrameExit's
-    for frames in (8, 10, 16):
-        for seen in range(3, frames + 1):
-            visited = sorted(visiting_order(frames, 'spread')[:seen])
-            gaps = [later - earlier for earlier, later in pairwise(visited)]
-            assert (visited[0], visited[-1]) == (0, frames - 1) and max(gaps) <= 2 * -(-frames // (seen - 1))
+@pytest.mark.parametrize(
+    ('frames', 'seen_at_exits'),
+    [
+        (4, [[1], [1, 3], [0, 1, 2, 3]]),
+        (8, [[1, 5], [1, 3, 5, 7], list(range(8))]),
+        (10, [[1, 5, 9], [1, 3, 5, 7, 9], list(range(10))]),
+        (16, [[1, 5, 9, 13], [1, 3, 5, 7, 9, 11, 13, 15], list(range(16))]),
+    ],
+)
+def test_spread_order_gives_each_exit_an_even_grid(frames, seen_at_exits):
+    net = OnlineResNetTSM(18, num_segments=frames, order='spread')
+    before = 0
+    for seen, expected in zip(net.exit_frames, seen_at_exits, strict=True):
+        assert sorted(net.order[:seen]) == expected
+        assert net.order[before:seen] == sorted(net.order[before:seen])  # in the order of time
+        before = seen
+
+
+@pytest.mark.parametrize('exit_count', [1, 2, 3, 4, 5])
+@pytest.mark.parametrize('frames', range(9, 33))
+def test_spread_order_is_even_for_any_number_of_frames(frames, exit_count):
+    order, seen = visiting_order(frames, 'spread', exit_count), frames
+    for _ in range(exit_count):
+        grid = sorted(order[:seen])
+        assert len(set(np.diff(grid))) <= 1
+        assert abs(np.mean(grid) - (frames - 1) / 2) <= 0.5 * frames / seen  # it lies about the middle
+        seen = -(-seen // 2)
+
+
+def test_weights_of_one_order_do_not_load_in_another():
+    natural, spread = (OnlineResNetTSM(18, order=order) for order in ('natural', 'spread'))
+    natural.load_state_dict(OnlineResNetTSM(18).state_dict())
+    for net, other in ((natural, spread), (spread, natural)):
+        with pytest.raises(RuntimeError, match='spread_order'):
+            net.load_state_dict(other.state_dict())
 
 
 @pytest.mark.parametrize('exit_count', [1, 2, 3, 4, 5])
@@ -203,6 +245,7 @@ def test_recognizer_computes_no_frame_behind_the_exit_of_each_clip(order):
     model.train(False)
     model.cls_head.init_weights()
     inputs = torch.randn(3, 4, 3, *SIZE)
+    model.thresholds.fill_(SCORED)
     full = model(inputs, [ActionDataSample() for _ in inputs], mode='predict')
     frames = []
     model.backbone.conv1.register_forward_hook(lambda module, given, output: frames.append(len(output)))

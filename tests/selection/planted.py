@@ -28,7 +28,7 @@ model = dict(
 """
 SMALL_DATA = """\
 split = dict(protocol='ucf101like', fold=0, seed=0)
-sampling = dict(type='{sampling}', clip_len=1, frame_interval=1, num_clips=clip['frames'])
+sampling = dict(type='{sampling}', clip_len=1, num_clips=clip['frames'])
 rest = [
     dict(type='DecordDecode'),
     dict(type='Resize', scale=(32, 32), keep_ratio=False),

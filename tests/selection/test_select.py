@@ -26,8 +26,11 @@ from tvn_mmaction import engine
 from tvn_mmaction.datasets import Selection, build_frames
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.engine import configure_training, read_config
+from tvn_mmaction.engine.cross_validation import plan
+from tvn_mmaction.engine.record import config_digest
 from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Result
+from tvn_mmaction.evaluation import Result, describe, results_table
+from tvn_mmaction.files import sha256_of
 from tvn_mmaction.selection import compare, select
 from tvn_mmaction.selection.record import SAMPLINGS, SamplingComparison, samplings_table
 
@@ -102,13 +105,14 @@ def test_methods_score_all_clips_alike_from_videos_and_from_the_frame_store(fold
         assert (selection.macs > 0) == (method == 'smart')
         assert (selection.checkpoint_sha256 is None) == (method == 'random')
         assert (selection.seed is None) == (method != 'random')
-        assert selection.split == {'protocol': 'ucf101like', 'fold': 0, 'seed': 0}
+        assert (selection.parameters > 0) == (method == 'smart') and selection.initial_weights == 'scratch'
     assert made['smart'].train_list_sha256 == made['oracle'].train_list_sha256 is not None
     stored = call_select(folder, *smart(folder), '--cfg-options', 'decoder=FrameStore')
     for key, clip in made['smart'].clips.items():
         np.testing.assert_allclose(stored.clips[key]['scores'], clip['scores'], rtol=0.2)  # JPEGs lose a little
     told = capsys.readouterr().out
-    assert told.count('24 clips with the scores of 8 frames each') == 3 and 'next: python' in told
+    assert told.count('24 clips with the scores of 8 frames each') == 3
+    assert told.count('next: python') == 2  # nothing is trained on what looked at the labels
     assert 'by oracle, which looks at the labels' in told and 'the selector takes 0.01 GMACs a video' in told
 
 
@@ -217,6 +221,11 @@ def test_misuse_is_told(folder, arguments, told, monkeypatch):
     [
         (SELECT, ['{}/selector.py'], '--method smart needs a checkpoint'),
         (SELECT, ['{}/recognizer.py', 'a.pth', '--method', 'random'], 'needs no checkpoint: leave a.pth out'),
+        (
+            COMPARE,
+            ['{}/recognizer.py', '2=a.pth', '2=b.pth', '--selection', 'a', '--out', 'b'],
+            '2=CHECKPOINT is there twice: name one for each',
+        ),
         (COMPARE, ['{}/recognizer.py', 'a.pth', '--selection', 'a', '--out', 'b'], 'a.pth: give N=CHECKPOINT'),
     ],
 )
@@ -261,6 +270,8 @@ def test_recognizer_trains_on_selected_frames(folder, tmp_path):
     result = Result.load(checkpoint.parent / 'result.json')
     for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
         assert (pipeline[1]['type'], pipeline[1]['selection']) == ('SelectedFrames', str(folder / 'made.json'))
+        assert (pipeline[1]['method'], pipeline[1]['selection_sha256']) == ('random', sha256_of(folder / 'made.json'))
+    assert result.protocol.split == 'ucf101like'  # chance has seen no clip
     with pytest.raises(UserError, match=r'no selection at gone\.json: make it with'):
         train(tmp_path / 'recognizer.py', folder / 'lists', tmp_path / 'other', selection='gone.json')
 
@@ -315,6 +326,13 @@ def test_selection_that_cannot_be_compared_is_told(folder, tmp_path, changes, to
     assert not (tmp_path / 'a.json').exists()
 
 
+def test_samplings_are_compared_on_the_test_only(folder, tmp_path):
+    arguments = [recognizer(folder)[0], f'2={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
+    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+    with pytest.raises(UserError, match=r'dataset\.subset is validation: samplings are compared on the test clips'):
+        call_tool(COMPARE, *arguments, '--cfg-options', 'test_dataloader.dataset.subset=validation')
+
+
 def test_recognizer_of_dense_clips_cannot_be_compared(folder, tmp_path):
     with pytest.raises(UserError, match=r'samples by SampleFrames with clip_len=2, not frames one by one: name a'):
         compare.compare_samplings(
@@ -324,6 +342,57 @@ def test_recognizer_of_dense_clips_cannot_be_compared(folder, tmp_path):
             str(tmp_path),
             str(folder / 'lists'),
         )
+
+
+def selecting(folder: Path, tmp_path: Path, **options):
+    """Return the config of a recognizer on selected frames, by default those of the selector."""
+    file = write_recognizer(tmp_path, sampling='SelectedFrames')
+    options = {'selection': str(folder / 'smart.json'), 'decoder': 'FrameStore', **options}
+    return read_config(file, str(tmp_path / 'work'), str(folder / 'lists'), options)
+
+
+def test_selector_that_saw_the_test_says_no_split(folder, tmp_path):
+    """Its parameters and its training are the recognizer's too."""
+    leaking = replace(Selection.load(folder / 'smart.json'), train_list_sha256='5' * 64, initial_weights='k400.pth')
+    leaking.save(tmp_path / 'leaking.json')
+    found = {}
+    for file in (folder / 'smart.json', tmp_path / 'leaking.json'):
+        settings = selecting(folder, tmp_path, selection=str(file))
+        settings.work_dir = str(tmp_path / file.stem)
+        configure_training(settings, validate=False)
+        found[file.stem] = engine.train(settings)
+    assert (found['smart'].protocol.split, found['smart'].protocol.initial_weights) == ('ucf101like', 'scratch')
+    unknown = found['leaking'].protocol
+    assert unknown.split is unknown.test_clips_with_copy_in_train is None and unknown.initial_weights == 'k400.pth'
+    own = Result.load(folder / 'recognizer/result.json').costs['parameters']
+    assert found['smart'].costs['parameters'] == own + leaking.parameters > own
+    assert '2 × 32 × 32, selected by smart |' in results_table([found['smart']])
+
+
+def test_selection_is_of_one_fold(folder, tmp_path):
+    whole = plan(selecting(folder, tmp_path), 'group5')
+    with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads features, or selected .*--folds'):
+        whole.choose([0])
+    chance = tmp_path / 'random.json'
+    replace(Selection.load(folder / 'smart.json'), method='random', checkpoint_sha256=None).save(chance)
+    assert len(plan(selecting(folder, tmp_path, selection=str(chance)), 'group5').choose([0, 1])) == 2
+
+
+def test_digest_is_of_the_selection_wherever_it_lies(folder, tmp_path):
+    before = config_digest(selecting(folder, tmp_path))
+    (tmp_path / 'moved.json').write_bytes((folder / 'smart.json').read_bytes())
+    assert config_digest(selecting(folder, tmp_path, selection=str(tmp_path / 'moved.json'))) == before
+    replace(Selection.load(folder / 'smart.json'), macs=1).save(tmp_path / 'moved.json')
+    assert config_digest(selecting(folder, tmp_path, selection=str(tmp_path / 'moved.json'))) != before
+
+
+def test_result_by_an_oracle_is_marked(folder, tmp_path):
+    call_select(folder, *recognizer(folder), '--method', 'oracle')
+    engine.test(selecting(folder, tmp_path, selection=str(folder / 'made.json')), recognizer(folder)[1])
+    tested = Result.load(tmp_path / 'work/result.json')
+    assert tested.protocol.test_pipeline[1]['method'] == 'oracle'
+    assert 'selected by oracle, which looks at the labels |' in results_table([tested])
+    assert 'frames selected by oracle, which looks at the labels' in describe(tested, tmp_path)
 
 
 @pytest.mark.parametrize('name', ['tvn1_selected_ucf50', 'tsn_r18_selected_ucf50'])

@@ -18,16 +18,16 @@ def test_fusion_of_results(tmp_path, monkeypatch, capsys):
             entry.result.save(tmp_path / f'{network}_{side}/result.json')
             entry.scores.save(tmp_path / f'{network}_{side}/scores.npz')
     monkeypatch.chdir(tmp_path)
-    learned = ('--weights', 'fit', '--validation', '0_validation', '1_validation')
+    learned = ('--weights', 'fit', '--validation', '0_validation', '1_validation', '--out', 'fused')
     assert not call_tool(FUSE, '0_test/result.json', '1_test', *learned)
     told = capsys.readouterr().out
-    assert told.splitlines()[-1].startswith('in work_dirs/fusion: fusion.json, result.json, scores.npz')
+    assert told.splitlines()[-1].startswith('in fused: fusion.json, result.json, scores.npz')
     assert 'network0 + network1: 120 test clips' in told and '95 % interval' in told
-    record = json.loads((tmp_path / 'work_dirs/fusion/fusion.json').read_text(encoding='utf-8'))
+    record = json.loads((tmp_path / 'fused/fusion.json').read_text(encoding='utf-8'))
     assert record['validation_clips'] == 120 and sum(member['weight'] for member in record['members']) == pytest.approx(
         1
     )
-    assert record['top1'] == Result.load(tmp_path / 'work_dirs/fusion/result.json').metrics['top1'].value
+    assert record['top1'] == Result.load(tmp_path / 'fused/result.json').metrics['top1'].value
 
 
 @pytest.mark.slow
@@ -46,6 +46,7 @@ def test_from_videos_to_a_fusion(tmp_path):
             assert process.returncode == 0, process.stderr
         assert 'tiny: 3 validation clips of 3 classes' in process.stdout
     for method in ('fit', 'stacking', 'svm'):
-        process = run_tool(FUSE, '0', '1', '--weights', method, '--validation', '0_val', '1_val', folder=tmp_path)
+        learned = ('--weights', method, '--validation', '0_val', '1_val', '--out', method)
+        process = run_tool(FUSE, '0', '1', *learned, folder=tmp_path)
         assert process.returncode == 0, process.stderr
         assert 'tiny + tiny #2: 3 test clips' in process.stdout

@@ -2,11 +2,14 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from tests.experiments import REPOSITORY
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import Result
 
 DOCUMENTS = [REPOSITORY / 'README.md', REPOSITORY / 'configs/README.md']
 
@@ -60,6 +63,15 @@ def test_metafile_has_the_form_of_openmmlab(update_docs):
 def test_every_network_of_the_zoo_was_run(update_docs):
     run = {path.stem for path in update_docs.RESULTS.glob('zoo/*.json')}
     assert run == {path.stem for path in update_docs.CONFIGS.glob('compare/*.py')}
+
+
+def test_results_on_other_clips_than_those_of_a_test_are_refused(update_docs, tmp_path):
+    result = Result.load(update_docs.single_results()[0])
+    result.save(tmp_path / 'a.json')
+    assert update_docs.tested(tmp_path.glob('*')) == [result]
+    replace(result, protocol=replace(result.protocol, subset='validation')).save(tmp_path / 'b.json')
+    with pytest.raises(UserError, match=r'b\.json is a result on the validation clips: keep only those of a test'):
+        update_docs.tested(tmp_path.glob('*'))
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))

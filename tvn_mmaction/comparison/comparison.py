@@ -106,11 +106,12 @@ class Comparison:
 
     @cached_property
     def names(self) -> list[str]:
-        """What to call each network: its config, with options and number where configs have the same name."""
+        """What to call each network: its config, with options and number where those tell configs of a name apart."""
         names = [entry.result.name for entry in self.entries]
         options = [' '.join(f'{key}={value}' for key, value in entry.result.options.items()) for entry in self.entries]
+        apart = {name for name, option in zip(names, options, strict=True) if option != options[names.index(name)]}
         names = [
-            f'{name} {option}' if option and names.count(name) > 1 else name
+            f'{name} {option}' if option and name in apart else name
             for name, option in zip(names, options, strict=True)
         ]
         repeated = [names[:i].count(name) for i, name in enumerate(names)]

@@ -1,6 +1,6 @@
 """Features of a trained network in the place of frames: one array a clip, in a folder that says what made them."""
 
-from collections.abc import Iterable, Sequence
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
-from mmengine.config import Config
 
 from ..errors import UserError
-from ..files import read_record, write_record
+from ..files import read_record, sha256_of, write_record
 
 FILE_NAME = 'features.json'
 SCHEMA_VERSION = 1
@@ -31,7 +30,7 @@ class FeatureRecord:
     channels: int  # C
     test_pipeline: list[dict]  # which sampled the clips
     clips: int  # of different content
-    parameters: int  # of the network
+    parameters: int  # of the network, and of what selected its frames
     macs: int  # multiply-accumulates of a video, all its views
     trained: dict[str, Any]  # what the checkpoint says: `epoch`, `seed` and `training`
     schema_version: int = SCHEMA_VERSION
@@ -45,6 +44,11 @@ class FeatureRecord:
     def train_list_sha256(self) -> str | None:
         """Of the clips and labels that the network was trained on."""
         return self.trained['training'].get('train_list_sha256')
+
+    @property
+    def test_pipeline_sha256(self) -> str:
+        """Of how the clips were sampled."""
+        return sha256_of(json.dumps(self.test_pipeline, sort_keys=True))
 
     def save(self, folder: Path) -> None:
         """Write JSON, complete or not at all."""
@@ -93,7 +97,11 @@ def read_features(folder: Path, clip: dict[str, Any]) -> np.ndarray:
 
 
 def check_features(
-    folder: str | Path, network: str, layer: str | None = None, checkpoint_sha256: str | None = None
+    folder: str | Path,
+    network: str,
+    layer: str | None = None,
+    checkpoint_sha256: str | None = None,
+    test_pipeline_sha256: str | None = None,
 ) -> FeatureRecord:
     """Return the record of a folder of features, which have to be those that a config asks for.
 
@@ -102,12 +110,18 @@ def check_features(
         network: The name of the config of the network.
         layer: Of the network; by default any.
         checkpoint_sha256: Of the network; by default any.
+        test_pipeline_sha256: Of how the clips were sampled; by default any.
 
     Raises:
         UserError: They are missing, not complete, or others.
     """
     record = FeatureRecord.load(Path(folder))
-    asked = {'network': network, 'layer': layer, 'checkpoint_sha256': checkpoint_sha256}
+    asked = {
+        'network': network,
+        'layer': layer,
+        'checkpoint_sha256': checkpoint_sha256,
+        'test_pipeline_sha256': test_pipeline_sha256,
+    }
     for name, value in asked.items():
         if value is not None and getattr(record, name) != value:
             raise UserError(
@@ -123,41 +137,13 @@ def check_features(
     return record
 
 
-def features_of(pipeline: Sequence[dict]) -> FeatureRecord | None:
-    """Return what made the features that a pipeline loads; None where it reads something else."""
-    return next((FeatureRecord.load(Path(step['folder'])) for step in pipeline if step['type'] == 'LoadFeatures'), None)
-
-
-def use_features(config: Config, datasets: Iterable[Config]) -> None:
-    """Let the pipelines of a config follow its variable `features`, and the network take the channels that there are.
-
-    Args:
-        config: Changed in place; without the variable it stays as it is.
-        datasets: All of the config.
-
-    Raises:
-        UserError: The folder holds other features than the config asks for; one that is missing is told later.
-    """
-    features = config.get('features')
-    if not features:
-        return
-    steps = [step for dataset in datasets for step in dataset.get('pipeline', []) if step.type == 'LoadFeatures']
-    for step in steps:
-        step.update(features)
-    if Path(features.folder, FILE_NAME).is_file():
-        asked = {name: value for name, value in features.items() if name != 'length'}
-        record = check_features(**asked)
-        for step in steps:
-            step.checkpoint_sha256 = record.checkpoint_sha256  # so that a training does not go on with others
-        config.model.backbone.in_channels = record.channels
-
-
 @TRANSFORMS.register_module()
 class LoadFeatures(BaseTransform):
     """Load the features of a clip of `UCF50Dataset`; no video is read.
 
     The key added is `imgs`, float32 `(1, length, C)`, one view, which the stock `PackActionInputs` packs. Of longer
-    features evenly spread steps are taken; shorter ones end in steps of NaN, by which `RecurrentNet` knows them.
+    features the middle step of each of so many equal parts is taken; shorter ones end in steps of NaN, by which
+    `RecurrentNet` knows them.
 
     Args:
         folder: As tools/extract_features.py wrote it.
@@ -165,6 +151,7 @@ class LoadFeatures(BaseTransform):
         layer: The layer of the network that they have to be of.
         length: Steps along time.
         checkpoint_sha256: Of the network; by default that of any.
+        test_pipeline_sha256: Of how the clips were sampled; by default that of any.
 
     Raises:
         UserError: The features are missing, not complete, or others; or the length is below 1.
@@ -177,16 +164,18 @@ class LoadFeatures(BaseTransform):
         layer: str = HEAD_INPUT,
         length: int = 8,
         checkpoint_sha256: str | None = None,
+        test_pipeline_sha256: str | None = None,
     ):
         if length < 1:
             raise UserError(f'features.length is {length}: give 1 or more steps')
-        check_features(folder, network, layer, checkpoint_sha256)
+        check_features(folder, network, layer, checkpoint_sha256, test_pipeline_sha256)
         self.folder, self.length = Path(folder), length
 
     def transform(self, results: dict) -> dict:
         """Add the features of a clip."""
         features = read_features(self.folder, results)
-        taken = np.arange(self.length) * len(features) // self.length if len(features) > self.length else slice(None)
+        middles = (2 * np.arange(self.length) + 1) * len(features) // (2 * self.length)
+        taken = middles if len(features) > self.length else slice(None)
         clip = np.full((1, self.length, features.shape[1]), np.nan, np.float32)
         clip[0, : min(len(features), self.length)] = features[taken]
         results['imgs'] = clip

@@ -136,17 +136,19 @@ class FrameStoreDecode(RawFrameDecode):
 
 
 def measure_flow_ms(data_root: str | Path, clips: Sequence[str], pairs: int = 40) -> float | None:
-    """Return what the flow between two frames of a store costs one core of this machine; None where no two follow.
+    """Return what the flow between two frames of a store costs one core of this machine; None where there are no two.
 
     Args:
         data_root: That of the store.
         clips: Their SHA-256.
-        pairs: How many to measure, of which the median counts.
+        pairs: How many to measure at most, spread over all clips, which lie class by class; the median counts.
     """
+    if not Path(data_root, FOLDER, 'data.mdb').is_file():
+        return None
     reader, threads, times_ms = _reader(_path(data_root)), cv2.getNumThreads(), []
     cv2.setNumThreads(1)
     try:
-        for sha256 in clips[:pairs]:
+        for sha256 in clips[:: max(1, -(-len(clips) // pairs))]:
             stored = [reader.get(FRAME_KEY.format(sha256, index)) for index in range(2)]
             if None not in stored:
                 frames = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in stored]

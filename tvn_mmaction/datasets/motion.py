@@ -4,13 +4,12 @@ import functools
 
 import cv2
 import numpy as np
-from mmaction.datasets.transforms import Flip as StockFlip
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ..compat_transforms import STILL
 from ..errors import UserError
 
-STILL = 128  # of a difference and of a field of flow: nothing moves
 FLOW_BOUND = 20  # pixels between two frames, at which x and y are clipped, as TSN does it
 SMALLEST_FLOW_SIDE = 12  # pixels; the method takes no smaller frames
 
@@ -53,18 +52,6 @@ class SubtractMeanFlow(BaseTransform):
         centred = fields - fields.mean(axis=(1, 2), keepdims=True) + STILL
         results['imgs'] = list(centred.round().clip(0, 255).astype(np.uint8))
         return results
-
-
-@TRANSFORMS.register_module(force=True)
-class Flip(StockFlip):
-    """MMAction2's `Flip`, which mirrors flow wrongly since x and y are channels of one image (mmaction2 #2631)."""
-
-    def _flip_imgs(self, imgs: list[np.ndarray], modality: str) -> list[np.ndarray]:
-        imgs = super()._flip_imgs(imgs, 'RGB')
-        if modality == 'Flow':
-            for field in imgs:
-                field[..., 0] = 255 - field[..., 0]  # what moved to the right now moves to the left
-        return imgs
 
 
 def optical_flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -94,7 +94,8 @@ def _without_selection(step: dict[str, Any]) -> dict[str, Any]:
     """Return `SampleFrames` for `SelectedFrames`, and any other step as it is."""
     if step['type'] != 'SelectedFrames':
         return step
-    return {name: value for name, value in step.items() if name != 'selection'} | {'type': 'SampleFrames'}
+    own = ('selection', 'selection_sha256', 'method')
+    return {name: value for name, value in step.items() if name not in own} | {'type': 'SampleFrames'}
 
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

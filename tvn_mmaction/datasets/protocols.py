@@ -120,9 +120,12 @@ def with_sibling(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
 
 
 def with_copy(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
-    """Return the clips whose content, byte by byte, one of the others has as well."""
-    contents = {clip.sha256 for clip in others if clip.sha256}
-    return [clip for clip in clips if clip.sha256 in contents]
+    """Return the clips that are one of the others, or whose content, byte by byte, one of them has as well."""
+    paths, contents = set(), set()
+    for clip in others:
+        paths.add(clip.path)
+        contents.add(clip.sha256)
+    return [clip for clip in clips if clip.path in paths or (clip.sha256 and clip.sha256 in contents)]
 
 
 def _draw(*names: object) -> bytes:

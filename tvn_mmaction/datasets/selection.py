@@ -1,10 +1,9 @@
 """Frames of clips that were chosen beforehand: the file that says which, and the sampling that takes them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmaction.datasets import SampleFrames
@@ -12,9 +11,9 @@ from mmaction.registry import TRANSFORMS
 
 from ..console import console
 from ..errors import UserError
-from ..files import write_atomically
+from ..files import sha256_of, write_atomically
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,9 @@ class Selection:
     config_sha256: str
     checkpoint_sha256: str | None  # of the network
     train_list_sha256: str | None  # of the clips that it was trained on
-    split: dict[str, Any]  # the protocol by which the clips are those of train and test
+    initial_weights: str  # where those of the network came from, or 'scratch'
     seed: int | None  # of what is drawn
+    parameters: int  # of a network that is part of the method, as no oracle is
     macs: int  # multiply-accumulates of scoring the candidates of a clip
     clips: dict[str, dict[str, list]]  # by SHA-256 of the clip: `frames`, in order of time, and their `scores`
     schema_version: int = SCHEMA_VERSION
@@ -73,11 +73,6 @@ def _best(clip: Mapping[str, list], count: int) -> np.ndarray:
     return np.array(clip['frames'], np.int32)[np.sort(places)]
 
 
-def selection_of(pipeline: Sequence[dict]) -> Selection | None:
-    """Return the selection that a pipeline follows; None where it samples frames itself."""
-    return next((Selection.load(step['selection']) for step in pipeline if step['type'] == 'SelectedFrames'), None)
-
-
 @TRANSFORMS.register_module()
 class SelectedFrames(SampleFrames):
     """Take the frames of a clip that a selection finds best, in order of time; it stands where `SampleFrames` does.
@@ -89,15 +84,32 @@ class SelectedFrames(SampleFrames):
 
     Args:
         selection: A file that `tools/select_frames.py` wrote.
-        **kwargs: Those of `SampleFrames`, of which all but `clip_len` and `num_clips` change nothing here.
+        clip_len: See above.
+        num_clips: See above.
+        test_mode: As `SampleFrames` has it, whose step this one replaces; it changes nothing here.
+        selection_sha256: Of the file; by default that of any.
+        method: That of the file, for the record.
 
     Raises:
-        UserError: The file is none, or has fewer candidates than are to be taken.
+        UserError: The file is none, another one, or has fewer candidates than are to be taken.
     """
 
-    def __init__(self, selection: str, **kwargs: Any):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        selection: str,
+        clip_len: int,
+        num_clips: int = 1,
+        test_mode: bool = False,
+        selection_sha256: str | None = None,
+        method: str | None = None,
+    ):
+        super().__init__(clip_len, num_clips=num_clips, test_mode=test_mode)
         chosen = Selection.load(selection)
+        if selection_sha256 not in (None, sha256_of(Path(selection))):
+            raise UserError(
+                f'{selection} is not the selection that the config was read with: another one lies there; run the same '
+                'command again, or name another file (selection in the config)'
+            )
         count = self.clip_len * self.num_clips
         if count > chosen.candidates:
             raise UserError(
@@ -137,10 +149,3 @@ class SelectedFrames(SampleFrames):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.selection!r}, clip_len={self.clip_len}, num_clips={self.num_clips})'
-
-
-def use_selection(pipeline: Sequence[dict], selection: str | None) -> None:
-    """Let the `SelectedFrames` of a pipeline read a file, where one is named."""
-    for step in pipeline:
-        if selection and step['type'] == 'SelectedFrames':
-            step['selection'] = selection

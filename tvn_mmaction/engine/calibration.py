@@ -1,6 +1,7 @@
 """Networks with early exits: thresholds for budgets, fitted on the validation, and what they give on the test."""
 
 import copy
+import json
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..compat import load_from_local
 from ..console import console, progress_bar
 from ..datasets.pipeline import made_up_inputs
 from ..datasets.steady import name_of_clip
@@ -26,6 +28,7 @@ from ..evaluation import ClipScores, accuracies
 from ..evaluation.budgets import (
     Calibration,
     DynamicInference,
+    ExitMacs,
     Measurement,
     check_budgets,
     exit_shares,
@@ -36,7 +39,7 @@ from ..evaluation.budgets import (
 )
 from ..evaluation.plots import plot_budgets
 from ..files import sha256_of
-from ..models.dynamic_recognizer import NEVER, EarlyExits
+from ..models.dynamic_recognizer import NEVER, SCORED, EarlyExits
 from ..outputs import make_folder
 from .building import build_runner, load_weights
 from .checkpoints import checkpoint_file
@@ -48,6 +51,7 @@ from .record import clips_of, environment, list_digest
 BUDGETS = tuple(tenths / 10 for tenths in range(3, 11))
 TOLD_BUDGET = 0.5  # at which it is told which clips leave first
 TOOL = 'python tools/calibrate.py'
+FIRST_WEIGHTS = ('pretrained', 'init_cfg')  # of a backbone's config, where the training begins
 
 
 def calibrate(
@@ -56,6 +60,7 @@ def calibrate(
     """Fit thresholds on the validation, keep them in a new checkpoint, and measure them on the test.
 
     `budgets.json` and `budgets.png` are written into the work directory, and `calibrated_NAME` beside the checkpoint.
+    If that is there already, the thresholds for its other budgets are fitted anew.
 
     Args:
         config: As `read_config` returns it; of a network that was trained on the subset 'fit'.
@@ -67,7 +72,8 @@ def calibrate(
         What was found, and the new checkpoint.
 
     Raises:
-        UserError: The network has no exits, was trained on the validation, or cannot keep a budget; or as `test`.
+        UserError: The network has no exits, was trained on the validation, or cannot keep a budget; the config tests
+            something else than the test; or as `test`.
     """
     checkpoint = checkpoint_file(checkpoint)
     folder = Path(config.work_dir)
@@ -80,10 +86,11 @@ def calibrate(
     loaded = load_weights(runner, checkpoint)
     _check_is_unseen(config, checkpoint, loaded['meta'], clips)
     macs, input_shape = exit_macs(runner.model, config)
+    least = macs.alone[0] / macs.alone[-1]
     if budgets is None:
-        budgets = [budget for budget in BUDGETS if budget >= macs[0] / macs[-1]]
+        budgets = [budget for budget in BUDGETS if budget >= least]
         console.print(
-            f'the first exit takes {macs[0] / macs[-1]:.1%} of the full network: budgets '
+            f'the first exit takes {least:.1%} of the full network: budgets '
             f'{", ".join(f"{budget:g}" for budget in budgets)}',
             highlight=False,
             soft_wrap=True,
@@ -92,15 +99,16 @@ def calibrate(
 
     scores, labels = _scores_at_all_exits(runner)
     readable = [name not in _broken_clips(runner) for name in _names(runner)]
-    settings = fit_budgets(scores[readable], labels[readable], macs, budgets)
-    calibration = Calibration(macs, input_shape, sum(readable), list_digest(clips), settings)
     calibrated = checkpoint.with_name(f'calibrated_{checkpoint.stem.removeprefix("calibrated_")}.pth')
+    fitted = sorted({*budgets, *(budget for budget in _budgets_of(calibrated) if budget >= least)})
+    settings = fit_budgets(scores[readable], labels[readable], macs, fitted)
+    calibration = Calibration(macs, input_shape, _backbone_digest(config), sum(readable), list_digest(clips), settings)
     meta = {**loaded['meta'], 'calibration': calibration.to_meta()}
     save_checkpoint({'meta': meta, 'state_dict': loaded['state_dict']}, str(calibrated))
 
     runner.test_loop.dataloader = runner.build_dataloader(tested)
     scores, labels = _scores_at_all_exits(runner)
-    record = _record(runner, calibrated, calibration, scores, labels, rounds)
+    record = _record(runner, calibrated, calibration, budgets, scores, labels, rounds)
     record.save(folder / 'budgets.json')
     plot_budgets(record, folder / 'budgets.png')
     return record, calibrated
@@ -123,7 +131,7 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
     """Set the thresholds that a checkpoint keeps for a budget.
 
     Raises:
-        UserError: It keeps none for it, or none at all, or they are for other clips than the test's.
+        UserError: It keeps none for it, or none at all, or they are for another backbone or for other clips.
     """
     if 'calibration' not in meta:
         raise UserError(
@@ -135,8 +143,13 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
     if setting is None:
         known = ', '.join(f'{setting.budget:g}' for setting in calibration.settings)
         raise UserError(
-            f'--budget {budget:g}: {checkpoint} has thresholds for {known}; use one of them, or make others with '
-            f'{TOOL} --budgets {budget:g}'
+            f'--budget {budget:g}: {checkpoint} has thresholds for {known}; use one of them, or add it with {TOOL} '
+            f'{config.filename} {checkpoint} --budgets {budget:g}'
+        )
+    if _backbone_digest(config) != calibration.backbone_sha256:
+        raise UserError(
+            f'--budget {budget:g}: {checkpoint} has thresholds for another backbone than that of {config.filename}: '
+            'test with the config that it was calibrated with'
         )
     shape = _made_up_clip(config).shape
     if list(shape) != calibration.input_shape:
@@ -147,28 +160,51 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
     network.thresholds.copy_(torch.tensor(setting.thresholds))
 
 
-def budget_costs(exit_scores: Sequence[np.ndarray], meta: Mapping[str, Any], budget: float) -> dict[str, float]:
-    """Return what a test under a budget cost: `budget`, `gmacs_per_video`, and by exit `exit0_share` and so on.
+def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -> dict[str, float]:
+    """Return what a test under a budget cost: `gmacs_per_video`, and by exit `exit0_share` and so on.
 
     Args:
-        exit_scores: As `ClipScores` keeps them.
+        exits: Where the clips left.
         meta: Of the calibrated checkpoint.
         budget: The budget.
     """
-    macs = meta['calibration']['exit_macs']
-    shares = exit_shares(np.array([len(scores) - 1 for scores in exit_scores]), len(macs))
+    calibration = Calibration.from_meta(meta['calibration'])
+    macs = calibration.macs.under(calibration.setting(budget).thresholds)
+    shares = exit_shares(np.array(exits), len(macs))
     by_exit = {f'exit{index}_share': share for index, share in enumerate(shares)}
-    return {'budget': budget, 'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}
+    return {'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}
 
 
-def exit_macs(network: nn.Module, config: Config) -> tuple[list[int], list[int]]:
-    """Return the multiply-accumulates of a video up to each exit, by PyTorch's counter, and the shape of its clip."""
+def exit_macs(network: nn.Module, config: Config) -> tuple[ExitMacs, list[int]]:
+    """Return what a video costs at each exit, by PyTorch's counter, and the shape of its clip."""
     clip = _made_up_clip(config)
     data = {'inputs': [clip], 'data_samples': [ActionDataSample()]}
-    inputs = network.eval().data_preprocessor(data, training=False)['inputs']
+    inputs = network.eval().data_preprocessor(data, training=False)['inputs'].to('meta')
+    shapes = copy.deepcopy(network).to('meta')
+    exits = range(len(network.thresholds) + 1)
+    alone = [_counted(shapes, inputs, [index])[0] for index in exits]
+    exits_before = np.subtract(_counted(shapes, inputs, exits), alone)  # what they take for themselves
+    return ExitMacs(alone, np.diff(exits_before).tolist()), list(clip.shape)
+
+
+def _counted(network: EarlyExits, inputs: torch.Tensor, wanted: Sequence[int]) -> list[int]:
+    """Return the multiply-accumulates up to each of the wanted exits."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        macs = [counter.get_total_flops() // 2 for _ in network.exit_scores(inputs)]
-    return macs, list(clip.shape)
+        return [counter.get_total_flops() // 2 for _ in network.exit_scores(inputs, wanted)]
+
+
+def _backbone_digest(config: Config) -> str:
+    """Return the SHA-256 of what a config says of its backbone, wherever its first weights came from."""
+    backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in FIRST_WEIGHTS}
+    return sha256_of(json.dumps(backbone, sort_keys=True, default=str))
+
+
+def _budgets_of(checkpoint: Path) -> list[float]:
+    """Return the budgets that a calibrated checkpoint has thresholds for; none where it does not exist."""
+    if not checkpoint.exists():
+        return []
+    meta = load_from_local(str(checkpoint), map_location='cpu').get('meta', {})
+    return [setting['budget'] for setting in meta.get('calibration', {}).get('settings', [])]
 
 
 def _made_up_clip(config: Config) -> torch.Tensor:
@@ -176,11 +212,20 @@ def _made_up_clip(config: Config) -> torch.Tensor:
 
 
 def _validation_clips(config: Config) -> list:
-    """Return the clips of the validation; no video is read."""
+    """Return the clips of the validation in the place of the test's; no video is read.
+
+    Raises:
+        UserError: The data set has no validation, or the config tests something else than the test.
+    """
     dataset = dataset_of(config, 'test_dataloader')
     if 'subset' not in dataset:
         raise UserError(
             f'{config.filename}: {dataset.type} has no subset "validation" to fit thresholds on; use UCF50Dataset'
+        )
+    if dataset.subset != 'test':
+        raise UserError(
+            f'{config.filename}: test_dataloader.dataset.subset is {dataset.subset!r}, and what is fitted on the '
+            "validation is measured on the test: let it be 'test'"
         )
     return clips_of(build_dataset(config, 'test_dataloader', subset='validation', pipeline=[]))
 
@@ -201,7 +246,7 @@ def _check_is_unseen(config: Config, checkpoint: Path, meta: Mapping[str, Any], 
 
 def _scores_at_all_exits(runner: Runner) -> tuple[np.ndarray, np.ndarray]:
     """Return scores `(clips, exits, classes)` and labels `(clips,)` of the clips that the runner tests."""
-    runner.model.thresholds.fill_(NEVER)
+    runner.model.thresholds.fill_(SCORED)
     runner.test()
     (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     return np.stack(kept.exit_scores), kept.labels
@@ -218,19 +263,26 @@ def _broken_clips(runner: Runner) -> Mapping[str, str]:
 
 
 def _record(
-    runner: Runner, checkpoint: Path, calibration: Calibration, scores: np.ndarray, labels: np.ndarray, rounds: int
+    runner: Runner,
+    checkpoint: Path,
+    calibration: Calibration,
+    budgets: Sequence[float],
+    scores: np.ndarray,
+    labels: np.ndarray,
+    rounds: int,
 ) -> DynamicInference:
-    """Measure the settings on the clips that the runner tests, whose scores at all exits are known."""
+    """Measure budgets on the clips that the runner tests, whose scores at all exits are known."""
     config, dataset = runner.cfg, runner.test_dataloader.dataset
-    settings, macs = calibration.settings, calibration.exit_macs
-    never = [NEVER] * (len(macs) - 1)
+    settings, count = [calibration.setting(budget) for budget in budgets], scores.shape[1]
+    never = [NEVER] * (count - 1)
     full_ms, *budget_ms = _time_per_video(runner, [never, *(setting.thresholds for setting in settings)], rounds)
     measurements = []
     for setting, ms_per_video in zip(settings, budget_ms, strict=True):
         exits = leaving_exits(scores, setting.thresholds)
-        shares = exit_shares(exits, len(macs))
+        shares = exit_shares(exits, count)
         top1 = accuracies(scores[np.arange(len(exits)), exits], labels)['top1']
-        measurements.append(Measurement(setting.budget, top1, gmacs_per_video(shares, macs), shares, ms_per_video))
+        gmacs = gmacs_per_video(shares, calibration.macs.under(setting.thresholds))
+        measurements.append(Measurement(setting.budget, top1, gmacs, shares, ms_per_video))
     told = min(settings, key=lambda setting: abs(setting.budget - TOLD_BUDGET))
     return DynamicInference(
         name=Path(config.filename).stem,
@@ -241,7 +293,7 @@ def _record(
         split={name: dataset.metainfo['split'][name] for name in ('protocol', 'fold', 'seed')},
         test_clips=len(labels),
         calibration=calibration,
-        exit_top1=[accuracies(scores[:, index], labels)['top1'] for index in range(len(macs))],
+        exit_top1=[accuracies(scores[:, index], labels)['top1'] for index in range(count)],
         full_ms_per_video=full_ms,
         measurements=measurements,
         classes_budget=told.budget,

@@ -12,15 +12,14 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..console import console
-from ..datasets.features import use_features
 from ..datasets.frame_store import Settings, check_store, reads_flow
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..datasets.pipeline import VIDEO_DECODERS
-from ..datasets.selection import use_selection
 from ..errors import UserError
 from ..evaluation.pipelines import frames_per_image
 from .checkpoints import newest_checkpoint
 from .clip_needs import check_clip, follow_clip
+from .preceding import use_features, use_selection
 from .telling import shortened
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -102,8 +101,7 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     use_split(config)
     use_clip(config, own_clip)
     use_features(config, all_datasets(config))
-    for dataset in all_datasets(config):
-        use_selection(dataset.get('pipeline', []), config.get('selection'))
+    use_selection(config, all_datasets(config))
     if not any(name.startswith('param_scheduler') for name in options):
         _end_schedule(config, own_epochs)
     _keep_scores(config)
@@ -240,7 +238,8 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
         elif 'frames' in clip and (step.get('clip_len'), step.get('num_clips')) == (joined, before['frames']):
             step.num_clips = clip['frames']
         elif 'frames' in clip and step.get('clip_len') == before['frames']:
-            step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
+            if 'frame_interval' in step:
+                step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
             step.clip_len = clip['frames']
         elif step.type == 'Resize' or ('frames' in clip and 'clip_len' in step):
             raise UserError(

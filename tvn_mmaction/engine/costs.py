@@ -1,6 +1,7 @@
-"""What a network computes for a clip: its multiply-accumulates, counted by PyTorch and MMEngine, and its parameters."""
+"""What a network takes: multiply-accumulates, counted by PyTorch and MMEngine, parameters, and optical flow before."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -10,17 +11,19 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..console import only_errors
-from ..datasets.features import features_of
+from ..datasets.frame_store import measure_flow_ms, reads_flow
 from ..datasets.pipeline import made_up_inputs
-from ..datasets.selection import selection_of
 from ..errors import UserError
+from ..evaluation.pipelines import sampled_frames
 from .config import dataset_of
+from .preceding import networks_before
 from .record import views
 
 
@@ -49,9 +52,20 @@ def network_costs(config: Config) -> NetworkCosts:
 
 def macs_per_video(config: Config) -> int:
     """Return the multiply-accumulates of testing a video: all views, and the networks that made what it reads."""
-    pipeline = dataset_of(config, 'test_dataloader').get('pipeline', [])
-    before = [made.macs for made in (features_of(pipeline), selection_of(pipeline)) if made]
-    return network_costs(config).macs * views(config) + sum(before)
+    before = networks_before(dataset_of(config, 'test_dataloader').get('pipeline', []))
+    return network_costs(config).macs * views(config) + sum(made.macs for made in before)
+
+
+def flow_costs(dataset: BaseDataset, pipeline: Sequence[dict]) -> dict[str, float]:
+    """Return `flow_ms_per_clip`, of one core, of the flow that a pipeline begins with; nothing if it reads none.
+
+    Nothing, too, where there are no frames to measure on, as beside features that were copied from elsewhere.
+    """
+    if not reads_flow(pipeline):
+        return {}
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    field_ms = measure_flow_ms(infos[0]['data_root'], [info['sha256'] for info in infos])
+    return {} if field_ms is None else {'flow_ms_per_clip': field_ms * sampled_frames(pipeline)}
 
 
 class Scores(nn.Module):

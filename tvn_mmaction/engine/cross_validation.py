@@ -13,6 +13,7 @@ from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusi
 from .clips import build_without_videos
 from .config import dataset_of, use_split
 from .job import Job
+from .preceding import networks_before
 from .record import config_digest
 
 
@@ -29,12 +30,20 @@ class Plan:
         """Return folds by number.
 
         Raises:
-            UserError: There is no such fold.
+            UserError: There is no such fold, or the network that made the features, or selected the frames, that the
+                config reads may have seen its test.
         """
+        before = networks_before(dataset_of(self.config, 'test_dataloader').get('pipeline', []))
         for number in numbers:
             if number >= len(self.folds):
                 raise UserError(
                     f'there is no fold {number}: the protocol has {len(self.folds)}, from 0 to {len(self.folds) - 1}'
+                )
+            if any(made.train_list_sha256 != self.folds[number].clips[1] for made in before):
+                raise UserError(
+                    f'fold {number}: {self.config.filename} reads features, or selected frames, of a network that was '
+                    'trained on other clips than the fold trains on, so that it may have seen its test: choose the '
+                    'fold that it was trained for with --folds'
                 )
         return [self.folds[number] for number in numbers]
 

@@ -1,7 +1,6 @@
 """Training and testing as the tools do it: run, measure, record, draw."""
 
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from ..console import console
-from ..datasets.features import features_of
-from ..datasets.frame_store import measure_flow_ms, reads_flow
 from ..datasets.steady import name_of_clip
 from ..errors import UserError
 from ..evaluation import (
@@ -25,7 +22,6 @@ from ..evaluation import (
     confusion_matrix,
     plot_confusion_matrix,
 )
-from ..evaluation.pipelines import sampled_frames
 from ..files import only_here, sha256_of
 from ..outputs import make_folder
 from .building import build_runner, is_first_process, load_weights, network_of
@@ -33,10 +29,11 @@ from .calibration import budget_costs, check_exits, use_budget
 from .checkpoints import checkpoint_file
 from .clips import build_without_videos
 from .config import dataset_of
-from .costs import macs_per_video
+from .costs import flow_costs, macs_per_video
 from .earlier import check_earlier_training
 from .guards import BrokenClipsHook
 from .hooks import EpochHistoryHook
+from .preceding import networks_before
 from .record import config_digest, environment, protocol
 from .runner import TerminalRunner
 
@@ -142,26 +139,26 @@ def _record(
     classes = list(dataset.metainfo.get('classes') or map(str, range(kept.scores.shape[1])))
     work_dir = Path(runner.work_dir)
 
-    pipeline = dataset_of(runner.cfg, 'test_dataloader').get('pipeline', [])
-    features = features_of(pipeline)
+    before = networks_before(dataset_of(runner.cfg, 'test_dataloader').get('pipeline', []))
+    stated = protocol(runner.cfg, meta, train_dataset, dataset, len(classes))
     trained = meta.get('training', {})
     history = trained.get('history', [])
     result = Result(
         name=Path(runner.cfg.filename).stem,
-        options=trained.get('options', {}),
+        options={**trained.get('options', {}), **({'budget': budget} if budget is not None else {})},
         config_sha256=trained.get('config_sha256') or config_digest(runner.cfg),
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),
-        protocol=protocol(runner.cfg, meta, train_dataset, dataset, len(classes)),
+        protocol=stated,
         metrics=accuracies(kept.scores, kept.labels),
         costs={
             'parameters': sum(parameter.numel() for parameter in runner.model.parameters())
-            + (features.parameters if features else 0),
+            + sum(made.parameters for made in before),
             'gmacs_per_video': macs_per_video(runner.cfg) / 1e9,
             'train_seconds': sum(entry['train_seconds'] for entry in history) or None,
             'test_seconds': test_seconds,
-            **(budget_costs(kept.exit_scores, meta, budget) if budget is not None else {}),
-            **_flow_costs(dataset, pipeline),
+            **(budget_costs(kept.exits, meta, budget) if budget is not None else {}),
+            **flow_costs(dataset, stated.test_pipeline),
         },
         environment=environment(runner.cfg),
         history=history,
@@ -169,19 +166,13 @@ def _record(
     )
     if result.protocol.split is None:
         console.print(
-            'the split is unknown: these are not the lists that the checkpoint was trained on', style='yellow'
+            'the split is unknown: these are not the lists that the checkpoint was trained on'
+            + (', or not those of the network that made its features or selected its frames' if before else ''),
+            style='yellow',
+            soft_wrap=True,
         )
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
     Scores(clips, classes, kept.labels, kept.scores).save(work_dir / 'scores.npz')
     plot_confusion_matrix(confusion_matrix(kept.scores, kept.labels), classes, work_dir / 'confusion_matrix.png')
     result.save(work_dir / 'result.json')
     return result
-
-
-def _flow_costs(dataset: BaseDataset, pipeline: Sequence[dict]) -> dict[str, float]:
-    """Return what the flow that a test reads takes to compute, ms of one core a clip; nothing if it reads none."""
-    if not reads_flow(pipeline):
-        return {}
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    field_ms = measure_flow_ms(infos[0]['data_root'], [info['sha256'] for info in infos])
-    return {} if field_ms is None else {'flow_ms_per_clip': field_ms * sampled_frames(pipeline)}

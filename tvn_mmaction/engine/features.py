@@ -25,6 +25,7 @@ from ..files import only_here, remove_half_written, sha256_of, write_atomically
 from .clips import build_dataset
 from .config import dataset_of
 from .costs import macs_per_video
+from .preceding import networks_before
 from .runner import BROKEN_CLIPS
 from .telling import shortened
 
@@ -62,6 +63,9 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
     meta = loaded.get('meta', {})
     training = {name: value for name, value in meta.get('training', {}).items() if name != 'history'}
     pipeline = dataset_of(config, 'test_dataloader').pipeline
+    before = networks_before(pipeline)
+    if any(made.train_list_sha256 != training.get('train_list_sha256') for made in before):
+        training['train_list_sha256'] = None  # there is no one list
     steps, channels = network(_made_up_batch(pipeline)).shape[1:]
     record = FeatureRecord(
         network=Path(config.filename).stem,
@@ -72,7 +76,8 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
         channels=channels,
         test_pipeline=[step.to_dict() for step in pipeline],
         clips=len(clips),
-        parameters=sum(parameter.numel() for parameter in recognizer.parameters()),
+        parameters=sum(parameter.numel() for parameter in recognizer.parameters())
+        + sum(made.parameters for made in before),
         macs=macs_per_video(config),
         trained={'epoch': meta.get('epoch'), 'seed': meta.get('seed'), 'training': training},
     )

@@ -13,15 +13,17 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 
-from ..datasets.features import features_of
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
 from ..evaluation.pipelines import CROPS, frames_per_image
 from ..files import sha256_of
 from .config import all_datasets, dataset_of
+from .preceding import networks_before, steps_from_video
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
+# By the type of a step, what only says where its files lie; of what they hold, a config that was read has the digest.
+WHERE_OF_STEPS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
 # By the optimizer wrapper of a config, where it is not that of float32.
 PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
@@ -36,7 +38,7 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
     return {
         'config_sha256': config_digest(config),
         'options': _plain(config.get('options', {})),
-        'train_pipeline': _pipeline(config, 'train_dataloader'),
+        'train_pipeline': steps_from_video(_pipeline(config, 'train_dataloader')),
         'batch_size': config.train_dataloader.batch_size * get_world_size(),
         'precision': PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
         'initial_weights': initial_weights(config),
@@ -54,14 +56,14 @@ def protocol(
     """Return the protocol of testing a checkpoint with a config.
 
     What is known of the training comes from the checkpoint's `meta`. The split and what leaks through it are stated
-    only where `train_dataset`, which the config names, is what the checkpoint was trained on, and what the network was
-    that made its features, if it takes some; otherwise nobody knows.
+    only where `train_dataset`, which the config names, is what the checkpoint was trained on, and what the networks
+    were that made its features or selected its frames, if there are any; otherwise nobody knows.
     """
     trained = meta.get('training', {})
     train, test = clips_of(train_dataset), clips_of(test_dataset)
-    known = train is not None and trained.get('train_list_sha256') == list_digest(train)
-    features = features_of(_pipeline(config, 'test_dataloader'))
-    known = known and (not features or features.train_list_sha256 in (None, list_digest(train)))
+    pipeline = _pipeline(config, 'test_dataloader')
+    lists = [trained.get('train_list_sha256'), *(made.train_list_sha256 for made in networks_before(pipeline))]
+    known = train is not None and set(lists) == {list_digest(train)}
     own_split = test_dataset.metainfo.get('split', {})
     split = own_split if known else {}
     # Where every clip is a group of its own, nobody knows which long video it is of.
@@ -79,7 +81,7 @@ def protocol(
         train_list_sha256=trained.get('train_list_sha256'),
         test_list_sha256=list_digest(test),
         train_pipeline=trained.get('train_pipeline'),
-        test_pipeline=_pipeline(config, 'test_dataloader'),
+        test_pipeline=steps_from_video(pipeline),
         views=views(config),
         average_clips=config.model.get('cls_head', {}).get('average_clips'),
         epochs=meta.get('epoch'),
@@ -132,7 +134,18 @@ def config_content(config: Config) -> dict[str, Any]:
         content.pop(key, None)
     for dataset in all_datasets(content):
         dataset.pop('data_root', None)
+    content.pop('selection', None)
+    (content.get('features') or {}).pop('folder', None)
+    _forget_places(content)
     return content
+
+
+def _forget_places(part: Any) -> None:
+    """Remove where the files of steps lie, also from the variables of a config that its pipelines are made of."""
+    if isinstance(part, dict):
+        part.pop(WHERE_OF_STEPS.get(str(part.get('type'))), None)
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _forget_places(value)
 
 
 def digests_of_training(config: Config) -> frozenset[str]:
@@ -143,14 +156,13 @@ def digests_of_training(config: Config) -> frozenset[str]:
 
 
 def initial_weights(config: Config) -> str:
-    """Return the files that the weights came from before the training, those of its features too, or `'scratch'`."""
+    """Return the files that weights came from before the training, also of the networks before, or `'scratch'`."""
     backbone = config.model.get('backbone', {})
     sources = [None if config.get('resume') else config.get('load_from'), backbone.get('pretrained')]
     for part in (config.model, backbone):
         init_cfg = part.get('init_cfg') or []
         sources += [entry.get('checkpoint') for entry in (init_cfg if isinstance(init_cfg, list) else [init_cfg])]
-    if features := features_of(_pipeline(config, 'train_dataloader')):
-        sources.append(features.initial_weights)
+    sources += [made.initial_weights for made in networks_before(_pipeline(config, 'train_dataloader'))]
     return ', '.join(str(source) for source in sources if source not in (None, '', 'scratch')) or 'scratch'
 
 

@@ -1,4 +1,8 @@
-"""A linear SVM on the features of a network, as C3D was published with (arXiv 1412.0767, section 4)."""
+"""A linear SVM on the features of a network, as C3D was published with (arXiv 1412.0767, sections 3.3 and 4).
+
+There the features are those of the layer fc6, averaged over all clips of 16 frames of a video, and then of length 1;
+here they are those of any layer, averaged over the clips that the config's test samples.
+"""
 
 import io
 import time
@@ -16,48 +20,55 @@ from ..errors import UserError
 from ..evaluation import Result, Scores, accuracies, confusion_matrix, plot_confusion_matrix
 from ..evaluation.fusion import check_scikit_learn, margins_as_scores
 from ..files import only_here, sha256_of, write_atomically
-from .clips import build_without_videos
-from .record import config_digest, environment, protocol
+from .clips import build_dataset, build_without_videos
+from .config import dataset_of
+from .costs import flow_costs
+from .record import clips_of, config_digest, environment, list_digest, protocol
 
 CHECKPOINT = 'svm.npz'
-COSTS = 10.0 ** np.arange(-2, 4)  # C of scikit-learn: what an error costs
-FOLDS = 5  # of whole groups, in which each C is tried
+COSTS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # C of scikit-learn: what an error costs
+DEFAULT_COST = 1.0  # that of scikit-learn
+VALIDATION, DEFAULT = 'validation', 'default'  # where C is from
 
 
-def train_svm(config: Config, folder: Path) -> tuple[Result, float]:
+def train_svm(config: Config, folder: Path) -> Result:
     """Train a linear SVM on the features of a config's train clips, test it, and write result, scores and weights.
 
-    The features of a clip are averaged over time and brought to length 1. C is the one of `COSTS` that is best where
-    whole groups of the train clips are left out; the test is looked at once.
+    The features of a clip are averaged over time and brought to length 1. Where the config trains on the subset 'fit',
+    and these are the clips that the network was trained on, C is the one of `COSTS` with which most clips of the
+    validation are right, of several the smallest. Otherwise the network has seen all clips by which C could be chosen,
+    or nobody knows: then it is `DEFAULT_COST`. Either way the SVM learns from the train clips of the config alone, so
+    that the validation stays one for a fusion, and the test is looked at once.
 
     Args:
         config: As `read_config` returns it: that of the network which made the features.
         folder: That of the features.
 
     Returns:
-        The result, and C.
+        The result, whose options are those of the network's training, `layer`, `C` and `C_from`: `VALIDATION` or
+        `DEFAULT`.
 
     Raises:
-        UserError: The features are missing or of another network, or the train clips are of one group or class.
+        UserError: The features are missing or of another network, or the train clips are of one class.
     """
     check_scikit_learn()
-    from sklearn.model_selection import GridSearchCV, GroupKFold
-    from sklearn.svm import LinearSVC
-
     name, work_dir = Path(config.filename).stem, Path(config.work_dir)
     record = check_features(folder, network=name)
     train, test = (build_without_videos(config, f'{side}_dataloader') for side in ('train', 'test'))
-    inputs, labels, groups = _clips(train, folder)
-    test_inputs, test_labels, _ = _clips(test, folder)
-    folds = min(FOLDS, len(set(groups)))
-    for what, count in (('group', folds), ('class', len(set(labels)))):
-        if count < 2:
-            raise UserError(f'all {len(train)} train clips are of one {what}: an SVM needs two; use more clips')
+    inputs, labels = _clips(train, folder)
+    test_inputs, test_labels = _clips(test, folder)
+    if len(set(labels)) < 2:
+        raise UserError(f'all {len(train)} train clips are of one class: an SVM needs two; use more clips')
+    may_choose = dataset_of(config, 'train_dataloader').get('subset') == 'fit' and (
+        record.train_list_sha256 == list_digest(clips_of(train))
+    )
 
     started = time.perf_counter()
-    # Its solver draws the order of the clips.
-    search = GridSearchCV(LinearSVC(random_state=0), {'C': COSTS}, cv=GroupKFold(folds))
-    svm = search.fit(inputs, labels, groups=groups).best_estimator_
+    if may_choose:
+        held_out = build_dataset(config, 'train_dataloader', subset='validation', ann_file='', pipeline=[])
+        svm = _best(inputs, labels, *_clips(held_out, folder))
+    else:
+        svm = _fitted(inputs, labels, DEFAULT_COST)
     train_seconds, started = time.perf_counter() - started, time.perf_counter()
     classes = list(test.metainfo['classes'])
     scores = np.zeros((len(test_inputs), len(classes)), np.float32)  # as they are kept
@@ -67,7 +78,12 @@ def train_svm(config: Config, folder: Path) -> tuple[Result, float]:
         write_atomically(work_dir / CHECKPOINT, weights)
         result = Result(
             name=f'{name}_svm',
-            options=config.to_dict().get('options', {}),
+            options={
+                **record.trained['training'].get('options', {}),
+                'layer': record.layer,
+                'C': svm.C,
+                'C_from': VALIDATION if may_choose else DEFAULT,
+            },
             config_sha256=config_digest(config),
             checkpoint=CHECKPOINT,
             checkpoint_sha256=sha256_of(work_dir / CHECKPOINT),
@@ -83,6 +99,7 @@ def train_svm(config: Config, folder: Path) -> tuple[Result, float]:
                 'gmacs_per_video': (record.macs + svm.coef_.size) / 1e9,
                 'train_seconds': train_seconds,
                 'test_seconds': time.perf_counter() - started,
+                **flow_costs(test, record.test_pipeline),
             },
             environment=environment(config, 'cpu'),
         )
@@ -90,15 +107,27 @@ def train_svm(config: Config, folder: Path) -> tuple[Result, float]:
         Scores(clips, classes, test_labels, scores).save(work_dir / 'scores.npz')
         plot_confusion_matrix(confusion_matrix(scores, test_labels), classes, work_dir / 'confusion_matrix.png')
         result.save(work_dir / 'result.json')
-    return result, float(search.best_params_['C'])
+    return result
 
 
-def _clips(dataset: BaseDataset, folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return of all clips the features `(clips, C)`, of length 1, the labels and the groups."""
+def _fitted(inputs: np.ndarray, labels: np.ndarray, cost: float) -> Any:
+    from sklearn.svm import LinearSVC
+
+    # Its solver draws the order of the clips; with large C it takes more than scikit-learn's 1,000 rounds.
+    return LinearSVC(C=cost, random_state=0, max_iter=100_000).fit(inputs, labels)
+
+
+def _best(inputs: np.ndarray, labels: np.ndarray, held_out: np.ndarray, held_out_labels: np.ndarray) -> Any:
+    """Return the SVM that is right about most clips of a validation, of several that of the smallest C."""
+    return max((_fitted(inputs, labels, cost) for cost in COSTS), key=lambda svm: svm.score(held_out, held_out_labels))
+
+
+def _clips(dataset: BaseDataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return of all clips the features `(clips, C)`, of length 1, and the labels."""
     infos: list[dict[str, Any]] = [dataset.get_data_info(index) for index in range(len(dataset))]
     features = np.stack([read_features(folder, info).mean(0) for info in infos])
     features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
-    return features, np.array([info['label'] for info in infos]), [info['group'] for info in infos]
+    return features, np.array([info['label'] for info in infos])
 
 
 def _weights(svm: Any, record: FeatureRecord) -> bytes:

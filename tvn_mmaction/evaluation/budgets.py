@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, combinations
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,19 @@ RATIOS = np.geomspace(1 / 256, 256, 129)
 
 
 @dataclass(frozen=True)
+class ExitMacs:
+    """The multiply-accumulates of a video, all its views, by the exit where it leaves."""
+
+    alone: list[int]  # if no exit before is computed; the last is the full network
+    own: list[int]  # what each exit but the last takes for itself, more for all who leave behind it
+
+    def under(self, thresholds: Sequence[float]) -> list[int]:
+        """Return those of each exit under thresholds, which leave exits out where they are `NEVER`."""
+        own = [0 if threshold == NEVER else macs for threshold, macs in zip(thresholds, self.own, strict=True)]
+        return [macs + sum(own[:index]) for index, macs in enumerate(self.alone)]
+
+
+@dataclass(frozen=True)
 class Setting:
     """Thresholds for a budget, and what the clips of the validation did under them."""
 
@@ -34,8 +48,9 @@ class Setting:
 class Calibration:
     """What `tools/calibrate.py` found on the validation, and keeps in the checkpoint's meta."""
 
-    exit_macs: list[int]  # multiply-accumulates of a video up to each exit, all its views; the last is the full network
+    macs: ExitMacs
     input_shape: list[int]  # of the packed clip that they were counted for
+    backbone_sha256: str  # of what the config says of the backbone
     clips: int  # of the validation
     list_sha256: str | None  # of their names and labels
     settings: list[Setting]
@@ -47,7 +62,8 @@ class Calibration:
     @classmethod
     def from_meta(cls, fields: dict[str, Any]) -> 'Calibration':
         """Return what `to_meta` made plain."""
-        return cls(**fields | {'settings': [Setting(**setting) for setting in fields['settings']]})
+        settings = [Setting(**setting) for setting in fields['settings']]
+        return cls(**fields | {'macs': ExitMacs(**fields['macs']), 'settings': settings})
 
     def setting(self, budget: float) -> Setting | None:
         """Return the one for a budget, None where there is none."""
@@ -121,7 +137,7 @@ class DynamicInference:
 
     def speed_ups(self, measurement: Measurement) -> tuple[float, float]:
         """Return how many times fewer multiply-accumulates than the full network, and how many times less time."""
-        full_gmacs = self.calibration.exit_macs[-1] / 1e9
+        full_gmacs = self.calibration.macs.alone[-1] / 1e9
         return full_gmacs / measurement.gmacs_per_video, self.full_ms_per_video / measurement.ms_per_video
 
 
@@ -146,13 +162,13 @@ def gmacs_per_video(shares: Sequence[float], exit_macs: Sequence[int]) -> float:
     return float(np.dot(shares, exit_macs)) / 1e9
 
 
-def check_budgets(budgets: Sequence[float], exit_macs: Sequence[int]) -> None:
+def check_budgets(budgets: Sequence[float], macs: ExitMacs) -> None:
     """Check that a network whose exits cost that many multiply-accumulates can keep to budgets.
 
     Raises:
         UserError: One is below the first exit, or above the full network.
     """
-    least = exit_macs[0] / exit_macs[-1]
+    least = macs.alone[0] / macs.alone[-1]
     for budget in budgets:
         if not least <= budget <= 1:
             raise UserError(
@@ -161,27 +177,25 @@ def check_budgets(budgets: Sequence[float], exit_macs: Sequence[int]) -> None:
             )
 
 
-def fit_budgets(
-    scores: np.ndarray, labels: np.ndarray, exit_macs: Sequence[int], budgets: Sequence[float]
-) -> list[Setting]:
+def fit_budgets(scores: np.ndarray, labels: np.ndarray, macs: ExitMacs, budgets: Sequence[float]) -> list[Setting]:
     """Fit thresholds for budgets.
 
-    Two numbers decide of all thresholds. One is the first exit at which clips leave, since those before may be worth
-    nothing. The other is the threshold of all exits from there on (Wu et al. 2020, Dynamic Inference), or else by how
-    many times more clips leave at each of them than at the one before, the most confident ones first (Huang et al.
-    2018, MSDNet). Of all that keep to the budget on these clips, those are taken that answer most of them right; of
-    several, those that spend most of the budget.
+    Two choices decide of all thresholds. One is which exits are computed, since some may be worth less than they cost.
+    The other is the threshold of all these (Wu et al. 2020, Dynamic Inference), or else by how many times more clips
+    leave at each of them than at the one before, the most confident ones first (Huang et al. 2018, MSDNet). Of all that
+    keep to the budget on these clips, those are taken that answer most of them right; of several, those that spend most
+    of the budget.
 
     Args:
         scores: `(clips, exits, classes)`, probabilities at every exit, of clips that no choice has seen before.
         labels: `(clips,)`.
-        exit_macs: Cumulative multiply-accumulates of each exit.
-        budgets: Shares of the last of them, each at least that of the first exit; see `check_budgets`.
+        macs: What the exits cost.
+        budgets: Shares of the full network's, each at least that of the first exit; see `check_budgets`.
     """
-    candidates = [_outcome(thresholds, scores, labels, exit_macs) for thresholds in _candidates(scores)]
+    candidates = [_outcome(thresholds, scores, labels, macs) for thresholds in _candidates(scores)]
     settings = []
     for budget in budgets:
-        kept = [one for one in candidates if one.gmacs_per_video <= budget * exit_macs[-1] / 1e9 * (1 + 1e-9)]
+        kept = [one for one in candidates if one.gmacs_per_video <= budget * macs.alone[-1] / 1e9 * (1 + 1e-9)]
         best = max(kept, key=lambda one: (one.top1, one.gmacs_per_video))
         settings.append(replace(best, budget=budget))
     return settings
@@ -192,10 +206,13 @@ def _candidates(scores: np.ndarray) -> list[list[float]]:
     exits, confidences = scores.shape[1], scores.max(2)
     common = np.unique(np.quantile(confidences[:, :-1], np.linspace(0, 1, COMMON), method='lower'))
     candidates = [[NEVER] * (exits - 1)]
-    for first in range(exits - 1):
-        candidates += [[NEVER] * first + [float(threshold)] * (exits - 1 - first) for threshold in (0.0, *common)]
+    computed = chain.from_iterable(combinations(range(exits - 1), count) for count in range(1, exits))
+    for kept in computed:
+        for threshold in (0.0, *common):
+            candidates.append([float(threshold) if index in kept else NEVER for index in range(exits - 1)])
         for ratio in RATIOS:
-            shares = np.append(np.zeros(first), ratio ** np.arange(exits - first))
+            shares = np.zeros(exits)
+            shares[[*kept, -1]] = ratio ** np.arange(len(kept) + 1)
             candidates.append(_thresholds(confidences, shares / shares.sum()))
     return candidates
 
@@ -220,13 +237,13 @@ def _thresholds(confidences: np.ndarray, shares: np.ndarray) -> list[float]:
     return thresholds
 
 
-def _outcome(thresholds: list[float], scores: np.ndarray, labels: np.ndarray, exit_macs: Sequence[int]) -> Setting:
+def _outcome(thresholds: list[float], scores: np.ndarray, labels: np.ndarray, macs: ExitMacs) -> Setting:
     """Return what clips do under thresholds."""
     exits = leaving_exits(scores, thresholds)
     shares = exit_shares(exits, scores.shape[1])
     right = scores[np.arange(len(exits)), exits].argmax(1) == labels
-    gmacs = gmacs_per_video(shares, exit_macs)
-    return Setting(gmacs / (exit_macs[-1] / 1e9), thresholds, float(right.mean()), gmacs, shares)
+    gmacs = gmacs_per_video(shares, macs.under(thresholds))
+    return Setting(gmacs / (macs.alone[-1] / 1e9), thresholds, float(right.mean()), gmacs, shares)
 
 
 def exits_by_class(
@@ -254,7 +271,7 @@ def exits_by_class(
 
 def budgets_table(record: DynamicInference) -> str:
     """Return a Markdown table, one row a budget, below the full network."""
-    full = record.calibration.exit_macs[-1] / 1e9
+    full = record.calibration.macs.alone[-1] / 1e9
     shares = ' / '.join(f'exit {index}' for index in range(len(record.exit_top1)))
     rows = [
         f'| budget | top-1 | GMACs per video | ms per video | clips that leave at {shares} |',
@@ -292,7 +309,8 @@ def describe_budgets(record: DynamicInference) -> str:
         f'validation clips, measured on {record.test_clips} test clips; a clip of '
         f'{" × ".join(str(size) for size in calibration.input_shape)}; milliseconds from normalised pixels to scores '
         f'at batch 1, the means of medians of {record.rounds} rounds in turns, on {environment["device"]}, '
-        f'{environment["threads"]} threads. Multiply-accumulates by PyTorch’s counter.'
+        f'{environment["threads"]} threads. Multiply-accumulates by PyTorch’s counter; the '
+        'full network computes no exit before its last.'
     )
 
 

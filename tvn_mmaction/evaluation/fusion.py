@@ -83,7 +83,7 @@ def stacked(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> n
 
 
 def by_svm(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return what a linear SVM on the L2-normalised scores of all networks makes of them (arXiv 1406.2199, section 4).
+    """Return what a linear SVM on the L2-normalised scores of all networks makes of them (arXiv 1406.2199, section 2).
 
     Args:
         scores: Of the clips to be told.

@@ -76,8 +76,8 @@ def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> lis
 class ClipScores(AccMetric):
     """Keeps the scores `(clips, classes)` and labels `(clips,)` of a whole test, in the order of the data set.
 
-    Of a recognizer with early exits it also keeps `exit_scores`, by clip those of all exits that it came to `(exits,
-    classes)`, the last of which answered; of other recognizers that is empty.
+    Of a recognizer with early exits it also keeps by clip the number of the exit that answered, `exits`, and
+    `exit_scores`, those of all exits that were computed for it `(exits, classes)`; of other recognizers both are empty.
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -85,7 +85,7 @@ class ClipScores(AccMetric):
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[-len(data_samples) :], data_samples, strict=True):
             if 'exit_scores' in sample:
-                scores = sample['exit_scores'].cpu().numpy()
+                scores, result['exit'] = sample['exit_scores'].cpu().numpy(), sample['exit']
                 # A clip that could not be read is wrong at every exit.
                 result['exit_scores'] = (
                     np.tile(result['pred'], (len(scores), 1)) if 'broken_clips' in sample else scores
@@ -96,4 +96,5 @@ class ClipScores(AccMetric):
         self.scores = np.stack([result['pred'] for result in results]).astype(np.float32)
         self.labels = np.array([result['label'] for result in results])
         self.exit_scores = [result['exit_scores'] for result in results if 'exit_scores' in result]
+        self.exits = [result['exit'] for result in results if 'exit' in result]
         return {}

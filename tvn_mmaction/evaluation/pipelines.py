@@ -24,6 +24,12 @@ def frames_per_image(pipeline: Sequence[dict]) -> int:
     return next((step['clip_len'] for step in pipeline if stacks and 'clip_len' in step), 1)
 
 
+def selected_by(pipeline: Sequence[dict] | None) -> str | None:
+    """Return by which method the frames were selected that a pipeline takes, None where it samples them itself."""
+    method = next((step.get('method') for step in pipeline or () if step['type'] == 'SelectedFrames'), None)
+    return 'oracle, which looks at the labels' if method == 'oracle' else method
+
+
 def input_size(pipeline: Sequence[dict] | None, views: int) -> tuple[int | None, int | None, int | None]:
     """Return frames, height and width of one view of a test pipeline, None where it does not say."""
     frames, height, width = sampled_frames(pipeline), None, None

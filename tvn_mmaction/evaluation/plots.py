@@ -119,7 +119,7 @@ def plot_budgets(record: DynamicInference, path: Path) -> None:
     """
     figure = _figure(9, 3.6)
     macs_axes, time_axes = figure.subplots(1, 2, sharey=True)
-    macs = [count / 1e9 for count in record.calibration.exit_macs]
+    macs = [count / 1e9 for count in record.calibration.macs.alone]
     full = 100 * record.exit_top1[-1].value
     alone = [100 * estimate.value for estimate in record.exit_top1[:-1]]
     macs_axes.plot(macs[:-1], alone, 'x', color='grey', label='all clips leave at one exit')

@@ -8,7 +8,7 @@ import mmengine
 from ..errors import UserError
 from ..outputs import check_file
 from .metrics import confusion_matrix, most_confused
-from .pipelines import input_size
+from .pipelines import input_size, selected_by
 from .result import Protocol, Result, Scores
 
 # The names of MMAction2 0.x's --eval, and what they mean in a result.
@@ -29,14 +29,16 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
         lines.append(
             f'  {LABELS[name]:11s}{estimate.value:7.1%}   95 % interval {estimate.low:.1%} to {estimate.high:.1%}'
         )
-    if 'budget' in result.costs:
+    if 'budget' in result.options:
         shares = ' / '.join(f'{share:.0%}' for name, share in result.costs.items() if name.endswith('_share'))
         lines.append(
-            f'  budget {result.costs["budget"]:g}: {result.costs["gmacs_per_video"]:.3g} GMACs per video; clips that '
+            f'  budget {result.options["budget"]:g}: {result.costs["gmacs_per_video"]:.3g} GMACs per video; clips that '
             f'leave at each exit {shares}'
         )
     if 'flow_ms_per_clip' in result.costs:
         lines.append(f'  optical flow, computed before: {result.costs["flow_ms_per_clip"]:.0f} ms of one core a clip')
+    if method := selected_by(protocol.test_pipeline):
+        lines.append(f'  frames selected by {method}')
     lines += [f'  {line}' for line in describe_leak(protocol)]
     if broken := result.broken_clips['test']:
         lines.append(f'  {len(broken)} test clips could not be read and count as wrong: {", ".join(broken)}')
@@ -59,7 +61,7 @@ def describe_leak(protocol: Protocol) -> list[str]:
     else:
         lines = ['no test clip has a sibling of the same long video in train']
     if copies := protocol.test_clips_with_copy_in_train:
-        lines.append(f'leak: {copies} of the {tested} test clips are in train as well, under another name')
+        lines.append(f'leak: {copies} of the {tested} test clips are in train as well')
     return lines
 
 
@@ -112,13 +114,15 @@ def _results_table(results: Sequence[Result]) -> str:
     for result in results:
         protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
         gmacs = result.costs.get('gmacs_per_video')
+        method = selected_by(protocol.test_pipeline)
         flow_ms = result.costs.get('flow_ms_per_clip')
         flow = f' and {flow_ms:.0f} ms of flow' if flow_ms else ''
         rows.append([
-            f'`{result.name}`',
-            f'{protocol.data}, {protocol.split}',
+            f'`{result.name}`' + (f', budget {result.options["budget"]:g}' if 'budget' in result.options else ''),
+            f'{protocol.data}, {protocol.split}' + ('' if protocol.subset == 'test' else f', {protocol.subset}'),
             f'{protocol.train_clips} / {protocol.test_clips}',
-            ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part),
+            ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part)
+            + (f', selected by {method}' if method else ''),
             str(protocol.epochs),
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',

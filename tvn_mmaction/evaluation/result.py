@@ -27,7 +27,7 @@ class Protocol:
     test_clips: int
     classes: int
     test_clips_with_sibling_in_train: int | None  # clips of the same long video on both sides: the leak
-    test_clips_with_copy_in_train: int | None  # the same file, byte by byte, under two names
+    test_clips_with_copy_in_train: int | None  # the same content, byte by byte
     train_list_sha256: str | None  # of clips and labels, wherever the videos lie
     test_list_sha256: str | None
     train_pipeline: list[dict] | None
@@ -47,7 +47,7 @@ class Result:
     """One trained network, tested: JSON in `result.json`, the scores of every clip in `scores.npz` beside it."""
 
     name: str  # of the config
-    options: dict[str, Any]  # of the command line, which changed the config of the training
+    options: dict[str, Any]  # of the command line: what changed the config of the training, and the test's `budget`
     config_sha256: str  # of the config that resulted
     checkpoint: str  # file name
     checkpoint_sha256: str

@@ -8,7 +8,8 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-NEVER = 2.0  # a threshold above any confidence
+# Thresholds above any confidence: of an exit that is computed but where no clip leaves, and of one that is left out.
+SCORED, NEVER = 1.5, 2.0
 
 
 class EarlyExits:
@@ -16,8 +17,8 @@ class EarlyExits:
 
     Training computes all exits. In testing a clip leaves at the first exit where the highest class probability, of the
     mean over its views, reaches the exit's threshold (Wu et al. 2020, Dynamic Inference); the others go on
-    as a smaller batch. `thresholds`, one for every exit but the last, begin at `NEVER`, which is the full network;
-    `tools/calibrate.py` fits others for a budget.
+    as a smaller batch. `thresholds`, one for every exit but the last, begin at `NEVER`: what these exits have of their
+    own is not computed, which is the full network. `tools/calibrate.py` fits others for a budget.
     """
 
     def __init__(self, backbone: dict, cls_head: dict, **kwargs):
@@ -39,7 +40,7 @@ class EarlyExits:
     def extract_feat(
         self, inputs: Tensor, stage: str = 'neck', data_samples: Sequence | None = None, test_mode: bool = False
     ) -> tuple[list[Tensor] | Tensor, dict]:
-        """Return the features of all exits, in testing of the last one alone, which is the full network.
+        """Return the features of all exits, in testing of the last one alone, all that the full network computes.
 
         Args:
             inputs: `(N, views * T, C, H, W)` or `(N, views, C, T, H, W)`, normalised.
@@ -47,20 +48,22 @@ class EarlyExits:
             data_samples: Not used.
             test_mode: Whether nobody asks for the exits before the last.
         """
-        features = list(self.backbone.exits(inputs.flatten(0, 1)))
-        if stage == 'head':
-            return self.cls_head(features[-1]), {}
-        return features[-1] if test_mode else features, {}
+        inputs = inputs.flatten(0, 1)
+        if not test_mode and stage != 'head':
+            return list(self.backbone.exits(inputs)), {}
+        features = next(self.backbone.exits(inputs, [len(self.thresholds)]))
+        return self.cls_head(features) if stage == 'head' else features, {}
 
-    def exit_scores(self, inputs: Tensor) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the probabilities `(N, classes)` at each exit in turn; `send` the places `(M,)` of the clips to go on.
+    def exit_scores(self, inputs: Tensor, wanted: Sequence[int]) -> Generator[Tensor, Tensor | None, None]:
+        """Yield the probabilities `(N, classes)` at exits in turn; `send` the places `(M,)` of the clips to go on with.
 
         Args:
             inputs: As `extract_feat` takes them.
+            wanted: The numbers of the exits, in order.
         """
-        exits = self.backbone.exits(inputs.flatten(0, 1))
+        exits = self.backbone.exits(inputs.flatten(0, 1), wanted)
         clips, places = len(inputs), None
-        for index in range(len(self.backbone.exit_channels)):
+        for index in wanted:
             features = exits.send(places)
             views = len(features) // clips
             places = yield self.cls_head.average_clip(self.cls_head(features, index), views)
@@ -71,23 +74,25 @@ class EarlyExits:
     def predict(self, inputs: Tensor, data_samples: list[ActionDataSample], **kwargs) -> list[ActionDataSample]:
         """Answer each clip at the first exit that is confident.
 
-        Each sample gets `pred_score` and `pred_label`, `exit_scores` `(exits, classes)` of all exits that it came to,
-        the last of which answered, and the number of that exit, from 0, as `exit` in its metainfo.
+        Each sample gets `pred_score` and `pred_label`, `exit_scores` `(exits, classes)` of all exits that were computed
+        for it, the last of which answered, and the number of that exit, from 0, as `exit` in its metainfo.
 
         Args:
             inputs: As `extract_feat` takes them.
             data_samples: Of the N clips.
             **kwargs: Not used.
         """
-        scores_of = [[] for _ in data_samples]
+        scores_of, left_at = [[] for _ in data_samples], [0] * len(data_samples)
         inside, places = torch.arange(len(inputs)), None
-        exits = self.exit_scores(inputs)
         # Shapes alone, which tools run to count and to check, go through the full network.
         thresholds = [NEVER] * len(self.thresholds) if self.thresholds.is_meta else self.thresholds.tolist()
-        for threshold in [*thresholds, NEVER]:
+        thresholds = {index: threshold for index, threshold in enumerate([*thresholds, SCORED]) if threshold < NEVER}
+        exits = self.exit_scores(inputs, list(thresholds))
+        for index, threshold in thresholds.items():
             scores = exits.send(places)
             for clip, clip_scores in zip(inside.tolist(), scores, strict=True):
                 scores_of[clip].append(clip_scores)
+                left_at[clip] = index
             places = None
             if threshold <= 1:
                 goes_on = scores.amax(1) < threshold
@@ -97,10 +102,10 @@ class EarlyExits:
                     break
                 if len(places) == len(scores):
                     places = None  # spares a copy
-        for sample, passed in zip(data_samples, scores_of, strict=True):
+        for sample, passed, index in zip(data_samples, scores_of, left_at, strict=True):
             sample.set_pred_score(passed[-1]).set_pred_label(passed[-1].argmax(keepdim=True))
             sample.exit_scores = torch.stack(passed)
-            sample.set_metainfo({'exit': len(passed) - 1})
+            sample.set_metainfo({'exit': index})
         return data_samples
 
 

@@ -1,10 +1,11 @@
 """Backbones that can be left early: their exits, and MMAction2's ResNets with one behind each stage.
 
-Such a backbone has `exit_channels` and a method `exits`, a generator of the features of each exit, which computes no
-further than it is asked; `send` tells it with which clips of the batch to go on.
+Such a backbone has `exit_channels` and a method `exits`, a generator of the features of those exits that are wanted.
+It computes no further than it is asked, and nothing that exits have of their own which nobody wants; `send` tells it
+with which clips of the batch to go on.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from mmaction.models.backbones import ResNet, ResNetTSM
 from mmaction.registry import MODELS
@@ -21,6 +22,11 @@ def keep_clips(x: Tensor, frames: int, places: Tensor | None) -> Tensor:
     return x if places is None else x.unflatten(0, (-1, frames))[places].flatten(0, 1)
 
 
+def wanted_places(places: Sequence[int], wanted: Sequence[int] | None) -> list[int]:
+    """Return the places, such as numbers of blocks, of the exits whose numbers are wanted; of all if that is None."""
+    return [place for number, place in enumerate(places) if wanted is None or number in wanted]
+
+
 class StageExits:
     """What gives MMAction2's `ResNet` and those that inherit from it an exit behind each stage of `out_indices`."""
 
@@ -31,17 +37,19 @@ class StageExits:
         """Return the channels of each exit."""
         return [64 * 2**index * self.block.expansion for index in sorted(set(self.out_indices))]
 
-    def exits(self, x: Tensor) -> Generator[Tensor, Tensor | None, None]:
+    def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
         """Yield the features of each exit, `(N, C, T', H', W')`; `send` the places `(M,)` of the clips to go on with.
 
         Args:
             x: `(N*T, C, H, W)` with `T = num_segments`, normalised.
+            wanted: The numbers of the exits, by default all.
         """
+        stages = wanted_places(sorted(set(self.out_indices)), wanted)
         clips = x.shape[0] // self.num_segments
         x = self.maxpool(self.conv1(x))
-        for index, name in enumerate(self.res_layers[: max(self.out_indices) + 1]):
+        for index, name in enumerate(self.res_layers[: stages[-1] + 1]):
             x = getattr(self, name)(x)
-            if index in self.out_indices:
+            if index in stages:
                 frames = x.shape[0] // clips
                 places = yield frames_to_clips(x, frames)
                 x = keep_clips(x, frames, places)

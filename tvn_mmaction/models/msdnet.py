@@ -15,7 +15,7 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .exits import frames_to_clips, keep_clips
+from .exits import frames_to_clips, keep_clips, wanted_places
 
 
 @dataclass(frozen=True)
@@ -213,23 +213,27 @@ class MSDNet(BaseModule):
         """
         return tuple(self.exits(x))
 
-    def exits(self, x: Tensor) -> Generator[Tensor, Tensor | None, None]:
+    def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
         """Yield the features of each exit in turn; what lies behind it is computed when the next one is asked for.
 
         Args:
             x: As in `forward`. `send` takes the places `(M,)` of the clips to go on with among the present ones.
+            wanted: The numbers of the exits, by default all. The convolutions that others have of their own are left
+                out.
         """
+        numbers = wanted_places(range(len(self.exit_layers)), wanted)
         features = []
         for layer in self.stem:
             x = layer(x)
             features.append(x)
         depth = 0
-        for layers, exit_layer in zip(self.arch.blocks, self.exit_layers, strict=True):
-            for _ in range(layers):
+        for number in range(numbers[-1] + 1):
+            for _ in range(self.arch.blocks[number]):
                 depth += 1
                 self._deepen(features, depth)
-            places = yield frames_to_clips(exit_layer(features[-1]), self.num_segments)
-            features = [keep_clips(scale, self.num_segments, places) for scale in features]
+            if number in numbers:
+                places = yield frames_to_clips(self.exit_layers[number](features[-1]), self.num_segments)
+                features = [keep_clips(scale, self.num_segments, places) for scale in features]
 
     def _deepen(self, features: list[Tensor], depth: int) -> None:
         """Bring the coarsest scale to layer `depth`, and each finer one, in place, to one layer less.

@@ -1,24 +1,25 @@
 """A ResNet with the online temporal shift, whose exits lie along the input: after ever more frames of a clip."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 from mmaction.models.backbones.resnet_tsm import ResNetTSM, TemporalShift
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from .exits import frames_to_clips
+from .exits import frames_to_clips, wanted_places
 
 ORDERS = ('natural', 'spread')
 
 
-def visiting_order(frames: int, order: str) -> list[int]:
-    """Return the places of a clip's frames in the order in which a network looks at them.
+def visiting_order(frames: int, order: str, exit_count: int) -> list[int]:
+    """Return the places of a clip's frames in the order in which a network with so many exits looks at them.
 
-    `'natural'` is the order of time. `'spread'` begins in the middle, and goes on with the frame that is farthest from
-    all those before, the earliest of several, so that a few frames already span the clip: 4, 0, 7, 2, 1, 3, 5, 6 of
-    eight, and of ten frames the first five of FrameExit's published order (Ghodrati et al. 2021). That frames may be
-    permuted for exits is from Dynamic Inference (Wu et al. 2020).
+    `'natural'` is the order of time. Under `'spread'` each exit has seen an even grid over the clip (that frames may be
+    permuted for exits is from Dynamic Inference, Wu et al. 2020). From the last exit to the first, every other frame
+    stays: of an odd number the first, the third and so on to the last, of an even number the later or the earlier of
+    each pair, in turns, beginning with the later. What an exit adds to the one before comes in the order of time: 1, 5,
+    then 3, 7, then 0, 2, 4, 6 of eight frames with three exits.
 
     Raises:
         ValueError: Unknown order.
@@ -27,12 +28,14 @@ def visiting_order(frames: int, order: str) -> list[int]:
         raise ValueError(f'order is {order!r}; known are {", ".join(ORDERS)}')
     if order == 'natural':
         return list(range(frames))
-    visited, others = [frames // 2], set(range(frames)) - {frames // 2}
-    while others:
-        farthest = max(sorted(others), key=lambda place: min(abs(place - other) for other in visited))
-        visited.append(farthest)
-        others.remove(farthest)
-    return visited
+    grid, visits, later = list(range(frames)), [], True
+    for _ in range(exit_count - 1):
+        is_even = len(grid) % 2 == 0
+        first = int(is_even and later)
+        visits = grid[1 - first :: 2] + visits
+        grid = grid[first::2]
+        later = later != is_even
+    return grid + visits
 
 
 def fewest_frames(exit_count: int) -> int:
@@ -64,7 +67,7 @@ class OnlineShift(TemporalShift):
 class OnlineResNetTSM(ResNetTSM):
     """A ResNet with the online temporal shift and exits after growing numbers of frames.
 
-    Its weights have the names of `ResNetTSM`'s, so that those published for TSM can be loaded as a start.
+    Its weights have the names of `ResNetTSM`'s, so that those published for TSM can be taken as a start.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
@@ -72,6 +75,7 @@ class OnlineResNetTSM(ResNetTSM):
         exit_count: How many exits there are. The last one looks at all frames, each one before at half as many, rounded
             up: at 2, 4 and 8 of 8.
         order: The order in which the frames are looked at, and along which channels are shifted; see `visiting_order`.
+            Weights that were trained in one order do not load in the other one.
         shift_div: The part of the channels that is shifted.
         pretrained: Weights of an image ResNet of torchvision to start from.
         frozen_stages: The stages up to this number are fixed, 0 is the stem; -1 fixes none.
@@ -106,7 +110,9 @@ class OnlineResNetTSM(ResNetTSM):
                 f'least {fewest_frames(max(exit_count, 1))} for so many exits'
             )
         self.exit_frames = [-(-num_segments // (1 << halvings)) for halvings in reversed(range(exit_count))]
-        self.order = visiting_order(num_segments, order)
+        self.order = visiting_order(num_segments, order, exit_count)
+        if order != 'natural':  # the weights of both orders have the same shapes; this name keeps them apart
+            self.register_buffer(f'{order}_order', torch.tensor(True))
         self.exit_channels = [self.feat_dim] * exit_count
 
     def make_temporal_shift(self) -> None:
@@ -121,20 +127,21 @@ class OnlineResNetTSM(ResNetTSM):
         """Map frames `(N*T, 3, H, W)`, `T = num_segments`, normalised RGB, to the features of all exits."""
         return tuple(self.exits(x))
 
-    def exits(self, x: Tensor) -> Generator[Tensor, Tensor | None, None]:
+    def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
         """Yield the features of each exit in turn; frames are computed when it is asked for, and none of them twice.
 
         In training all frames are computed at once, so that the batch norms see them all.
 
         Args:
             x: As in `forward`. `send` takes the places `(M,)` of the clips to go on with among the present ones.
+            wanted: The numbers of the exits, by default all.
 
         Yields:
             `(N, C, T', H / 32, W / 32)` of the T' frames so far, in the order of visits.
         """
         clips = frames_to_clips(x, self.num_segments)[:, :, self.order]
         features, before, seen = None, None, 0
-        for exit_frames in self.exit_frames:
+        for exit_frames in wanted_places(self.exit_frames, wanted):
             if seen < exit_frames:
                 ahead = self.num_segments if self.training else exit_frames
                 newest, before = self._look_at(clips[:, :, seen:ahead], before)
@@ -157,9 +164,9 @@ class OnlineResNetTSM(ResNetTSM):
         """
         shifts = [module for module in self.modules() if isinstance(module, OnlineShift)]
         for shift, frame in zip(shifts, before or [None] * len(shifts), strict=True):
-            shift.clips, shift.before = len(clips), frame
+            shift.clips, shift.before = clips.shape[0], frame  # an export leaves it open, unlike len()
         features = super().forward(clips.transpose(1, 2).flatten(0, 1))
         after = [shift.before for shift in shifts]
         for shift in shifts:
             shift.before = None  # it belongs to these clips, and would keep them and their gradients alive
-        return features.unflatten(0, (len(clips), -1)).transpose(1, 2), after
+        return features.unflatten(0, (clips.shape[0], -1)).transpose(1, 2), after

@@ -17,7 +17,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .architectures import Architecture, Block, Repetition
-from .exits import frames_to_clips, keep_clips
+from .exits import frames_to_clips, keep_clips, wanted_places
 from .folding import ClipProduct, can_fold, fold
 
 ACTIVATIONS = {'relu': partial(nn.ReLU, inplace=True), 'hswish': nn.Hardswish}
@@ -299,22 +299,24 @@ class TinyVideoNet(BaseModule):
         """Return the channels of each output."""
         return [self.arch.blocks[index].out_channels for index in sorted(set(self.out_indices))]
 
-    def exits(self, x: Tensor) -> Generator[Tensor, Tensor | None, None]:
+    def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
         """Yield the features of each exit, `(N, C, T', H', W')`; `send` the places `(M,)` of the clips to go on with.
 
         The exits lie behind the blocks of `out_indices`; blocks are computed when the exit behind them is asked for.
 
         Args:
             x: As `forward` takes it.
+            wanted: The numbers of the exits, by default all.
 
         Raises:
             ValueError: As `forward`.
         """
+        last_ones = wanted_places(sorted(set(self.out_indices)), wanted)
         x, frames = self._as_frames(x)
-        for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
+        for index, block in enumerate(self.blocks[: last_ones[-1] + 1]):
             for repetition in block:
                 x, frames = repetition(x, frames)
-            if index in self.out_indices:
+            if index in last_ones:
                 places = yield frames_to_clips(x, frames)
                 x = keep_clips(x, frames, places)
 

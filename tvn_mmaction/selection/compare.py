@@ -12,6 +12,7 @@ from ..datasets.selection import Selection
 from ..engine import read_config, test
 from ..engine.config import dataset_of
 from ..engine.costs import macs_per_video
+from ..engine.preceding import describe_selection
 from ..engine.record import config_digest, environment
 from ..errors import UserError
 from ..evaluation import Result
@@ -44,8 +45,8 @@ def compare_samplings(
         options: Values that replace the config's.
 
     Raises:
-        UserError: A file is missing or is none, the recognizer takes no single frames, or the selector was not trained
-            on the same clips.
+        UserError: A file is missing or is none, the recognizer takes no single frames or tests other clips than those
+            of the test, or the selector was not trained on the same clips.
     """
     smart = Selection.load(selection)
     if smart.method != 'smart':
@@ -61,6 +62,11 @@ def compare_samplings(
     tests = []
     for frames, checkpoint in sorted(checkpoints.items()):
         config = read_config(file, work_dir, data_root, {**(options or {}), 'clip.frames': frames})
+        if (subset := dataset_of(config, 'test_dataloader').get('subset')) != 'test':
+            raise UserError(
+                f'test_dataloader.dataset.subset is {subset}: samplings are compared on the test clips, and the record '
+                "does not say others; leave it 'test'"
+            )
         config = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
         macs = macs_per_video(config)
         for sampling, changed in _samplings(config, frames, checkpoint, selection, smart.candidates):
@@ -128,7 +134,10 @@ def _sampling_by(config: Config, step: dict[str, Any]) -> Config:
             f'{config.filename} samples by {before.get("type")} with clip_len={before.get("clip_len")}, not frames one '
             'by one: name a recognizer that does, such as configs/compare/tsn_r18_ucf50.py'
         )
-    pipeline[pipeline.index(before)] = ConfigDict(step)
+    place = pipeline.index(before)
+    pipeline[place] = ConfigDict(step)
+    if pipeline[place].type == 'SelectedFrames':
+        describe_selection(pipeline[place])
     return changed
 
 
@@ -138,9 +147,7 @@ def _sampling_of(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _test_once(config: Config, checkpoint: Path) -> Result:
     """Test, or read what an earlier test of the same clips, frames and weights has found."""
-    sampling = _sampling_of(dataset_of(config, 'test_dataloader').pipeline)
-    chosen = sha256_of(Path(sampling.selection)) if 'selection' in sampling else None
-    asked = [config.model.to_dict(), config.test_dataloader.to_dict(), chosen, sha256_of(checkpoint)]
+    asked = [config.model.to_dict(), config.test_dataloader.to_dict(), sha256_of(checkpoint)]
     key = sha256_of(json.dumps(asked, sort_keys=True, default=str))[:12]
     config = copy.deepcopy(config)
     config.work_dir = str(Path(config.work_dir, f'test_{key}'))

@@ -19,7 +19,7 @@ from ..datasets.steady import name_of_clip
 from ..deploy.network import ClassScores, load_network
 from ..engine.clips import build_dataset
 from ..engine.config import dataset_of
-from ..engine.costs import macs_per_video
+from ..engine.costs import macs_per_video, network_costs
 from ..engine.record import config_digest
 from ..errors import UserError, first_line
 from ..models import FrameSelectorHead
@@ -73,8 +73,9 @@ def select_frames(
         config_sha256=config_digest(config),
         checkpoint_sha256=trained.get('checkpoint_sha256'),
         train_list_sha256=trained.get('training', {}).get('train_list_sha256'),
-        split=config.split.to_dict() if config.get('split') else {},
+        initial_weights=trained.get('training', {}).get('initial_weights') or trained.get('checkpoint', 'scratch'),
         seed=seed if method == 'random' else None,
+        parameters=network_costs(config).parameters if method == 'smart' else 0,
         macs=macs_per_video(config) if method == 'smart' else 0,
         clips={},
     )
