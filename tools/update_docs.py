@@ -27,6 +27,7 @@ RESULTS = CONFIGS / 'results'
 SPEED = RESULTS / 'speed.json'
 RELIABILITY = RESULTS / 'reliability.json'
 METAFILE = CONFIGS / 'metafile.yml'
+NOT_MEASURED = 'Not measured yet.\n'  # in the place of a table
 DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md', REPOSITORY / 'DEPENDENCIES.md']
 
 
@@ -63,12 +64,14 @@ def tables() -> dict[str, str]:
         'published': published_table(),
         'speed': target_table(speed.targets),
         'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
-        'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}',
+        'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}' if samplings else NOT_MEASURED,
         'dependencies': dependencies_table(),
         'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
     }
     dynamic = [DynamicInference.load(path) for path in sorted(RESULTS.glob('dynamic/*.json'))]
-    found['dynamic'] = '\n'.join(f'{budgets_table(record)}\n{describe_budgets(record)}\n' for record in dynamic)
+    found['dynamic'] = (
+        '\n'.join(f'{budgets_table(record)}\n{describe_budgets(record)}\n' for record in dynamic) or NOT_MEASURED
+    )
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
     return found
