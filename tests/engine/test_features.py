@@ -197,6 +197,7 @@ def test_every_network_of_the_zoo_has_features(file):
     assert twice.shape == (2, *features.shape[1:])
 
 
+@pytest.mark.slow
 def test_recurrent_network_is_trained_and_tested_as_all_others(experiment, extracted, tmp_path, monkeypatch):
     folder, _, _ = experiment
     text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=folder / 'lists')

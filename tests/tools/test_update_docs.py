@@ -31,7 +31,7 @@ def test_tables_are_written_from_the_results(update_docs, document):
     assert names
     for name in names:
         table = text.partition(f'<!-- {name} -->')[2].partition('<!--')[0]
-        assert table.count('\n|') >= 3, name
+        assert table.count('\n|') >= 3 or table == f'\n{update_docs.NOT_MEASURED}', name
 
 
 def test_dependencies_are_those_of_setup_with_a_licence_each(update_docs):

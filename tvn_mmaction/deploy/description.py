@@ -16,7 +16,8 @@ from ..evaluation.pipelines import sampled_frames
 
 KEY = 'tvn_mmaction'  # of the description, in a file's metadata
 SCHEMA_VERSION = 1
-KNOWN_TO_HEADS = {'AvgConsensus'}  # which TSNHead and TSMHead build themselves
+# What MMAction2's TSNHead and TSMHead, and its SlowFast, build themselves, by a name that no registry knows.
+BUILT_BY_THE_WHOLE = {'AvgConsensus', 'resnet3d'}
 SCOPES = ('mmaction', 'mmengine')
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 
@@ -78,7 +79,7 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
         UserError: One is not.
     """
     if isinstance(part, Mapping):
-        for key, known in (('type', _names(registry) | KNOWN_TO_HEADS), ('_scope_', SCOPES)):
+        for key, known in (('type', _names(registry) | BUILT_BY_THE_WHOLE), ('_scope_', SCOPES)):
             if key in part and str(part[key]) not in known:
                 raise UserError(
                     f'{file} asks for {part[key]}, which is not registered in {registry.name}: it is not loaded'
