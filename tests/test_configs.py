@@ -106,8 +106,10 @@ every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem
 # Those that need nothing that another tool makes of trained networks.
 every_sampling_config = pytest.mark.parametrize('file', SAMPLING_FILES, ids=lambda file: file.stem)
 every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
-# Another depth, split, order or size of a network of which another config takes a step in the fast suite.
-TWINS = {
+# Large networks, and another depth, split, order or size of one of which the fast suite takes a step.
+SLOW = {
+    'c2d_r50', 'c3d', 'i3d_r50', 'ircsn_r50', 'mvit_small', 'omnisource_slowonly_r50', 'r2plus1d_r18', 'slowfast_r50',
+    'swin_tiny', 'tanet_r50', 'timesformer', 'tin_r50', 'trn_r50', 'uniformer_small',
     'tvn1_native', 'tvn1_quick', 'tvn1_ucf50_first80', 'tvn1_ucf50_group5', 'tvn1_ucf50_logo', 'tvn1_flow1', 'tvn2',
     'tvn3', 'tsn_r50', 'tsm_r50', 'x3d_m', 'i3d_r50_nonlocal', 'ipcsn_r152', 'r2plus1d_r34', 'slowonly_r50',
     'tpn_slowonly_r50', 'msdnet38', 'tsm_online_r18_spread', 'tsm_online_r50', 'tsm_online_r50_spread',
@@ -116,7 +118,7 @@ TWINS = {
 
 
 def with_speed(file: Path) -> Any:
-    slow = file.stem in TWINS or file.stem.removesuffix('_ucf50') in TWINS
+    slow = file.stem in SLOW or file.stem.removesuffix('_ucf50') in SLOW
     return pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if slow else [])
 
 

@@ -170,6 +170,7 @@ def test_flow_of_a_clip_that_is_gone_goes(videos, tmp_path):
     assert len(content(root)) == 1 + made.clips + made.frames + 2 * fields
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_no_finished_clip_and_no_flow(built, root):
     shutil.rmtree(root / FOLDER)
     code = (
@@ -195,6 +196,7 @@ def test_smallest_frames_of_flow(root):
         build_frames(root, 8)
 
 
+@pytest.mark.slow
 def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
     """So that they can be fused clip by clip; and what flow costs stands in the tables."""
     scores, results = [], []

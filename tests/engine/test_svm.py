@@ -83,6 +83,7 @@ def test_smallest_of_equal_costs_is_taken(data, plant):
     assert result.options == {'lr': 0.5, 'layer': 'backbone', 'C': 0.01, 'C_from': 'validation'}
 
 
+@pytest.mark.slow
 def test_cost_is_chosen_on_the_validation_alone(data, plant):
     """Whatever the clips of the test hold."""
     from sklearn.svm import LinearSVC

@@ -276,6 +276,7 @@ def test_recognizer_trains_on_selected_frames(folder, tmp_path):
         train(tmp_path / 'recognizer.py', folder / 'lists', tmp_path / 'other', selection='gone.json')
 
 
+@pytest.mark.slow
 def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
     """Where all are taken, every choice of them gives what uniform sampling gives; a second call tests nothing."""
     selected, out = Selection.load(folder / 'smart.json'), tmp_path / 'record.json'
@@ -369,6 +370,7 @@ def test_selector_that_saw_the_test_says_no_split(folder, tmp_path):
     assert '2 × 32 × 32, selected by smart |' in results_table([found['smart']])
 
 
+@pytest.mark.slow
 def test_selection_is_of_one_fold(folder, tmp_path):
     whole = plan(selecting(folder, tmp_path), 'group5')
     with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads features, or selected .*--folds'):

@@ -111,6 +111,7 @@ def test_misuse_is_told(folder, tool, arguments, told):
     assert not list(Path('misused').glob('*.json'))
 
 
+@pytest.mark.slow
 def test_another_budget_leaves_those_before(folder, capfd):
     measured = DynamicInference.load(folder / 'work_dirs/exits/calibration/budgets.json')
     for checkpoint in ('epoch_1', 'calibrated_epoch_1'):
