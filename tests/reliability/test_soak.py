@@ -18,16 +18,25 @@ FOUND = Reliability(
     kills={'kills': 200, 'survived': 199, 'while_saving': 80, 'epochs': 90, 'seed': 0},
     resumes={'trials': 20, 'exact': 19, 'interruptions': 38, 'seed': 0},
     bad_inputs={'tried': 60, 'handled': 59},
-    load=slopes([dict(step=20 * n, seconds=n, main_mb=100, workers_mb=50, workers=4, open_files=9) for n in range(50)]),
+    load=slopes(
+        [
+            dict(
+                step=20 * n, seconds=n, cpu_seconds=n, stolen_seconds=0.1 * n, main_mb=100, workers_mb=50, workers=4,
+                open_files=9,
+            )
+            for n in range(50)
+        ]
+    ),
     environment={},
-)
+)  # fmt: skip
 
 
 def test_slopes_are_those_of_the_settled_part():
     looks = [
         dict(
-            step=20 * number, seconds=number * (1 if number <= 50 else 2), main_mb=max(0, 10 - number) + 0.02 * number,
-            workers_mb=50.0, workers=4, open_files=9 + number // 90,
+            step=20 * number, seconds=number * (1 if number <= 50 else 2), cpu_seconds=number,
+            stolen_seconds=max(0, number - 50), main_mb=max(0, 10 - number) + 0.02 * number, workers_mb=50.0, workers=4,
+            open_files=9 + number // 90,
         )
         for number in range(101)
     ]  # fmt: skip
@@ -35,7 +44,10 @@ def test_slopes_are_those_of_the_settled_part():
     assert found['steps'] == 2000 and found['workers'] == 4
     assert found['main_mb_per_1000_steps'] == pytest.approx(1.0) and found['workers_mb_per_1000_steps'] == 0
     assert (found['open_files_first'], found['open_files_last']) == (9, 10)
-    assert found['speed_ratio'] == pytest.approx(0.5)
+    assert (found['speed_ratio'], found['cpu_time_ratio']) == (pytest.approx(0.5), pytest.approx(1))
+    assert (found['stolen_first'], found['stolen_last']) == (0, 0.5)
+    looks[95]['seconds'] += 0.9  # once, something else took the machine
+    assert slopes(looks)['speed_ratio'] == pytest.approx(0.5)
 
 
 def test_record_tells_what_was_found(tmp_path):

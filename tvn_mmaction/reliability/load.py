@@ -50,15 +50,22 @@ def slopes(looks: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     Returns:
         Plain data: `steps`, `workers`; by part (`main`, `workers`) the memory in the end, `…_mb`, and how fast it grew
         behind the first fifth of the steps, `…_mb_per_1000_steps` (a line through all looks); `open_files_first`,
-        `open_files_last`; `speed_ratio`, the steps a second of the last tenth over those of the first.
+        `open_files_last`; of the last tenth of the steps against the first, `speed_ratio`, by the median time of a
+        step, `cpu_time_ratio`, by the median CPU time of the training process for a step, and `stolen_first` and
+        `stolen_last`, the share of the time that a hypervisor kept from the machine; and the `looks` themselves.
     """
     looks = [look for look in looks if look['step']]  # nothing has settled at the first one
     settled = [look for look in looks if look['step'] > SETTLED * looks[-1]['step']]
     steps = [look['step'] for look in settled]
     tenth = len(looks) // 10
+    first, last = looks[: tenth + 1], looks[-tenth - 1 :]
 
-    def speed(part: Sequence[Mapping[str, float]]) -> float:
-        return (part[-1]['step'] - part[0]['step']) / (part[-1]['seconds'] - part[0]['seconds'])
+    def a_step(clock: str, part: Sequence[Mapping[str, float]]) -> float:
+        return float(np.median(np.diff([look[clock] for look in part]) / np.diff([look['step'] for look in part])))
+
+    def stolen(part: Sequence[Mapping[str, float]]) -> float:
+        begin, end = part[0], part[-1]
+        return round((end['stolen_seconds'] - begin['stolen_seconds']) / (end['seconds'] - begin['seconds']), 3)
 
     found = {'steps': int(looks[-1]['step']), 'workers': int(looks[-1]['workers'])}
     for part in ('main', 'workers'):
@@ -68,5 +75,9 @@ def slopes(looks: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     return found | {
         'open_files_first': int(settled[0]['open_files']),
         'open_files_last': int(settled[-1]['open_files']),
-        'speed_ratio': round(speed(looks[-tenth - 1 :]) / speed(looks[: tenth + 1]), 3),
+        'speed_ratio': round(a_step('seconds', first) / a_step('seconds', last), 3),
+        'cpu_time_ratio': round(a_step('cpu_seconds', last) / a_step('cpu_seconds', first), 3),
+        'stolen_first': stolen(first),
+        'stolen_last': stolen(last),
+        'looks': [{name: round(value, 1) for name, value in look.items()} for look in looks],
     }

@@ -16,7 +16,10 @@ LOOKS = 'looks.json'
 
 @HOOKS.register_module()
 class LoadHook(Hook):
-    """Looks every few steps at memory (MB) and open files of the training process and of its data loaders."""
+    """Looks every few steps at memory (MB), CPU time and open files of the training process and of its data loaders.
+
+    It looks at the time, too, that a hypervisor kept from this machine for others, since that slows everything down.
+    """
 
     priority = 'LOWEST'
 
@@ -31,10 +34,13 @@ class LoadHook(Hook):
             return
         main = psutil.Process()
         workers = main.children()
+        used = main.cpu_times()
         self.looks.append(
             {
                 'step': runner.iter,
                 'seconds': time.monotonic(),
+                'cpu_seconds': used.user + used.system,
+                'stolen_seconds': getattr(psutil.cpu_times(percpu=False), 'steal', 0.0) / psutil.cpu_count(),
                 'main_mb': main.memory_info().rss / 1e6,
                 'workers_mb': sum(worker.memory_info().rss for worker in workers) / 1e6,
                 'workers': len(workers),

@@ -68,8 +68,10 @@ def reliability_table(found: Reliability) -> str:
             f'{load["steps"]} steps',
             f'memory {load["main_mb_per_1000_steps"]:+.1f} MB per 1,000 steps of {load["main_mb"]:.0f} MB, of the data '
             f'loaders {load["workers_mb_per_1000_steps"]:+.1f} of {load["workers_mb"]:.0f} MB; open files '
-            f'{load["open_files_first"]} → {load["open_files_last"]}; speed of the last tenth '
-            f'{load["speed_ratio"]:.2f} × that of the first',
+            f'{load["open_files_first"]} → {load["open_files_last"]}; median speed of the last tenth '
+            f'{load["speed_ratio"]:.2f} × that of the first, with {load["cpu_time_ratio"]:.2f} × the CPU time a step '
+            f'(others on the same host took {load["stolen_first"]:.1%} of the time then, and now '
+            f'{load["stolen_last"]:.1%})',
         ),
     ]
     return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
