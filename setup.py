@@ -12,7 +12,7 @@ EXTRAS = {
     'deploy': ['nncf>=3', 'onnx>=1.18', 'onnxruntime>=1.22', 'onnxscript>=0.5', 'openvino>=2025.2', 'torch>=2.9'],
     'frames': ['lmdb>=1.4'],
     'fusion': ['scikit-learn>=1.5'],
-    'ray': ['ray>=2.9'],
+    'ray': ['ray[tune]>=2.9'],
 }
 TEST = ['psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from tvn_mmaction.datasets.builder import build
 
@@ -39,6 +40,24 @@ val_dataloader = dict(
         data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=2)
+"""
+
+PARTS = {
+    name: Config.fromfile(REPOSITORY / f'configs/strong/_base_/{name}.py')[name].to_dict()
+    for name in ('augmentation', 'blending')
+}
+# More lines for it: clips are augmented and mixed as by the recipe of configs/strong/, and weights averaged.
+STRONG = f"""
+augmentation = {PARTS['augmentation']}
+of_video = dict(type='Augmentation', order=['span'], span=augmentation['span'])
+order = ['crop', 'flip', 'colour', 'rand_augment', 'erasing']
+of_frames = dict(type='Augmentation', order=order, **{{name: augmentation[name] for name in order}})
+train_dataloader['dataset']['pipeline'] = [
+    dict(type='DecordInit'), of_video, sampling, dict(type='DecordDecode'), of_frames, *rest[1:]]
+model['cls_head'].update(label_smooth_eps=0.1)
+model['data_preprocessor'] = dict(blending={PARTS['blending']})
+default_hooks = dict(
+    ema=dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.2, gamma=2, update_buffers=True))
 """
 
 
@@ -75,7 +94,7 @@ def call_tool(tool: Path, *arguments: str) -> int | None:
         return functions['main'](functions['parse_args']())
 
 
-def run_tool(*arguments: str | Path, folder: Path, **kwargs) -> subprocess.CompletedProcess:
+def run_tool(*arguments: str | Path, folder: Path, timeout: float = 120, **kwargs) -> subprocess.CompletedProcess:
     """Run a Python program of the repository in `folder`, with one thread."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -83,6 +102,6 @@ def run_tool(*arguments: str | Path, folder: Path, **kwargs) -> subprocess.Compl
         env=os.environ | {'OMP_NUM_THREADS': '1', 'COLUMNS': '200'},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         **kwargs,
     )

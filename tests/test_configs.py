@@ -43,6 +43,7 @@ TINY = {
     'ipcsn_r152': {'model.backbone.depth': 50},
     'slowfast_r50': {'clip.frames': 8},
     'timesformer': {'model.backbone.num_transformer_layers': 2},
+    'tvn1_distilled': {'model.teacher_share': 0},  # its teachers are to be trained first
 }
 
 
@@ -99,10 +100,13 @@ def stock(file: Path) -> Config:
     return Config.fromfile(file)
 
 
-SAMPLING_FILES = [file for file in FILES if not {'features', 'selection'} & set(stock(file))]
+# Those that learn no classes have tests of their own, in tests/engine/test_pretraining.py.
+CLASSIFYING_FILES = [file for file in FILES if not file.stem.startswith('pretrain_')]
+SAMPLING_FILES = [file for file in CLASSIFYING_FILES if not {'features', 'selection'} & set(stock(file))]
 UCF50_FILES = [file for file in SAMPLING_FILES if '_ucf50' in file.stem]
 
 every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+every_classifying_config = pytest.mark.parametrize('file', CLASSIFYING_FILES, ids=lambda file: file.stem)
 # Those that need nothing that another tool makes of trained networks.
 every_sampling_config = pytest.mark.parametrize('file', SAMPLING_FILES, ids=lambda file: file.stem)
 every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
@@ -142,7 +146,8 @@ def classifier(model: torch.nn.Module) -> torch.nn.Linear:
 def build(config: Config) -> torch.nn.Module:
     """Build the model without memory for its weights, where it does not compute while it is built."""
     eager = {'SwinTransformer3D', 'TANet', 'UniFormer'}
-    with torch.device('cpu' if config.model.backbone.type in eager else 'meta'):
+    blends = config.model.data_preprocessor.get('blending')
+    with torch.device('cpu' if config.model.backbone.type in eager or blends else 'meta'):
         return MODELS.build(config.model)
 
 
@@ -299,7 +304,7 @@ def test_backbone_gets_the_clips_of_the_pipeline(file):
         assert (sampling.clip_len, sampling.frame_interval, size) == (arch.frames, arch.frame_stride, arch.image_size)
 
 
-@every_config
+@every_classifying_config
 def test_model_builds_and_its_classifier_fits_the_data(file):
     config = read_config(file)
     model = build(config)
@@ -345,7 +350,7 @@ def test_dense_clip_of_fewer_frames_sees_as_much_of_the_video():
     ('name', 'options', 'told'),
     [
         ('c2d_r50', {'clip.frames': 1}, r'clip\.frames is 1; C2D needs at least 2'),
-        ('c3d', {'clip.frames': 8}, r"clip is {.*'frames': 8}; .*c3d_ucf50\.py needs size, whole numbers"),
+        ('c3d', {'clip.frames': 8}, r"clip is {.*'frames': 8}; .*c3d_ucf50\.py needs size, .*; C3D takes 16 frames"),
         ('c3d', {'clip.size': 15}, r'clip\.size is 15; C3D needs at least 16'),
         ('i3d_r50', {'clip.frames': 4}, r'clip\.frames is 4; ResNet3d needs at least 5'),
         ('mvit_small', {'clip.size': 24}, r'clip\.size is 24; MViT needs at least 32'),
@@ -360,6 +365,11 @@ def test_dense_clip_of_fewer_frames_sees_as_much_of_the_video():
 def test_clip_that_a_model_cannot_take_is_told(name, options, told):
     with pytest.raises(UserError, match=told):
         read_config(FOLDER / f'compare/{name}_ucf50.py', options=options)
+
+
+def test_length_of_features_is_told():
+    with pytest.raises(UserError, match=r'clip: .*r18_ucf50\.py has no such variable, and features\.length sets the s'):
+        read_config(FOLDER / 'features/lstm_single_frame_r18_ucf50.py', options={'clip.frames': 4})
 
 
 @every_step

@@ -6,14 +6,17 @@ the command line is known to be right, and everything here needs no more than th
 
 import argparse
 import re
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 # Those of tvn_mmaction.datasets.PROTOCOLS.
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'group5', 'twothirds', 'logo')
+# Of options, those that are about the clips, and so are as right for another network.
+ABOUT_DATA = r'(split\.|decoder=|\w+_dataloader\.(dataset\.subset|batch_size|num_workers|persistent_workers)=)'
 
 
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
@@ -63,11 +66,12 @@ def share(text: str) -> float:
 def add_cfg_options(parser: argparse.ArgumentParser, help: str = 'change the config') -> None:
     """Add `--cfg-options KEY=VALUE ...`; what it means, `parse_options` tells."""
     parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', type=_key_value, default=[], metavar='KEY=VALUE', help=help
+        '--cfg-options', nargs='+', action='extend', type=key_value, default=[], metavar='KEY=VALUE', help=help
     )
 
 
-def _key_value(text: str) -> str:
+def key_value(text: str) -> str:
+    """Return `KEY=VALUE` as it is; for the `type` of an argument."""
     # Of no more letters, since a run writes its config down, and comparisons read it again as Python.
     if not re.match(r'[\w-]+(\.[\w-]+)*=', text):
         raise argparse.ArgumentTypeError(f'{text}: give KEY=VALUE, where KEY is a name or names with dots between')
@@ -92,6 +96,50 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
         raise UserError(f'--cfg-options: {error}') from None
     except RecursionError:
         raise UserError('--cfg-options: brackets within brackets, too deep to read; take some away') from None
+
+
+def add_parts(parser: argparse.ArgumentParser, parts: Sequence[str], what: str) -> None:
+    """Add `--parts`, of what the tool does, in the infinitive; see `do_parts`."""
+    parser.add_argument(
+        '--parts', nargs='+', choices=parts, default=parts, help=f'what to {what}; the rest stays as recorded (all)'
+    )
+
+
+def do_parts(doings: Mapping[str, Callable[[], Any]], wanted: Sequence[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what each part finds, in their order: those that are wanted are done, of the others it is what was kept.
+
+    Args:
+        doings: By part.
+        wanted: Parts.
+        kept: What was found before, by part.
+    """
+    from tvn_mmaction.console import console
+
+    found = {}
+    for number, (part, do) in enumerate(doings.items(), start=1):
+        if part in wanted:
+            console.print(f'part {number} of {len(doings)}: {part}', highlight=False)
+        found[part] = do() if part in wanted else kept[part]
+    return found
+
+
+def next_command(args: argparse.Namespace, tool: str, *words: str | Path, options: Sequence[str] = ()) -> str:
+    """Return the command that goes on with the data root and the `--cfg-options` of this one.
+
+    Args:
+        args: Those of this tool.
+        tool: Name of the next one.
+        words: Its arguments; where they name no config of this tool, it gets only the options that are about data.
+        options: More for `--cfg-options`.
+    """
+    command = ['python', f'tools/{tool}.py', *map(str, words)]
+    if args.data_root:
+        command += ['--data-root', args.data_root]
+    same = args.config in words
+    given = [option for option in args.cfg_options if same or re.match(ABOUT_DATA, option)]
+    if given or options:
+        command += ['--cfg-options', *given, *options]
+    return shlex.join(command)
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, what: str) -> None:

@@ -4,7 +4,7 @@ r"""Test a recognizer on frames that were sampled in different ways, and keep th
         --selection work_dirs/selection/smart.json --out configs/results/selection/tsn_r18.json
 
 Uniform, one of each segment, the first 80 frames, by chance, by a selector (the file of tools/select_frames.py), and
-by an oracle that looks at the labels. What was tested before is not tested again.
+by an oracle that looks at the labels. Interrupted, the same command goes on: nothing is tested twice.
 """
 
 import argparse
@@ -51,11 +51,11 @@ def main(args: argparse.Namespace) -> None:
         args.config,
         dict(args.checkpoints),
         args.selection,
+        args.out,
         args.work_dir,
         args.data_root,
         parse_options(args.cfg_options),
     )
-    comparison.save(args.out)
     print(f'{samplings_table([comparison])}\n{describe_samplings([comparison])}\nwritten: {args.out}')
 
 

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, parse_options, run
+from command_line import add_cfg_options, config_file, next_command, parse_options, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +46,10 @@ def main(args: argparse.Namespace) -> int:
     print(f'in {args.out}: {FILE_NAME}, one SHA256.npy a clip')
     for name, reason in broken.items():
         print(f'skipped: {name}: {reason}; run tools/build_ucf50.py again, which leaves it out', file=sys.stderr)
+    print(f'next: {next_command(args, "train_svm", args.config, args.out)}')
+    read = (f'features.folder={args.out}', f'features.network={record.network}', f'features.layer={record.layer}')
+    recurrent = 'configs/features/lstm_single_frame_r18_ucf50.py'
+    print(f'or:   {next_command(args, "train", recurrent, options=read)}')
     return int(bool(broken))
 
 

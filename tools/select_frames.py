@@ -11,7 +11,7 @@ what selection could be worth at most, and is no method.
 import argparse
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, count, parse_options, run
+from command_line import add_cfg_options, config_file, count, next_command, parse_options, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Select, and say what was made and where it lies."""
+    from tvn_mmaction.console import console
     from tvn_mmaction.engine import read_config
     from tvn_mmaction.outputs import check_file
     from tvn_mmaction.selection.select import select_frames
@@ -58,9 +59,18 @@ def main(args: argparse.Namespace) -> None:
     if selection.macs:
         print(f'the selector takes {selection.macs / 1e9:.2f} GMACs a video')
     print(f'written: {args.out}')
+    if alike := len(selection.undecided):
+        cure = '; train the selector longer' if args.method == 'smart' else ''
+        console.print(
+            f'of {alike} of the {len(selection.clips)} clips all frames score alike, within 0.1 %: the first ones are '
+            f'taken, which says nothing of the method{cure}',
+            style='yellow',
+            highlight=False,
+            soft_wrap=True,
+        )
     if not selection.looks_at_labels:
         trained = 'configs/selection/tvn1_selected_ucf50.py'
-        print(f'next: python tools/train.py {trained} --cfg-options selection={args.out}')
+        print(f'next: {next_command(args, "train", trained, options=[f"selection={args.out}"])}')
 
 
 if __name__ == '__main__':

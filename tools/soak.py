@@ -14,7 +14,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from command_line import count, run
+from command_line import add_parts, count, do_parts, run
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = REPOSITORY / 'configs/tvn1_demo.py'
@@ -41,9 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--kills', type=count, default=200, metavar='N', help='by SIGKILL (%(default)s)')
     parser.add_argument('--trials', type=count, default=20, metavar='N', help='interrupted trainings (%(default)s)')
     parser.add_argument('--steps', type=count, default=2000, metavar='N', help='of the long training (%(default)s)')
-    parser.add_argument(
-        '--parts', nargs='+', choices=PARTS, default=PARTS, help='what to do; the rest stays as recorded (all)'
-    )
+    add_parts(parser, PARTS, 'do')
     parser.add_argument('--data-root', default='data/demo', help='folder of the demo clips, drawn where it is empty')
     parser.add_argument(
         '--out', type=Path, default=REPOSITORY / 'configs/results/reliability.json', help='the record (%(default)s)'
@@ -89,7 +87,7 @@ def main(args: argparse.Namespace) -> int:
             'load': lambda: measure_load(CONFIG, Path(folder, 'load'), long, args.steps, progress),
             'bad_inputs': count_bad_inputs,
         }
-        outcomes = {name: do() if name in args.parts else kept[name] for name, do in doings.items()}
+        outcomes = do_parts(doings, args.parts, kept)
     found = Reliability(**outcomes, environment=environment(config, 'cpu'))
     found.save(args.out)
     print(reliability_table(found))

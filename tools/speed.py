@@ -11,7 +11,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from command_line import count, run
+from command_line import add_parts, count, do_parts, run
 
 TOOLS = Path(__file__).parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -43,16 +43,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store of real clips')
     parser.add_argument('--rounds', type=count, default=15, metavar='N', help='turns of all engines (%(default)s)')
     parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
-    parser.add_argument(
-        '--parts', nargs='+', choices=PARTS, default=PARTS, help='what to measure; the rest stays as recorded (all)'
-    )
+    add_parts(parser, PARTS, 'measure')
     parser.add_argument('--out', type=Path, default=CONFIGS / 'results/speed.json', help='the record (%(default)s)')
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
     """Measure part by part, print the tables, and say where the record lies."""
-    from tvn_mmaction.console import console
     from tvn_mmaction.datasets.manifest import check_data_root
     from tvn_mmaction.engine import read_config
     from tvn_mmaction.outputs import check_file
@@ -77,11 +74,7 @@ def main(args: argparse.Namespace) -> None:
         'engines': lambda: measure_engines(network_configs(), args.rounds, args.threads),
         'live': lambda: measure_live_delay(**LIVE),
     }
-    details = {}
-    for number, (name, measure) in enumerate(measurements.items(), start=1):
-        if name in args.parts:
-            console.print(f'part {number} of {len(PARTS)}: {name}', highlight=False)
-        details[name] = measure() if name in args.parts else kept[name]
+    details = do_parts(measurements, args.parts, kept)
     engines = details.pop('engines')
     speed = Speed(targets(engines, details), engines, details)
     speed.save(args.out)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from command_line import add_cfg_options, config_file, parse_options, run, share
 
-EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix')  # those of tvn_mmaction.evaluation
+# Those of tvn_mmaction.evaluation.
+EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix', 'hardest')
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,11 +27,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
     parser.add_argument(
         '--budget', type=share, metavar='SHARE',
-        help="of the full network's multiply-accumulates, for a network with early exits that tools/calibrate.py has "
-        'calibrated (all)',
+        help="of the full network's cost, for a network with early exits that tools/calibrate.py has calibrated (all)",
     )  # fmt: skip
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
-    parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test)')
+    parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test, with --budget below it)')
     add_cfg_options(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -45,6 +45,7 @@ def main(args: argparse.Namespace) -> int:
         check_predictions_file,
         describe,
         describe_confusions,
+        describe_hardest,
         write_predictions,
     )
 
@@ -54,6 +55,8 @@ def main(args: argparse.Namespace) -> int:
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if not args.work_dir:  # beside the result of the training, not over it
         config.work_dir = str(Path(config.work_dir, 'test'))
+        if args.budget:  # nor over that of the full network
+            config.work_dir = str(Path(config.work_dir, f'{Path(args.checkpoint).stem}_budget_{args.budget:g}'))
     config.launcher = args.launcher
     if args.average_clips:
         config.model.cls_head.average_clips = args.average_clips
@@ -64,6 +67,8 @@ def main(args: argparse.Namespace) -> int:
     print(describe(result, config.work_dir, args.eval))
     if 'confusion_matrix' in args.eval:
         print(describe_confusions(scores))
+    if 'hardest' in args.eval:
+        print(describe_hardest(scores))
     if args.out:
         write_predictions(scores, args.out)
         print(f'scores of every clip: {args.out}')

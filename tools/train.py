@@ -4,10 +4,18 @@ python tools/train.py configs/tvn1_demo.py
 torchrun --nproc_per_node 2 tools/train.py configs/tvn1_ucf50.py --launcher pytorch
 """
 
+from __future__ import annotations
+
 import argparse
 import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from command_line import add_cfg_options, config_file, parse_options, run
+from command_line import add_cfg_options, config_file, next_command, parse_options, run
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,7 +62,30 @@ def main(args: argparse.Namespace) -> int:
     if result is None:
         return 0
     print(describe(result, config.work_dir))
+    if step := next_step(args, config, Path(config.work_dir, result.checkpoint)):
+        print(f'next: {step}')
     return int(bool(result.broken_clips['test']))
+
+
+def next_step(args: argparse.Namespace, config: Config, checkpoint: Path) -> str | None:
+    """Return the command for what the trained network is there for, None where it cannot be used alone."""
+    from mmaction.registry import MODELS
+
+    from tvn_mmaction.deploy.network import deployed_pipeline
+    from tvn_mmaction.errors import UserError
+    from tvn_mmaction.models import FrameSelectorHead
+    from tvn_mmaction.models.dynamic_recognizer import EarlyExits
+
+    head = (config.model.get('cls_head') or {}).get('type', '')
+    if issubclass(MODELS.get(head) or object, FrameSelectorHead):
+        return next_command(args, 'select_frames', args.config, checkpoint)
+    if issubclass(MODELS.get(config.model.type) or object, EarlyExits):
+        return next_command(args, 'calibrate', args.config, checkpoint)
+    try:
+        deployed_pipeline(config)
+    except UserError:
+        return None
+    return f'python tools/predict.py VIDEO --model {shlex.quote(str(checkpoint))}'
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ C3D was published with the layer fc6, which after its ReLU is the output of back
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from command_line import add_cfg_options, config_file, parse_options, run
@@ -49,6 +50,7 @@ def main(args: argparse.Namespace) -> None:
     chosen = result.options['C_from'] == VALIDATION
     print(f'C = {result.options["C"]:g}, {CHOSEN if chosen else NOT_CHOSEN}')
     print(describe(result, config.work_dir))
+    print(f'next: python tools/fuse.py {shlex.quote(config.work_dir)} OTHER_RESULT --out FOLDER')
 
 
 if __name__ == '__main__':

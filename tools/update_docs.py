@@ -1,4 +1,4 @@
-"""Write what the documents show anew: the tables of all documents, metafile.yml, and the picture.
+"""Write what the documents show anew: the tables of all documents, metafile.yml, and the pictures.
 
 A config that metafile.yml does not know is entered there by hand, with its name, file, collection and architecture;
 the rest of its entry is written here.
@@ -45,14 +45,14 @@ def updated(document: Path) -> str:
 def tables() -> dict[str, str]:
     """Return every table by name."""
     from tvn_mmaction.comparison import load_comparison, markdown_tables, published_table
-    from tvn_mmaction.evaluation import CrossValidation, protocols_table, results_table
-    from tvn_mmaction.evaluation.budgets import DynamicInference, budgets_table, describe_budgets
+    from tvn_mmaction.evaluation import CrossValidation, protocols_table, results_table, views_table
     from tvn_mmaction.reliability.record import Reliability, reliability_table
     from tvn_mmaction.selection.record import SamplingComparison, describe_samplings, samplings_table
     from tvn_mmaction.speed.record import Speed, describe_engines, engine_table, target_table
 
     speed = Speed.load(SPEED)
     samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('selection/*.json'))]
+    views = tested(RESULTS.glob('strong/views/*.json'))
     found = {
         'results': results_table(tested(single_results())),
         'protocols': protocols_table(
@@ -65,16 +65,50 @@ def tables() -> dict[str, str]:
         'speed': target_table(speed.targets),
         'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
         'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}' if samplings else NOT_MEASURED,
+        'dynamic': dynamic_tables(),
         'dependencies': dependencies_table(),
         'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
+        'views': views_table(views) if views else NOT_MEASURED,
     }
-    dynamic = [DynamicInference.load(path) for path in sorted(RESULTS.glob('dynamic/*.json'))]
-    found['dynamic'] = (
-        '\n'.join(f'{budgets_table(record)}\n{describe_budgets(record)}\n' for record in dynamic) or NOT_MEASURED
-    )
+    for name, subset in {'ablation': 'test', 'ablation on the validation': 'validation'}.items():
+        found[name] = ablation_tables(subset)
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
     return found
+
+
+def ablation_tables(subset: str) -> str:
+    """Return what the parts of recipes are worth, measured on the clips of a subset."""
+    from tvn_mmaction.evaluation.ablation import Ablation, ablation_table, describe_ablation
+
+    records = of_subset(Ablation, RESULTS.glob(f'strong/ablation_{subset}/*.json'), subset)
+    return '\n'.join(f'{ablation_table(record)}\n{describe_ablation(record)}\n' for record in records) or NOT_MEASURED
+
+
+def dynamic_tables() -> str:
+    """Return what budgets give of each network with early exits: table, picture, and who leaves first."""
+    from tvn_mmaction.evaluation.budgets import DynamicInference, budgets_table, classes_table, describe_budgets
+
+    texts = []
+    for file in sorted(RESULTS.glob('dynamic/*.json')):
+        record = DynamicInference.load(file)
+        picture = file.with_suffix('.png').relative_to(CONFIGS)
+        texts.append(
+            f'{budgets_table(record)}\n{describe_budgets(record)}\n\n'
+            f'![top-1 accuracy of {record.name} against multiply-accumulates and time]({picture})\n\n'
+            f'<details><summary>Who leaves first at budget {record.classes_budget:g}, and who stays</summary>\n\n'
+            f'{classes_table(record)}\n</details>\n'
+        )
+    return '\n'.join(texts) or NOT_MEASURED
+
+
+def draw_budgets() -> None:
+    """Draw what budgets give of each network with early exits beside its record."""
+    from tvn_mmaction.evaluation.budgets import DynamicInference
+    from tvn_mmaction.evaluation.plots import plot_budgets
+
+    for file in sorted(RESULTS.glob('dynamic/*.json')):
+        plot_budgets(DynamicInference.load(file), file.with_suffix('.png'))
 
 
 def networks_table() -> str:
@@ -99,7 +133,7 @@ def dependencies_table() -> str:
     rows = {}
     for extra, requirements in {'all': package.install_requires, **package.extras_require}.items():
         for requirement in requirements:
-            name, versions = re.fullmatch(r'([\w-]+)(.*)', requirement).groups()
+            name, versions = re.fullmatch(r'([\w-]+(?:\[\w+\])?)(.*)', requirement).groups()
             # The extra for tests asks for what the others ask for, too.
             rows.setdefault((name, versions), f'| {name} | {versions or "any"} | {extra} | {licence_of(name)} |')
     return '\n'.join(['| package | versions | for | licence |', '| --- | --- | --- | --- |', *rows.values()]) + '\n'
@@ -108,7 +142,7 @@ def dependencies_table() -> str:
 def licence_of(package: str) -> str:
     """Return the licence that an installed package names in its metadata; a dash where it is not installed."""
     try:
-        about = metadata(package)
+        about = metadata(package.partition('[')[0])
     except PackageNotFoundError:
         return '–'
     classifiers = [name for name in about.get_all('Classifier', []) if name.startswith('License ::')]
@@ -123,10 +157,11 @@ def updated_metafile() -> str:
         UserError: A config is not in it.
     """
     from tvn_mmaction.console import only_errors
+    from tvn_mmaction.engine.config import config_name
     from tvn_mmaction.errors import UserError
 
     metafile = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
-    missing = {path.stem for path in config_files()} - {model['Name'] for model in metafile['Models']}
+    missing = {config_name(path) for path in config_files()} - {model['Name'] for model in metafile['Models']}
     if missing:
         raise UserError(
             f'{METAFILE} lacks {", ".join(sorted(missing))}: enter Name, Config, In Collection and Metadata'
@@ -152,21 +187,28 @@ def all_results() -> list[Result]:
 
 
 def tested(files: Iterable[Path]) -> list[Result]:
-    """Return the results in files, in the order of their names.
-
-    Raises:
-        UserError: One is of other clips than those of a test, by which choices were made.
-    """
-    from tvn_mmaction.errors import UserError
+    """Return the results in files, in the order of their names; none on other clips than those of a test."""
     from tvn_mmaction.evaluation import Result
 
-    results = {path: Result.load(path) for path in sorted(files)}
-    for path, result in results.items():
-        if result.protocol.subset != 'test':
+    return of_subset(Result, files, 'test')
+
+
+def of_subset(kind: type, files: Iterable[Path], subset: str) -> list[Any]:
+    """Return the records of a kind in files, in the order of their names.
+
+    Raises:
+        UserError: One is of other clips than those of the subset: of a test, or of a validation, by which choices were
+            made.
+    """
+    from tvn_mmaction.errors import UserError
+
+    records = {path: kind.load(path) for path in sorted(files)}
+    for path, record in records.items():
+        if record.protocol.subset != subset:
             raise UserError(
-                f'{path} is a result on the {result.protocol.subset} clips: keep only those of a test there'
+                f'{path} is a result on the {record.protocol.subset} clips: keep only those of a {subset} there'
             )
-    return list(results.values())
+    return list(records.values())
 
 
 def single_results() -> list[Path]:
@@ -236,7 +278,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write the documents and the picture."""
+    """Write the documents and the pictures."""
     import cv2
 
     from tvn_mmaction.files import write_atomically
@@ -244,6 +286,7 @@ def main(args: argparse.Namespace) -> None:
     write_atomically(METAFILE, updated_metafile())
     for document in DOCUMENTS:
         write_atomically(document, updated(document))
+    draw_budgets()
     _, picture = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
     write_atomically(RESULTS / 'demo_clips.jpg', picture.tobytes())
 

@@ -28,7 +28,7 @@ def progress_bar(visible: bool = True) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not visible,
+        disable=not visible or not console.is_interactive,  # where rich would leave an empty line
         speed_estimate_period=300,  # seconds; a training step of a large model takes many
     )
 
@@ -43,6 +43,7 @@ def download_bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not console.is_interactive,
     )
 
 
@@ -56,3 +57,13 @@ def only_errors() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Say nothing: for what has been said before."""
+    quiet, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = quiet

@@ -121,6 +121,30 @@ def test_fusion_is_a_result_that_can_be_compared_and_fused_again(members, tmp_pa
     assert 'only network0 + network1' in text and 'Straße' in text and f'any of them {again.oracle:.1%}' in text
 
 
+def test_fusion_takes_the_place_of_no_other_result(members, validation, tmp_path):
+    write_fusion(*fuse(members), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for others in (fuse(members[:2]), fuse(members, 'fit', validation), fuse([draw('other', i) for i in range(3)])):
+        with pytest.raises(UserError, match=r'result\.json is there already, of another .*: name another --out'):
+            write_fusion(*others, tmp_path)
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine/result.json').write_text('mine')
+    with pytest.raises(UserError, match='is something else than what is to be written'):
+        write_fusion(*fuse(members), tmp_path / 'mine')
+    write_fusion(*fuse(members), tmp_path)
+    assert all((tmp_path / name).read_bytes() == content for name, content in before.items() if name.endswith('json'))
+
+
+def test_method_and_gain_are_told(members, validation):
+    best = max(members, key=lambda entry: entry.result.metrics['top1'].value)
+    told = describe_fusion(fuse(members, 'fit', validation)[0])
+    assert told.startswith('fused by weights, a mean of the probabilities of least log loss, learned from 120 vali')
+    assert f'points more than the best one alone, {best.result.name}\n' in told
+    alone = describe_fusion(fuse([best, blind(best)])[0])
+    assert alone.startswith('fused by equal weights, the mean of the probabilities\n')
+    assert f'\nnothing is gained: {best.result.name} alone gets ' in alone and 'points more' not in alone
+
+
 def test_protocol_says_what_the_networks_have_in_common():
     pretrained = draw('test', 0, initial_weights='k400.pth', views=3, test_pipeline=[])
     _, entry, _ = fuse([draw('test', 1), pretrained])
@@ -133,7 +157,9 @@ def test_protocol_says_what_the_networks_have_in_common():
     ('change', 'message'),
     [
         (lambda members, validation: (members, validation[:2]), '2 results for 3 networks'),
-        (lambda members, validation: (members, validation[::-1]), 'in the place of network0 is of another checkpoint'),
+        (lambda members, validation: (members, validation[::-1]), 'in the place of network0 is of another network'),
+        (lambda members, validation: (members, [replaced(validation[0], checkpoint_sha256='7' * 64), *validation[1:]]),
+         'in the place of network0 is of other weights .*two trainings of a config are two networks'),
         (lambda members, validation: (members, members), 'is a clip of the test as well .120 such clips'),
         (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 120)]),
          'network2 was trained on 120 of these 120 clips'),

@@ -5,7 +5,7 @@ from collections.abc import Sized
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler
 
-from tvn_mmaction.datasets.draws import Draw, DrawSampler
+from tvn_mmaction.datasets.draws import Draw, DrawSampler, RepeatedSampler
 
 
 def draws(sampler, clips: Sized, first: int = 0) -> list[list[Draw]]:
@@ -33,3 +33,25 @@ def test_epochs_of_a_sampler_without_end_are_counted():
     assert epochs == [{0}, {0}, {1}, {1}, {2}, {2}]
     drawn = [draw for _, batch in zip(range(2), DrawSampler(found.batches, 8, 3), strict=False) for draw in batch]
     assert len(set(drawn)) == 8
+
+
+def test_repeated_clips_share_a_batch_and_no_random_numbers():
+    clips = range(12)
+    sampler = RepeatedSampler(clips, repeats=2, seed=3)
+    epochs = []
+    for epoch in range(8):
+        sampler.set_epoch(epoch)
+        batches = draws(sampler, clips)
+        assert [len(batch) for batch in batches] == [4, 4, 4]
+        for batch in batches:
+            assert sorted(draw.repeat for draw in batch) == [0, 0, 1, 1]
+            assert len({draw.index for draw in batch}) == 2 and len(set(batch)) == 4
+        epochs.append({draw.index for batch in batches for draw in batch})
+        assert draws(sampler, clips, first=1) == batches[1:]
+    assert {len(drawn) for drawn in epochs} == {6} and set().union(*epochs) == set(clips)
+    assert list(RepeatedSampler(clips, repeats=1, seed=3)) == list(DefaultSampler(clips, seed=3))
+
+
+def test_clip_of_two_batches_has_no_random_numbers_twice():
+    batches = draws(RepeatedSampler(range(9), repeats=3, seed=3), range(9))
+    assert len({draw for batch in batches for draw in batch}) == 9

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,7 @@ from tvn_mmaction.engine import read_config, train
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Scores
 from tvn_mmaction.evaluation.report import describe, results_table
+from tvn_mmaction.files import write_record
 
 lmdb = pytest.importorskip('lmdb')
 
@@ -218,8 +220,22 @@ def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
 def test_cost_of_flow_is_measured_on_clips_of_all_classes(built):
     """And on no others than those that have two frames."""
     clips = [clip.sha256 for clip in read_manifest(built)]
-    assert frame_store.measure_flow_ms(built, ['0' * 64] * 40 + clips) > 0
-    assert frame_store.measure_flow_ms(built, ['0' * 64]) is frame_store.measure_flow_ms('nowhere', clips) is None
+    assert frame_store.flow_cost(built, ['0' * 64], 'A') is frame_store.flow_cost('nowhere', clips, 'A') is None
+    cost = frame_store.flow_cost(built, ['0' * 64] * 40 + clips, 'A')
+    assert cost.ms > 0 and 0 < cost.pairs < len(clips) and cost.processor == 'A'
+
+
+def test_cost_of_flow_is_measured_once_for_a_store_and_a_processor(root):
+    clips = [clip.sha256 for clip in read_manifest(root)]
+    first = frame_store.flow_cost(root, clips, 'A')
+    assert first.frames == '32 × 32 px, JPEG quality 90'
+    write_record(root / FOLDER / frame_store.FLOW_COST, replace(first, ms=12345.0))
+    assert frame_store.flow_cost(root, clips, 'A').ms == 12345
+    other = frame_store.flow_cost(root, clips, 'B')
+    assert other.ms != 12345 and frame_store.flow_cost(root, clips, 'B') == other
+    write_record(root / FOLDER / frame_store.FLOW_COST, replace(other, ms=12345.0))
+    build_frames(root, 24)
+    assert frame_store.flow_cost(root, clips, 'B').frames.startswith('24 × 24 px')
 
 
 def test_flow_without_frames_is_refused(monkeypatch, capsys):

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 
 from tests.deploy.networks import randomise
 from tests.experiments import REPOSITORY
-from tvn_mmaction.datasets import RGBDifference, SubtractMeanFlow
+from tvn_mmaction.datasets import RGBDifference, RGBWithDifference, SubtractMeanFlow
 from tvn_mmaction.datasets.motion import optical_flow
 from tvn_mmaction.datasets.pipeline import FramePipeline
 from tvn_mmaction.engine.config import read_config
@@ -62,29 +62,41 @@ def test_difference_of_exchanged_frames_is_the_negative():
     assert np.array_equal(forth, -back[::-1]) and forth.any()
 
 
-def test_odd_clips_have_no_pairs():
-    with pytest.raises(UserError, match='clip_len is 3, and RGBDifference takes pairs: let it be 2'):
-        RGBDifference().transform({'imgs': [np.zeros((2, 2, 3), np.uint8)] * 3, 'clip_len': 3})
+def test_frame_and_difference_stand_side_by_side():
+    frames = list(np.random.default_rng(0).integers(0, 256, (8, 5, 4, 3), dtype=np.uint8))
+    both = RGBWithDifference().transform({'imgs': frames, 'clip_len': 2})
+    differences = RGBDifference().transform({'imgs': frames, 'clip_len': 2})
+    assert [(image.dtype, image.shape) for image in both['imgs']] == [(np.uint8, (5, 4, 6))] * 4
+    for image, frame, difference in zip(both['imgs'], frames[::2], differences['imgs'], strict=True):
+        assert np.array_equal(image[..., :3], frame) and np.array_equal(image[..., 3:], difference)
+    assert both['clip_len'] == 1
 
 
-def test_only_differences_know_the_arrow_of_time():
+@pytest.mark.parametrize('transform', [RGBDifference, RGBWithDifference])
+def test_odd_clips_have_no_pairs(transform):
+    with pytest.raises(UserError, match=f'clip_len is 3, and {transform.__name__} takes pairs: let it be 2'):
+        transform().transform({'imgs': [np.zeros((2, 2, 3), np.uint8)] * 3, 'clip_len': 3})
+
+
+@pytest.mark.parametrize('transform', [None, 'RGBDifference', 'RGBWithDifference'])
+def test_only_differences_know_the_arrow_of_time(transform):
     """TVN-1 answers a clip and its reversal alike, whose frames it pools in pairs; on differences it does not."""
     clip = moving()
+    way = FramePipeline(steps(2, dict(type=transform)) if transform else steps(1))
+    packed = torch.stack([way.of_clip(clip), way.of_clip(clip[::-1])]).float()
+    channels = 6 if transform == 'RGBWithDifference' else 3
+    assert packed.shape == (2, 4, channels, SIZE, SIZE)
+    if transform:
+        assert torch.equal(packed[0, :, -3:] - 128, 128 - packed[1, :, -3:].flip(0))
     torch.manual_seed(0)
-    network = TinyVideoNet('tvn1', num_segments=4).eval()
+    network = TinyVideoNet('tvn1', num_segments=4, in_channels=channels).eval()
     randomise(network)
-    answers = {}
-    for name, pipeline in (('frames', steps(1)), ('differences', steps(2, dict(type='RGBDifference')))):
-        way = FramePipeline(pipeline)
-        packed = torch.stack([way.of_clip(clip), way.of_clip(clip[::-1])]).float()
-        assert packed.shape == (2, 4, 3, SIZE, SIZE)
-        with torch.no_grad():
-            answers[name] = network((packed - 128).flatten(0, 1) / 58).mean((2, 3, 4))
-        if name == 'differences':
-            assert torch.equal(packed[0] - 128, 128 - packed[1].flip(0))
-    torch.testing.assert_close(*answers['frames'], atol=1e-4, rtol=1e-4)
-    forth, back = answers['differences']
-    assert (forth - back).abs().max() > 0.01 * forth.abs().max()
+    with torch.no_grad():
+        forth, back = network((packed - 128).flatten(0, 1) / 58).mean((2, 3, 4))
+    if transform:
+        assert (forth - back).abs().max() > 0.01 * forth.abs().max()
+    else:
+        torch.testing.assert_close(forth, back, atol=1e-4, rtol=1e-4)
 
 
 def test_flow_is_what_was_moved():

@@ -8,6 +8,7 @@ from mmaction.registry import TRANSFORMS
 
 from tvn_mmaction.datasets import SelectedFrames, Selection
 from tvn_mmaction.datasets.pipeline import made_up_inputs, with_decoder
+from tvn_mmaction.engine.preceding import networks_before
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.files import sha256_of
 
@@ -108,13 +109,36 @@ def test_more_frames_than_candidates_are_told(file):
 
 @pytest.mark.parametrize(
     'content',
-    ['', '{}', '[]', 'null', '{"schema_version": 2}', '{"schema_version": 99}', 'PK\x03\x04'],
+    ['', '{}', '[]', 'null', '{"schema_version": 2}', '{"schema_version": 1, "tests": []}', 'PK\x03\x04'],
 )
 def test_file_that_is_none_is_told(tmp_path, content):
     file = tmp_path / 'other.json'
     file.write_text(content)
-    with pytest.raises(UserError, match=r'other\.json is no selection of frames \(.*make it again'):
+    with pytest.raises(UserError, match=r'other\.json is no selection of frames \(.*name another file'):
         Selection.load(file)
+
+
+def test_selection_of_another_release_is_to_be_made_again(file):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {'schema_version': 1}))
+    with pytest.raises(UserError, match=r'of another release \(schema 1, this one reads 2\): remove it, and make it'):
+        Selection.load(file)
+
+
+@pytest.mark.parametrize(
+    ('scores', 'undecided'), [(SCORES, False), ([0.5] * 4, True), ([0.0] * 4, True), ([0.5, 0.5, 0.5, 0.5001], True)]
+)
+def test_clip_whose_frames_score_alike_is_undecided(scores, undecided):
+    made = selection(clips={KEY: {'frames': FRAMES, 'scores': scores}})
+    assert made.undecided == [KEY] * undecided
+    assert not selection(candidates=1, clips={KEY: {'frames': [2], 'scores': [0.5]}}).undecided
+
+
+def test_records_of_a_result_read_a_selection_once(file):
+    step = dict(type='SelectedFrames', selection=str(file))
+    (first,), (again,) = networks_before([step]), networks_before([step])
+    assert first is again
+    selection(macs=99).save(file)
+    assert networks_before([step])[0].macs == 99
 
 
 @pytest.mark.parametrize('clip', [{}, [1], {'frames': [1], 'scores': [1.0]}, {'frames': FRAMES, 'scores': ['x'] * 4}])

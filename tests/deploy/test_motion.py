@@ -23,6 +23,11 @@ model['data_preprocessor'] = dict(mean=[128, 128, 128])
 train_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), sampling, *rest]
 val_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
 """
+SIX_CHANNELS = """
+model['backbone']['in_channels'] = 6
+model['data_preprocessor'] = dict(mean=[100, 100, 100, 128, 128, 128], std=[58.395, 57.12, 57.375, 30, 30, 30])
+"""
+FRAMES_AND_DIFFERENCES = DIFFERENCES.replace('RGBDiff', 'RGBWithDiff') + SIX_CHANNELS
 FLOW = """
 decoder = 'FrameStore'
 rest = [dict(type='FrameStoreDecode'), *rest[1:]]
@@ -47,10 +52,11 @@ def write_checkpoint(folder, more):
     return config, folder / 'epoch_3.pth'
 
 
+@pytest.mark.parametrize(('more', 'channels'), [(DIFFERENCES, 3), (FRAMES_AND_DIFFERENCES, 6)], ids=['3', '6'])
 @pytest.mark.parametrize('exported', [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_differences_are_deployed(exported, tmp_path):
+def test_differences_are_deployed(exported, more, channels, tmp_path):
     """Videos get the scores of the test, also from a file for another engine; live, pairs are neighbours."""
-    config, file = write_checkpoint(tmp_path, DIFFERENCES)
+    config, file = write_checkpoint(tmp_path, more)
     assert run_test(config, file).protocol.views == 1
     if exported:
         network, description = load_network(file, config)
@@ -58,7 +64,7 @@ def test_differences_are_deployed(exported, tmp_path):
         export(network, description, file, 'fp32', clips_of(config, 'test_dataloader'))
     scores = Scores.load(tmp_path / 'work/scores.npz')
     recognizer = load(file)
-    assert recognizer.description.input_shape == [2, 3, 32, 32]
+    assert recognizer.description.input_shape == [2, channels, 32, 32]
     for clip, expected in zip(scores.clips, scores.scores, strict=True):
         prediction = recognizer(tmp_path / 'videos' / clip)
         shown = dict(zip(prediction.labels, prediction.probabilities, strict=True))

@@ -66,6 +66,25 @@ def test_fused_attention_is_counted_and_explained():
     )
 
 
+@pytest.mark.filterwarnings('error')
+def test_recurrent_layers_are_counted_and_explained():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.LSTM(6, 5, batch_first=True)
+
+        def forward(self, x):
+            return self.net(x)[0]
+
+    enabled = torch.backends.mkldnn.enabled
+    by_mmengine, by_pytorch = count_macs(Last(), torch.zeros(1, 7, 6))
+    assert by_pytorch.total() == 7 * 4 * 5 * (6 + 5) and by_mmengine.total() == 0
+    assert 'MMEngine does not know recurrent layers (lstm), whose matrix products PyTorch counts (1.54e-06 G)' in (
+        explain_difference(by_mmengine, by_pytorch)
+    )
+    assert torch.backends.mkldnn.enabled == enabled
+
+
 def test_difference_is_explained_by_operator():
     convolutions = 1_000_000_000
     told = explain_difference(

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.experiments import REPOSITORY
 from tvn_mmaction.console import only_errors
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.calibration import exit_macs
-from tvn_mmaction.engine.costs import network_costs
+from tvn_mmaction.engine.costs import exit_macs, made_up_clip, network_costs
 from tvn_mmaction.models.dynamic_recognizer import NEVER, SCORED
 
 
@@ -21,11 +20,11 @@ def test_macs_of_exits_are_those_that_are_counted(name):
     config = read_config(REPOSITORY / f'configs/dynamic/{name}_ucf50.py', options={'clip.frames': 4, 'clip.size': 32})
     with DefaultScope.overwrite_default_scope('mmaction'), only_errors():
         model = MODELS.build(config.model).eval()
-    macs, input_shape = exit_macs(model, config)
+    macs = exit_macs(model, config)
     count = len(macs.alone)
     assert macs.alone[-1] == network_costs(config).macs
     assert sorted(set(macs.alone)) == macs.alone and len(macs.own) == count - 1 and min(macs.own) > 0
-    inputs = torch.zeros(1, *input_shape)
+    inputs = torch.zeros(1, *made_up_clip(config).shape)
     for last in range(count):
         for before in ([SCORED] * last, ([NEVER, SCORED] * last)[:last]) if last else ([],):
             thresholds = [*before, 0.0, *[NEVER] * count][: count - 1]

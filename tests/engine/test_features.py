@@ -1,6 +1,9 @@
 """Extracting features, and training on them: what is written is what the network gives, whatever interrupts."""
 
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,7 +17,7 @@ from mmaction.registry import MODELS
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
-from tests.experiments import REPOSITORY, break_clip, write_config, write_data
+from tests.experiments import REPOSITORY, break_clip, call_tool, write_config, write_data
 from tests.processes import interrupted_when, wait_until
 from tests.test_configs import SAMPLING_FILES, tiny
 from tvn_mmaction import engine
@@ -24,6 +27,7 @@ from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.clips import build_dataset, build_without_videos
 from tvn_mmaction.engine.costs import flow_costs
 from tvn_mmaction.engine.features import LayerFeatures, _made_up_batch, extract, pooled
+from tvn_mmaction.engine.made_before import check_before_training
 from tvn_mmaction.engine.record import config_digest, protocol, training_record
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import results_table
@@ -134,14 +138,14 @@ def test_killed_extraction_goes_on(experiment, config, extracted, tmp_path):
 def test_folder_of_other_features_is_refused(experiment, config, extracted):
     _, file, checkpoint = experiment
     before = arrays(extracted)
-    with pytest.raises(UserError, match='features of another layer: input of cls_head there, backbone here; name'):
+    with pytest.raises(UserError, match=r'of another layer \(input of cls_head, and here backbone\): name another -o'):
         extract(config, checkpoint, extracted, 'backbone')
     state = torch.load(checkpoint, weights_only=True)
     torch.save(state | {'more': 1}, other := checkpoint.with_name('other.pth'))
-    with pytest.raises(UserError, match='features of another checkpoint_sha256'):
+    with pytest.raises(UserError, match='of another checkpoint_sha256'):
         extract(config, other, extracted)
     options = {'test_dataloader.dataset.pipeline.1.frame_interval': 3}
-    with pytest.raises(UserError, match='features of another test_pipeline'):
+    with pytest.raises(UserError, match='of another test_pipeline'):
         extract(read_config(file, options=options), checkpoint, extracted)
     assert arrays(extracted) == before and FeatureRecord.load(extracted).layer == HEAD_INPUT
 
@@ -156,6 +160,28 @@ def test_clip_that_cannot_be_read_is_named_and_left_out(tmp_path):
     assert fresh == 11 and list(broken) == ['Diving/v_Diving_g08_c01.avi']
     assert len(arrays(tmp_path / 'features')) == 11
     assert record.initial_weights == 'weights.pth'  # nobody knows where they are from
+
+
+def test_weights_that_were_trained_on_another_input_are_refused(experiment, tmp_path):
+    _, file, checkpoint = experiment
+    larger = read_config(file, options={'train_dataloader.dataset.pipeline.3.scale': [48, 48]})
+    with pytest.raises(UserError, match=r'2 frames of 32 × 32 pixels, and .*tiny\.py has 2 .* 48 × 48 .*leave --cfg'):
+        extract(larger, checkpoint, tmp_path)
+    assert not arrays(tmp_path)
+
+
+def test_features_go_on_to_the_next_tools(experiment, extracted, monkeypatch, capsys):
+    """Which need the user's clips, and of another network's options none."""
+    folder, file, checkpoint = experiment
+    monkeypatch.chdir(folder)
+    options = ('split.seed=3', 'test_dataloader.num_workers=0', 'load_from=None')
+    data = ('--data-root', str(folder / 'lists'))
+    assert call_tool(TOOL, str(file), str(checkpoint), '-o', str(extracted), *data, '--cfg-options', *options) == 0
+    told = [line.split(': ', 1)[1].strip() for line in capsys.readouterr().out.splitlines() if 'python tools/' in line]
+    svm, recurrent = map(shlex.split, told)
+    assert svm == ['python', 'tools/train_svm.py', str(file), str(extracted), *data, '--cfg-options', *options]
+    read = (f'features.folder={extracted}', 'features.network=tiny', 'features.layer=input of cls_head')
+    assert recurrent[1] == 'tools/train.py' and recurrent[3:] == [*data, '--cfg-options', *options[:2], *read]
 
 
 def test_layer_that_is_not_there_is_told(config):
@@ -238,6 +264,47 @@ def test_features_of_a_network_that_saw_other_clips_say_no_split(experiment, ext
     record.trained['training'].update(train_list_sha256=found.train_list_sha256)
     record.save(tmp_path / 'features')
     assert protocol(config, meta, train, test, classes=3).split == 'ucf101like'
+
+
+def on_features(experiment, features: Path, folder: Path):
+    """Return the config of a network on features."""
+    text = ON_FEATURES.format(repository=REPOSITORY, folder=features, data_root=experiment[0] / 'lists')
+    (folder / 'gru.py').write_text(text)
+    return read_config(folder / 'gru.py', str(folder / 'work'))
+
+
+def test_training_on_features_of_a_network_that_saw_other_clips_is_told_before(experiment, extracted, tmp_path, capsys):
+    check_before_training(on_features(experiment, extracted, tmp_path))
+    assert 'no split' not in capsys.readouterr().err
+    shutil.copytree(extracted, tmp_path / 'features')
+    record = FeatureRecord.load(extracted)
+    for digest in ('5' * 64, None):
+        record.trained['training'].update(train_list_sha256=digest)
+        record.save(tmp_path / 'features')
+        check_before_training(on_features(experiment, tmp_path / 'features', tmp_path))
+        told = capsys.readouterr().err
+        assert re.search(r'the result will state no split: .*gru\.py reads features of tiny, a network', told)
+
+
+def test_features_of_other_clips_are_refused_before_anything_is_trained(experiment, extracted, tmp_path):
+    shutil.copytree(extracted, tmp_path / 'features')
+    config = on_features(experiment, tmp_path / 'features', tmp_path)
+    test = build_without_videos(config, 'test_dataloader').get_data_info(2)
+    file_of(tmp_path / 'features', test['sha256']).rename(file_of(tmp_path / 'features', 'f' * 64))  # as many as before
+    message = r'features lacks 1 of the 6 clips of {}_dataloader, the first one is .*{}: .*extract_features\.py on'
+    name = Path(test['filename']).name
+    with pytest.raises(UserError, match=message.format('val', name)):
+        engine.train(config)
+    with pytest.raises(UserError, match=message.format('test', name)):
+        engine.test(config, experiment[2])
+    assert not list(tmp_path.glob('work/*.pth'))
+
+
+def test_features_of_another_release_are_to_be_made_again(extracted, tmp_path):
+    record = json.loads((extracted / 'features.json').read_text())
+    (tmp_path / 'features.json').write_text(json.dumps(record | {'schema_version': 0}))
+    with pytest.raises(UserError, match=rf'are of schema 0, this release reads 1\): remove {tmp_path}, and extract'):
+        FeatureRecord.load(tmp_path)
 
 
 def test_config_says_which_features_it_reads_and_not_where(experiment, extracted, tmp_path):

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,28 @@ def test_svm_separates_planted_features(data, plant):
 def test_smallest_of_equal_costs_is_taken(data, plant):
     result = learn(data, plant('fit', noise=0.1), FIT)
     assert result.options == {'lr': 0.5, 'layer': 'backbone', 'C': 0.01, 'C_from': 'validation'}
+
+
+def test_result_of_another_svm_is_not_lost(data, plant):
+    """The same one may be trained again."""
+    features = plant('fit', noise=0.1)
+    first = learn(data, features, FIT)
+    before = (features / 'svm/result.json').read_bytes()
+    replace(FeatureRecord.load(features), layer='backbone.dropout').save(features)
+    with pytest.raises(UserError, match=r'another options\.layer \(backbone, and here backbone\.dropout\): name ano'):
+        learn(data, features, FIT)
+    with pytest.raises(UserError, match=r'svm/result\.json is there already, of another .*: name another --work-dir'):
+        learn(data, plant('fit', noise=0.1), FIT | {'test_dataloader.dataset.subset': 'validation'})
+    assert (features / 'svm/result.json').read_bytes() == before
+    assert learn(data, features, FIT).checkpoint_sha256 == first.checkpoint_sha256
+
+
+def test_features_of_other_clips_are_told(data, plant):
+    features = plant('fit', noise=0.1)
+    missing = clips(data, 'test').get_data_info(1)
+    file_of(features, missing['sha256']).rename(file_of(features, 'f' * 64))
+    with pytest.raises(UserError, match=r'lacks 1 of the 3 clips of test_dataloader, .*: it is of other clips'):
+        learn(data, features, ALL)
 
 
 @pytest.mark.slow

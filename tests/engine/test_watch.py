@@ -77,5 +77,5 @@ def test_table_of_many_jobs_stays_short():
 def test_line_leaves_out_what_is_not_known():
     assert line('fold 3', State('training', 40)) == 'fold 3  training'
     assert line('fold 3', State('training', 40, 2, 1.25, 0.5, 61.0)) == (
-        'fold 3  training  epoch 2/40  loss 1.2500  test top-1 50.0%  1 min 01 s'
+        'fold 3  training  epoch 2/40  loss 1.2500  top-1 50.0%  1 min 01 s'
     )

@@ -6,14 +6,18 @@ import pytest
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Estimate
 from tvn_mmaction.evaluation.budgets import (
+    LATENCY,
+    MACS,
     Calibration,
     ClassExits,
     DynamicInference,
-    ExitMacs,
+    ExitCosts,
     Measurement,
+    Setting,
     budgets_table,
     check_budgets,
     classes_table,
+    describe_budgets,
     exits_by_class,
     fit_budgets,
     leaving_exits,
@@ -22,8 +26,9 @@ from tvn_mmaction.evaluation.plots import plot_budgets
 from tvn_mmaction.models.dynamic_recognizer import NEVER
 
 CLASSES = 4
-MACS = ExitMacs(alone=[20, 50, 80, 100], own=[2, 3, 4])
-EXITS = len(MACS.alone)
+COSTS = ExitCosts(alone=[20, 50, 80, 100], own=[2, 3, 4])
+EXITS = len(COSTS.alone)
+ESTIMATE = Estimate(0.9, 0.8, 0.95)
 BUDGETS = [0.2, 0.3, 0.5, 0.75, 1.0]
 
 
@@ -53,21 +58,21 @@ def test_a_clip_leaves_at_the_first_exit_that_is_confident():
 
 
 def test_exits_cost_those_who_pass_them_but_where_they_are_left_out():
-    assert MACS.under([0.5, 0.5, 0.5]) == [20, 52, 85, 109]
-    assert MACS.under([NEVER, 0.5, NEVER]) == [20, 50, 83, 103]
-    assert MACS.under([NEVER] * 3) == MACS.alone
+    assert COSTS.under([0.5, 0.5, 0.5]) == [20, 52, 85, 109]
+    assert COSTS.under([NEVER, 0.5, NEVER]) == [20, 50, 83, 103]
+    assert COSTS.under([NEVER] * 3) == COSTS.alone
 
 
 @pytest.mark.parametrize('seed', range(5))
 def test_settings_keep_to_their_budgets_and_more_never_costs_accuracy(seed):
     scores, labels = random_scores(60, seed)
-    settings = fit_budgets(scores, labels, MACS, BUDGETS)
+    settings = fit_budgets(scores, labels, COSTS, BUDGETS)
     assert [setting.budget for setting in settings] == BUDGETS
     for setting in settings:
         exits = leaving_exits(scores, setting.thresholds)
-        costs = MACS.under(setting.thresholds)
-        assert setting.gmacs_per_video == pytest.approx(np.mean([costs[exit] for exit in exits]) / 1e9)
-        assert setting.gmacs_per_video <= setting.budget * MACS.alone[-1] / 1e9 * (1 + 1e-6)
+        costs = COSTS.under(setting.thresholds)
+        assert setting.cost_share == pytest.approx(np.mean([costs[exit] for exit in exits]) / COSTS.alone[-1])
+        assert setting.cost_share <= setting.budget * (1 + 1e-6)
         assert setting.top1 == (scores[np.arange(60), exits].argmax(1) == labels).mean()
         assert sum(setting.exit_shares) == pytest.approx(1)
     accuracies = [setting.top1 for setting in settings]
@@ -85,7 +90,7 @@ def test_planted_optimum_is_found(leaving_at, budget):
     confidences = np.full(right.shape, 0.5) + np.linspace(0, 0.01, 40)[:, None]
     confidences[easy, leaving_at] += 0.4
     scores = scores_of(confidences, np.where(right, labels[:, None], (labels[:, None] + 1) % CLASSES))
-    (setting,) = fit_budgets(scores, labels, MACS, [budget])
+    (setting,) = fit_budgets(scores, labels, COSTS, [budget])
     assert setting.top1 == 1
     exits = leaving_exits(scores, setting.thresholds)
     assert (exits[easy] == leaving_at).all() and (exits[~easy] == EXITS - 1).all()
@@ -98,21 +103,37 @@ def test_exit_that_is_best_for_all_clips_answers_all():
     confidences[:, 2] -= 0.5
     predicted = np.repeat((labels[:, None] + 1) % CLASSES, EXITS, axis=1)
     predicted[:, 2] = labels
-    (setting,) = fit_budgets(scores_of(confidences, predicted), labels, MACS, [0.85])
+    (setting,) = fit_budgets(scores_of(confidences, predicted), labels, COSTS, [0.85])
     assert (setting.top1, setting.exit_shares) == (1, [0, 0, 1, 0])
 
 
 def test_of_equal_accuracy_most_of_the_budget_is_spent():
     scores = scores_of(np.random.default_rng(0).uniform(0.5, 1, (50, EXITS)), np.zeros((50, EXITS), int))
-    settings = fit_budgets(scores, np.zeros(50, int), MACS, [0.5, 1.0])
-    assert settings[0].gmacs_per_video > 0.45 * MACS.alone[-1] / 1e9
+    settings = fit_budgets(scores, np.zeros(50, int), COSTS, [0.5, 1.0])
+    assert settings[0].cost_share > 0.45
     assert settings[1].thresholds == [NEVER] * 3
 
 
+def test_thresholds_follow_the_cost_that_is_budgeted():
+    """Where all exits take almost as long as the full network, no clip can leave early at half of its time."""
+    scores, labels = random_scores(60, 0)
+    (by_macs,) = fit_budgets(scores, labels, COSTS, [0.5])
+    slow = ExitCosts(alone=[40.0, 90.0, 95.0, 100.0], own=[0.1, 0.1, 0.1])
+    (by_latency,) = fit_budgets(scores, labels, slow, [0.5])
+    assert by_latency.cost_share <= 0.5 < by_macs.cost_share + 0.1
+    exits = leaving_exits(scores, by_macs.thresholds)
+    assert np.mean([slow.under(by_macs.thresholds)[exit] for exit in exits]) > 50
+    assert by_latency.exit_shares[0] > by_macs.exit_shares[0]
+    more = [ExitCosts([7 * cost for cost in slow.alone], [7 * cost for cost in slow.own])]
+    (in_another_unit,) = fit_budgets(scores, labels, more[0], [0.5])
+    assert in_another_unit.thresholds == by_latency.thresholds
+
+
 @pytest.mark.parametrize('budget', [0.1, 1.5])
-def test_budget_that_cannot_be_kept_is_told(budget):
-    with pytest.raises(UserError, match=rf'--budgets {budget}: .* give shares from 0\.200 to 1'):
-        check_budgets([0.5, budget], MACS)
+@pytest.mark.parametrize(('cost', 'unit'), [(MACS, 'multiply-accumulates'), (LATENCY, 'milliseconds')])
+def test_budget_that_cannot_be_kept_is_told(budget, cost, unit):
+    with pytest.raises(UserError, match=rf'--budgets {budget}: .* of the {unit} .* give shares from 0\.200 to 1'):
+        check_budgets([0.5, budget], COSTS, cost)
 
 
 def test_classes_are_told_by_when_they_leave():
@@ -124,25 +145,57 @@ def test_classes_are_told_by_when_they_leave():
     assert found == [ClassExits('Dive', [1.0, 0.0], 'd', 'c'), ClassExits('Row', [0.5, 0.5], 'a', 'b')]
 
 
-def test_record_is_read_as_it_was_written_and_drawn(tmp_path):
-    scores, labels = random_scores(30, 0)
-    settings = fit_budgets(scores, labels, MACS, [0.5, 1.0])
-    estimate = Estimate(0.9, 0.8, 0.95)
-    macs = ExitMacs([count * 10**7 for count in MACS.alone], [10**7] * 3)
-    record = DynamicInference(
+def record_of(measurements, settings, **calibrated) -> DynamicInference:
+    macs = ExitCosts([count * 10**7 for count in COSTS.alone], [10**7] * 3)
+    calibrated = {'latency_ms': None, 'latency_on': None, **calibrated}
+    calibration = Calibration(
+        macs=macs, input_shape=[8, 3, 64, 64], backbone_sha256='b' * 64, clips=20, list_sha256=None, settings=settings,
+        **calibrated,
+    )  # fmt: skip
+    return DynamicInference(
         'tiny', {}, 'calibrated_epoch_1.pth', 'a' * 64, 'ucf50', {'protocol': 'group5', 'fold': 0, 'seed': 0}, 30,
-        Calibration(macs, [8, 3, 64, 64], 'b' * 64, 20, None, settings), [estimate] * 4, 10.0,
-        [Measurement(0.5, estimate, 0.5, [0.5, 0.2, 0.2, 0.1], 6.0), Measurement(1, estimate, 1, [0, 0, 0, 1], 10.0)],
+        calibration, [ESTIMATE] * 4, 10.0, measurements,
         0.5, [ClassExits('Dive', [1.0, 0.0, 0.0, 0.0], 'a', 'b')], 3, {'device': 'a CPU', 'threads': 1},
     )  # fmt: skip
+
+
+def test_record_is_read_as_it_was_written_and_drawn(tmp_path):
+    scores, labels = random_scores(30, 0)
+    settings = fit_budgets(scores, labels, COSTS, [0.5, 1.0])
+    record = record_of(
+        [Measurement(0.5, ESTIMATE, 0.5, [0.5, 0.2, 0.2, 0.1], 6.0), Measurement(1, ESTIMATE, 1, [0, 0, 0, 1], 12.5)],
+        settings,
+        latency_ms=ExitCosts([2.0, 5.0, 8.0, 10.0], [0.1] * 3),
+        latency_on={'device': 'another CPU', 'threads': 2},
+    )
     record.save(tmp_path / 'budgets.json')
     assert DynamicInference.load(tmp_path / 'budgets.json') == record
     assert record.calibration.setting(0.5) == settings[0] and record.calibration.setting(0.7) is None
     assert record.speed_ups(record.measurements[0]) == pytest.approx((2, 10 / 6))
     table = budgets_table(record)
     assert table.count('\n') == 5
-    for cell in ('(2.00× fewer)', '(1.67× faster, 0.83 of the count)', '50% / 20% / 20% / 10%'):
+    for cell in ('(50% of the full network)', '(1.67× faster, 0.83 of the count)', '50% / 20% / 20% / 10%'):
         assert cell in table
+    assert '(1.25× slower, 0.80 of the count)' in table
+    assert 'shares of the milliseconds of the full network, measured on validation clips on another CPU, 2 threads' in (
+        told := describe_budgets(record)
+    )
+    assert 'on a CPU, 1 thread.' in told
     assert 'Dive' in classes_table(record)
     plot_budgets(record, tmp_path / 'budgets.png')
     assert (tmp_path / 'budgets.png').stat().st_size > 0
+
+
+def test_budgets_of_the_same_thresholds_share_a_row():
+    alike = [Setting(budget, [0.5, NEVER, NEVER], 0.9, 0.6, [0.5, 0, 0, 0.5]) for budget in (0.6, 0.7, 1.0)]
+    other = Setting(0.5, [0.4, NEVER, NEVER], 0.9, 0.5, [0.6, 0, 0, 0.4])
+    measurements = [Measurement(one.budget, ESTIMATE, 0.6, one.exit_shares, 6.0) for one in (other, *alike)]
+    record = record_of(measurements, [other, *alike])
+    rows = budgets_table(record).splitlines()
+    assert [row.split(' | ')[0] for row in rows[3:]] == ['| 0.5', '| 0.6, 0.7, 1']
+    assert 'shares of the multiply-accumulates of the full network, kept' in describe_budgets(record)
+
+
+def test_thresholds_of_another_release_are_told():
+    with pytest.raises(UserError, match=r'of another release: make them again with tools/calibrate\.py'):
+        Calibration.from_meta({'macs': {'alone': [1, 2], 'own': [0]}, 'settings': [{'budget': 1, 'gmacs': 2}]})

@@ -15,9 +15,11 @@ from tvn_mmaction.evaluation import (
     Scores,
     describe,
     describe_confusions,
+    describe_hardest,
     plot_confusion_matrix,
     plot_curves,
     results_table,
+    views_table,
     write_predictions,
 )
 
@@ -151,3 +153,32 @@ def test_pictures(result, tmp_path):
 def test_result_is_plain_json(result, tmp_path):
     result.save(tmp_path / 'result.json')
     assert json.loads((tmp_path / 'result.json').read_text(encoding='utf-8'))['environment']['device'] == 'Größe'
+
+
+def test_hardest_classes_and_groups(scores, tmp_path):
+    labels, groups = np.array([0, 0, 1, 1, 1, 1]), ['01', '02', '01', '01', '02', '02']
+    predicted = np.array([0, 0, 1, 0, 0, 0])
+    clips = [f'{"AB"[label]}/{number}.avi' for number, label in enumerate(labels)]
+    more = Scores(clips, ['A', 'B'], labels, np.eye(2, dtype=np.float32)[predicted], groups)
+    more.save(tmp_path / 'scores.npz')
+    assert Scores.load(tmp_path / 'scores.npz').videos == ['A 01', 'A 02', 'B 01', 'B 01', 'B 02', 'B 02']
+    assert describe_hardest(more, count=2).splitlines() == [
+        'hardest of 2 classes, 1 of which are all right and 0 all wrong:',
+        '   25.0% of   4 clips B',
+        '  100.0% of   2 clips A',
+        'hardest of 4 groups, 2 of which are all right and 1 all wrong:',
+        '    0.0% of   2 clips B 02',
+        '   50.0% of   2 clips B 01',
+    ]
+    assert scores.videos == scores.clips and 'groups' not in describe_hardest(scores)
+
+
+def test_views_are_told_apart(result):
+    crops = replace(
+        result,
+        protocol=replace(result.protocol, views=9, test_pipeline=[{'type': 'ThreeCrop', 'crop_size': 96}]),
+        costs={**result.costs, 'gmacs_per_video': 9.0},
+        environment={'device': 'Größe', 'threads': 2},
+    )
+    (line,) = views_table([crops]).splitlines()[2:]
+    assert '| 3 × 3 |' in line and '| 9.00 | 375 |' in line

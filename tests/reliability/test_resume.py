@@ -6,21 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.experiments import REPOSITORY, break_clip, call_tool, write_config, write_data
+from tests.experiments import REPOSITORY, STRONG, break_clip, call_tool, write_config, write_data
 from tests.reliability.faults import TRAPPED, SignalHook
 from tvn_mmaction.errors import Termination
 
 TRAIN = REPOSITORY / 'tools/train.py'
-# Random crops and flips, dropout, momentum, a schedule by steps and moving averages of the weights.
-RANDOM = """
-augmentation = [
-    dict(type='RandomResizedCrop'), dict(type='Flip'),
-    dict(type='Resize', scale=(32, 32), keep_ratio=False)]
-train_dataloader['dataset']['pipeline'] = [
-    dict(type='DecordInit'), sampling, dict(type='DecordDecode'), *augmentation, *rest[2:]]
+# Augmentation, mixed clips, dropout, momentum, a schedule by steps and moving averages of the weights.
+RANDOM = f"""{STRONG}
 train_cfg = dict(max_epochs=4)
 custom_imports = dict(imports=['tvn_mmaction', 'tests.reliability.faults'], allow_failed_imports=False)
-custom_hooks = [dict(type='EMAHook'), dict(type='SignalHook')]
+custom_hooks = [dict(type='SignalHook')]
 """
 
 

@@ -112,8 +112,27 @@ def test_methods_score_all_clips_alike_from_videos_and_from_the_frame_store(fold
         np.testing.assert_allclose(stored.clips[key]['scores'], clip['scores'], rtol=0.2)  # JPEGs lose a little
     told = capsys.readouterr().out
     assert told.count('24 clips with the scores of 8 frames each') == 3
-    assert told.count('next: python') == 2  # nothing is trained on what looked at the labels
+    data = f'--data-root {folder / "lists"} --cfg-options'
+    selected = f'selection={folder / "made.json"}\n'
+    trained = 'next: python tools/train.py configs/selection/tvn1_selected_ucf50.py'
+    # Nothing is trained on what looked at the labels.
+    assert told.count('next: ') == 2 and told.count(f'{trained} {data} {selected}') == 1
+    assert told.count(f'{trained} {data} decoder=FrameStore {selected}') == 1
     assert 'by oracle, which looks at the labels' in told and 'the selector takes 0.01 GMACs a video' in told
+
+
+def test_selector_that_finds_all_frames_alike_is_told(folder, tmp_path, capsys):
+    whole = torch.load(folder / 'selector/epoch_1.pth', weights_only=True)
+    for name, value in whole['state_dict'].items():
+        if name.startswith(('cls_head.single', 'cls_head.attention', 'cls_head.relation')):
+            value.zero_()
+    torch.save(whole, tmp_path / 'flat.pth')
+    selection = call_select(folder, smart(folder)[0], str(tmp_path / 'flat.pth'))
+    assert len(selection.undecided) == 24
+    told = capsys.readouterr().err
+    assert 'of 24 of the 24 clips all frames score alike, within 0.1 %: the first ones' in told and 'longer' in told
+    call_select(folder, recognizer(folder)[0], '--method', 'random')
+    assert 'alike' not in capsys.readouterr().err
 
 
 def test_random_is_drawn_for_each_clip_by_the_seed_alone(folder):
@@ -203,13 +222,15 @@ def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
     [
         ('recognizer.py recognizer/epoch_1.pth', 'has a I3DHead and no FrameSelectorHead.*name a selector'),
         ('selector.py recognizer/epoch_1.pth', r'does not fit the model of its config'),
+        ('selector.py selector/epoch_1.pth --cfg-options clip.size=16',
+         r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .*selector\.py has .* 16 × 16 .*: leave --cfg-op'),
         ('selector.py nowhere.pth', r'nowhere\.pth is not a file: give the path of a checkpoint'),
         ('selector.py selector/epoch_1.pth --candidates 4', 'of another network, method or config: name another'),
         ('recognizer.py --method random', 'of another network, method or config: name another'),
         ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder: name a file'),
         ('selector.py selector/epoch_1.pth --out selector.py', r'is no selection of frames'),
     ],
-)
+)  # fmt: skip
 def test_misuse_is_told(folder, arguments, told, monkeypatch):
     monkeypatch.chdir(folder)
     with pytest.raises(UserError, match=told):
@@ -283,7 +304,18 @@ def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
     arguments = [recognizer(folder)[0], f'8={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
     arguments += ['--out', str(out), '--work-dir', str(tmp_path / 'work'), '--data-root', str(folder / 'lists')]
     capsys.readouterr()
+    counted = iter(range(100))
+
+    def interrupted(*what):
+        if next(counted) == 2:
+            raise KeyboardInterrupt
+        return engine.test(*what)
+
+    monkeypatch.setattr(compare, 'test', interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r'the same command goes on: 2 of 6 tests are finished'):
+        call_tool(COMPARE, *arguments)
     call_tool(COMPARE, *arguments)
+    assert next(counted) == 3 + 4  # what was finished was not tested again
     told = capsys.readouterr().out
     record = SamplingComparison.load(out)
     tests = {test.sampling: test for test in record.tests}
@@ -305,16 +337,19 @@ def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
     assert ' G |' not in table.splitlines()[-1]  # what no method can do has no cost
 
     monkeypatch.setattr(compare, 'test', None)
-    out.unlink()
     call_tool(COMPARE, *arguments)
     assert SamplingComparison.load(out) == record
+    replace(record, name='other').save(out)
+    with pytest.raises(UserError, match=r'record\.json is there already, of another name \(other, and here recognizer'):
+        call_tool(COMPARE, *arguments)
 
 
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
         ({'method': 'random'}, r'made\.json was selected by random: name one that was by smart'),
-        ({'train_list_sha256': 'other'}, r'were not both trained on the clips .* one of them may have seen'),
+        ({'train_list_sha256': 'other'}, r'the selector of .*made\.json was not trained on the clips that .* may have'),
+        ({'clips': {}}, r'made\.json lacks 6 of the 6 clips of test_dataloader'),
         ({'candidates': 1, 'clips': {}}, r'2=.*epoch_1\.pth: .* has only 1 candidates of each clip'),
     ],
 )
@@ -324,7 +359,22 @@ def test_selection_that_cannot_be_compared_is_told(folder, tmp_path, changes, to
     arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
     with pytest.raises(UserError, match=told):
         call_tool(COMPARE, *arguments)
-    assert not (tmp_path / 'a.json').exists()
+    assert not (tmp_path / 'a.json').exists() and not list(tmp_path.glob('test_*'))
+
+
+@pytest.mark.parametrize(
+    ('option', 'told'),
+    [
+        ('clip.size=16', r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .* has frames of 16 × 16 pixels'),
+        ('train_dataloader.dataset.subset=fit', r'epoch_1\.pth was not trained on the clips that .*recognizer\.py tra'),
+    ],
+)
+def test_recognizer_of_another_training_is_told_before_the_tests(folder, tmp_path, option, told):
+    arguments = [recognizer(folder)[0], f'4={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
+    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+    with pytest.raises(UserError, match=told):
+        call_tool(COMPARE, *arguments, '--cfg-options', option)
+    assert not list(tmp_path.glob('test_*'))
 
 
 def test_samplings_are_compared_on_the_test_only(folder, tmp_path):
@@ -340,6 +390,7 @@ def test_recognizer_of_dense_clips_cannot_be_compared(folder, tmp_path):
             str(REPOSITORY / 'configs/compare/slowonly_r50_ucf50.py'),
             {2: Path(recognizer(folder)[1])},
             folder / 'smart.json',
+            tmp_path / 'a.json',
             str(tmp_path),
             str(folder / 'lists'),
         )
@@ -352,7 +403,7 @@ def selecting(folder: Path, tmp_path: Path, **options):
     return read_config(file, str(tmp_path / 'work'), str(folder / 'lists'), options)
 
 
-def test_selector_that_saw_the_test_says_no_split(folder, tmp_path):
+def test_selector_that_saw_the_test_says_no_split(folder, tmp_path, capsys):
     """Its parameters and its training are the recognizer's too."""
     leaking = replace(Selection.load(folder / 'smart.json'), train_list_sha256='5' * 64, initial_weights='k400.pth')
     leaking.save(tmp_path / 'leaking.json')
@@ -362,6 +413,9 @@ def test_selector_that_saw_the_test_says_no_split(folder, tmp_path):
         settings.work_dir = str(tmp_path / file.stem)
         configure_training(settings, validate=False)
         found[file.stem] = engine.train(settings)
+        told = capsys.readouterr().err
+        # Before the first epoch.
+        assert ('state no split: ' in told.partition('epoch   1/')[0]) == (file.stem == 'leaking')
     assert (found['smart'].protocol.split, found['smart'].protocol.initial_weights) == ('ucf101like', 'scratch')
     unknown = found['leaking'].protocol
     assert unknown.split is unknown.test_clips_with_copy_in_train is None and unknown.initial_weights == 'k400.pth'
@@ -370,10 +424,24 @@ def test_selector_that_saw_the_test_says_no_split(folder, tmp_path):
     assert '2 × 32 × 32, selected by smart |' in results_table([found['smart']])
 
 
+def test_selection_of_other_clips_is_refused_before_anything_is_trained(folder, tmp_path):
+    whole = Selection.load(folder / 'smart.json')
+    train_clip = read_manifest(folder / 'lists')[-1]
+    lacking = {key: clip for key, clip in whole.clips.items() if key != train_clip.sha256}
+    replace(whole, clips=lacking).save(tmp_path / 'lacking.json')
+    settings = selecting(folder, tmp_path, selection=str(tmp_path / 'lacking.json'))
+    configure_training(settings, validate=False)
+    told = rf'lacking\.json lacks 1 of the 18 clips of train_dataloader, the first .*{Path(train_clip.path).name}'
+    with pytest.raises(UserError, match=told):
+        engine.train(settings)
+    with pytest.raises(UserError, match=rf'lacking\.json lacks 1 of the .*{Path(train_clip.path).name}'):
+        plan(settings, 'group5').choose([0])
+
+
 @pytest.mark.slow
 def test_selection_is_of_one_fold(folder, tmp_path):
     whole = plan(selecting(folder, tmp_path), 'group5')
-    with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads features, or selected .*--folds'):
+    with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads frames selected by .*--folds'):
         whole.choose([0])
     chance = tmp_path / 'random.json'
     replace(Selection.load(folder / 'smart.json'), method='random', checkpoint_sha256=None).save(chance)

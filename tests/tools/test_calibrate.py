@@ -8,6 +8,7 @@ import torch
 from mmengine.config import config
 
 from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.processes import interrupted_when
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Result, Scores
 from tvn_mmaction.evaluation.budgets import DynamicInference
@@ -15,7 +16,9 @@ from tvn_mmaction.evaluation.report import results_table
 from tvn_mmaction.storage import check_digest
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')  # MMEngine names runs by the second
-TRAIN, TEST, CALIBRATE = (REPOSITORY / f'tools/{name}.py' for name in ('train', 'test', 'calibrate'))
+TRAIN, TEST, CALIBRATE, PREDICT = (
+    REPOSITORY / f'tools/{name}.py' for name in ('train', 'test', 'calibrate', 'predict')
+)
 CALIBRATED = 'work_dirs/exits/calibrated_epoch_1.pth'
 EXITS = """
 _base_ = 'tiny.py'
@@ -78,6 +81,13 @@ def test_test_under_a_budget_finds_what_the_calibration_measured(folder, place, 
     assert f'budget {measured.budget:g}: ' in capsys.readouterr().out
 
 
+def test_results_of_budgets_lie_beside_that_of_the_full_network(folder, capsys):
+    for budget in ('1', '0.8'):
+        assert call_tool(TEST, 'exits.py', CALIBRATED, '--budget', budget) == 0
+        assert f'in work_dirs/exits/test/calibrated_epoch_1_budget_{budget}: ' in capsys.readouterr().out
+    assert not (folder / 'work_dirs/exits/test/result.json').exists()
+
+
 def test_without_a_budget_it_is_the_network_that_was_trained(folder):
     assert call_tool(TEST, 'exits.py', CALIBRATED, '--work-dir', 'full') == 0
     result = Result.load(folder / 'full/result.json')
@@ -102,13 +112,76 @@ def test_without_a_budget_it_is_the_network_that_was_trained(folder):
          r"exits\.py: test_dataloader\.dataset\.subset is 'validation', .* let it be 'test'"),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --budgets 0.001', r'--budgets 0.001: the first exit takes 0\.\d+'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options train_dataloader.dataset.subset=train',
-         r'epoch_1\.pth was not trained on the clips that exits\.py trains on.*subset=fit'),
+         r'epoch_1\.pth was trained on subset fit, and exits\.py has subset train: leave .*\.subset out'),
+        (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options split.seed=3',
+         r'was trained on seed 0, and exits\.py has seed 3: leave --cfg-options split\.seed out'),
+        (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options ' + ' '.join(
+            f'{side}_dataloader.dataset.pipeline.3.scale=(48,48)' for side in ('train', 'test')),
+         r'was trained on 2 frames of 32 × 32 pixels, and exits\.py has 2 frames of 48 × 48 pixels: leave'),
     ],
 )  # fmt: skip
 def test_misuse_is_told(folder, tool, arguments, told):
     with pytest.raises(UserError, match=told):
         call_tool(tool, 'exits.py', *arguments.split(), '--work-dir', 'misused')
     assert not list(Path('misused').glob('*.json'))
+
+
+def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
+    arguments = ('exits.py', 'work_dirs/exits/epoch_1.pth', '--cost', 'latency', '--rounds', '1')
+    assert call_tool(CALIBRATE, *arguments) is None
+    checkpoint = 'work_dirs/exits/calibrated_latency_epoch_1.pth'
+    assert f'{checkpoint} --budget' in capsys.readouterr().out
+    record = DynamicInference.load(folder / 'work_dirs/exits/calibration_latency/budgets.json')
+    calibration = record.calibration
+    ms = calibration.latency_ms
+    assert (calibration.cost, len(ms.alone), len(ms.own)) == ('latency', 3, 2) and min(ms.alone) > 0 <= min(ms.own)
+    assert calibration.latency_on == {name: record.environment[name] for name in ('device', 'threads')}
+    for setting in calibration.settings:
+        assert setting.cost_share <= setting.budget * (1 + 1e-6)
+        cost = np.dot(setting.exit_shares, ms.under(setting.thresholds)) / ms.alone[-1]
+        assert setting.cost_share == pytest.approx(cost)
+    assert call_tool(TEST, 'exits.py', checkpoint, '--budget', '1', '--work-dir', 'latency') == 0
+    assert 'budget 1 of the latency: ' in capsys.readouterr().out
+    result = Result.load(folder / 'latency/result.json')
+    assert result.options == {'budget': 1, 'budget_of': 'latency'}
+    assert '`exits`, budget 1 of the latency ' in results_table([result])
+
+
+def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
+    """What was computed is used: a network that is made right about all clips is, once it goes on."""
+    kept = folder / 'interrupted/unfinished.npz'
+    arguments = ('exits.py', 'work_dirs/exits/epoch_1.pth', '--budgets', '1', '--work-dir', 'interrupted', '--rounds')
+
+    def is_timing() -> bool:
+        return kept.exists() and 'test milliseconds' in np.load(kept)
+
+    monkeypatch.setattr('tvn_mmaction.engine.calibration.SAVED_EVERY_S', 0)
+    with pytest.raises(KeyboardInterrupt, match='the same command goes on with'), interrupted_when(is_timing):
+        call_tool(CALIBRATE, *arguments, '150')
+    with np.load(kept) as arrays:
+        found = dict(arrays)
+    assert np.isnan(found['test milliseconds']).any()
+    found['test milliseconds'][:] = 7.0
+    found['test scores'][:] = np.eye(3)[found['test labels']][:, None]
+    np.savez(kept, **found)
+    capfd.readouterr()
+    assert call_tool(CALIBRATE, *arguments, '150') is None
+    assert 'going on with what interrupted/unfinished.npz has' in capfd.readouterr().err
+    record = DynamicInference.load(folder / 'interrupted/budgets.json')
+    assert (record.full_ms_per_video, record.exit_top1[0].value) == (7, 1)
+    assert not kept.exists()
+
+    np.savez(kept, **found)
+    assert call_tool(CALIBRATE, *arguments, '1') is None  # another measurement
+    record = DynamicInference.load(folder / 'interrupted/budgets.json')
+    assert record.full_ms_per_video != 7 and record.exit_top1[0].value < 1
+
+
+def test_deployed_network_says_that_it_is_the_full_one(folder, capfd):
+    video = next((folder / 'videos').rglob('*.avi'))
+    for checkpoint, told in ((CALIBRATED, True), ('work_dirs/exits/epoch_1.pth', False)):
+        assert call_tool(PREDICT, str(video), '--model', checkpoint) == 0
+        assert ('has thresholds for early exits' in capfd.readouterr().err) == told
 
 
 @pytest.mark.slow
@@ -138,6 +211,7 @@ def test_processes_say_what_they_made(folder):
     assert process.returncode == 0, process.stderr
     assert 'budgets.json' in process.stdout and 'calibrated_epoch_1.pth' in process.stdout
     assert '| full network |' in process.stdout and 'Warning' not in process.stderr
+    assert '\n\n' not in process.stderr  # where a progress bar stood
     process = run_tool(TEST, 'exits.py', CALIBRATED, '--budget', '1', '--work-dir', 'process', folder=folder)
     assert process.returncode == 0 and 'budget 1: ' in process.stdout, process.stderr
     process = run_tool(TEST, 'exits.py', CALIBRATED, '--budget', '0.123', folder=folder)

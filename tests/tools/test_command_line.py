@@ -52,6 +52,21 @@ def test_help_and_misuse_are_told_without_pytorch(tool, argument, code):
     assert not {'torch', 'numpy', 'mmengine', 'tvn_mmaction'} & set(imported)
 
 
+def test_next_command_has_what_the_user_gave(command_line):
+    args = argparse.Namespace(
+        config='a b.py', data_root='my clips', cfg_options=['split.seed=1', 'clip.size=96', 'decoder=FrameStore']
+    )
+    root = "--data-root 'my clips' --cfg-options split.seed=1"
+    assert command_line.next_command(args, 'test', 'a b.py', 'c.pth') == (
+        f"python tools/test.py 'a b.py' c.pth {root} clip.size=96 decoder=FrameStore"
+    )
+    assert command_line.next_command(args, 'train', 'other.py', options=['selection=s.json']) == (
+        f'python tools/train.py other.py {root} decoder=FrameStore selection=s.json'
+    )
+    args.data_root, args.cfg_options = None, []
+    assert command_line.next_command(args, 'train', 'other.py') == 'python tools/train.py other.py'
+
+
 def test_import_is_interrupted_without_traceback(tmp_path):
     (tmp_path / 'tvn_mmaction').mkdir()
     # An import that takes long, in which the terminal's Ctrl-C arrives.
@@ -100,3 +115,15 @@ def test_count_is_a_whole_number_above_0(command_line, text):
     assert command_line.count('12') == 12
     with pytest.raises(argparse.ArgumentTypeError, match='give a whole number above 0'):
         command_line.count(text)
+
+
+def test_parts_that_are_not_wanted_stay_as_they_were(command_line):
+    parser = argparse.ArgumentParser()
+    command_line.add_parts(parser, ('load', 'kills'), 'do')
+    assert parser.parse_args([]).parts == ('load', 'kills')
+    wanted = parser.parse_args(['--parts', 'kills']).parts
+    done = []
+    doings = {'load': lambda: done.append('load') or 1, 'kills': lambda: done.append('kills') or 2}
+    assert command_line.do_parts(doings, wanted, {'load': 3, 'kills': 4}) == {'load': 3, 'kills': 2}
+    assert done == ['kills']
+    assert list(command_line.do_parts(doings, ('kills', 'load'), {})) == ['load', 'kills']

@@ -31,7 +31,8 @@ def experiment(tmp_path_factory):
 def test_training_leaves_what_it_says(experiment):
     folder, process = experiment
     work_dir = folder / 'work_dirs/tiny'
-    last_line = process.stdout.splitlines()[-1]
+    *_, last_line, following = process.stdout.splitlines()
+    assert following == 'next: python tools/predict.py VIDEO --model work_dirs/tiny/epoch_2.pth'
     for name in ('result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png', 'epoch_2.pth'):
         assert name in last_line
         assert (work_dir / name).stat().st_size > 0
@@ -92,6 +93,7 @@ def test_interrupted_training_is_resumed(experiment, number, exit_code):
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     assert f'epoch {done + 1:3d}/{done + 1}' in process.stderr and f'epoch {done:3d}/' not in process.stderr
+    assert 'Loads checkpoint' not in process.stdout + process.stderr and '\n\n' not in process.stderr
     history = Result.load(folder / resumed / 'result.json').history
     assert [entry['epoch'] for entry in history] == list(range(1, done + 2))
 

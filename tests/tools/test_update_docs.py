@@ -1,12 +1,14 @@
 """The documents show the results that are committed, and name nothing that is not there."""
 
 import re
+import shutil
 import sys
 from dataclasses import replace
 
 import pytest
 import yaml
 
+from tests.evaluation.test_ablation import record as ablation
 from tests.experiments import REPOSITORY
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Result
@@ -72,6 +74,33 @@ def test_results_on_other_clips_than_those_of_a_test_are_refused(update_docs, tm
     replace(result, protocol=replace(result.protocol, subset='validation')).save(tmp_path / 'b.json')
     with pytest.raises(UserError, match=r'b\.json is a result on the validation clips: keep only those of a test'):
         update_docs.tested(tmp_path.glob('*'))
+
+
+def test_networks_with_exits_are_shown_with_picture_and_classes(update_docs, monkeypatch, tmp_path):
+    (record, *_) = sorted(update_docs.RESULTS.glob('dynamic/*.json'))
+    (tmp_path / 'results/dynamic').mkdir(parents=True)
+    shutil.copy(record, tmp_path / 'results/dynamic/one.json')
+    monkeypatch.setattr(update_docs, 'CONFIGS', tmp_path)
+    monkeypatch.setattr(update_docs, 'RESULTS', tmp_path / 'results')
+    update_docs.draw_budgets()
+    text = update_docs.dynamic_tables()
+    (picture,) = re.findall(r'!\[.*\]\((.*)\)', text)
+    assert (tmp_path / picture).read_bytes().startswith(b'\x89PNG')
+    assert '| full network |' in text and '| class | clips that leave' in text
+
+
+def test_ablations_on_a_validation_have_a_place_of_their_own(update_docs, tmp_path, monkeypatch):
+    monkeypatch.setattr(update_docs, 'RESULTS', tmp_path)
+    assert update_docs.ablation_tables('test') == update_docs.NOT_MEASURED
+    measured = ablation()
+    chosen = replace(measured, protocol=replace(measured.protocol, subset='validation'))
+    measured.save(tmp_path / 'strong/ablation_test/a.json')
+    chosen.save(tmp_path / 'strong/ablation_validation/a.json')
+    assert '| no part | 3 |' in update_docs.ablation_tables('test')
+    assert 'validation clips' in update_docs.ablation_tables('validation')
+    chosen.save(tmp_path / 'strong/ablation_test/b.json')
+    with pytest.raises(UserError, match=r'b\.json is a result on the validation clips: keep only those of a test'):
+        update_docs.ablation_tables('test')
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -12,12 +12,19 @@ from ..evaluation import Protocol, Result, Scores, accuracies, confusion_matrix,
 from ..evaluation.fusion import CLASSIFIERS, Overlap, aligned, average, fit_weights, overlaps
 from ..evaluation.plots import plot_confusion_matrix
 from ..files import sha256_of, write_record
+from ..outputs import check_takes_place
 from .comparison import ClassChange, Comparison, Difference, Entry
 from .tables import NOT_KNOWN, describe_change, p_value_text
 
 SCHEMA_VERSION = 1
 EQUAL, FIT = 'equal', 'fit'
 METHODS = (EQUAL, FIT, *CLASSIFIERS)
+WORDS = {
+    EQUAL: 'equal weights, the mean of the probabilities',
+    FIT: 'weights, a mean of the probabilities of least log loss',
+    'stacking': 'stacking, a logistic regression on log-probabilities',
+    'svm': 'a linear SVM on probabilities',
+}
 MOST_TRAINED_ON = 0.02  # of a validation: UCF50 has a few files twice, in different groups
 NO_ONE_VALUE = {'test_pipeline': [], 'views': 1}  # of a protocol, where networks differ; of all else None
 
@@ -122,7 +129,14 @@ def fuse(
 
 
 def write_fusion(fusion: Fusion, entry: Entry, comparison: Comparison, folder: Path) -> None:
-    """Write the record, result and scores of a fusion, by which it can be fused and compared itself, and pictures."""
+    """Write the record, result and scores of a fusion, by which it can be fused and compared itself, and pictures.
+
+    Raises:
+        UserError: The folder has another result.
+    """
+    made = asdict(entry.result)
+    same = {name: made[name] for name in ('name', 'options', 'checkpoint_sha256', 'protocol', 'metrics')}
+    check_takes_place(folder / 'result.json', same, '--out')
     entry.scores.save(folder / 'scores.npz')
     classes, counts = comparison.classes, confusion_matrix(entry.scores.scores, entry.scores.labels)
     plot_confusion_matrix(counts, classes, folder / 'confusion_matrix.png')
@@ -136,7 +150,12 @@ def write_fusion(fusion: Fusion, entry: Entry, comparison: Comparison, folder: P
 def describe_fusion(fusion: Fusion) -> str:
     """Return the members, how their errors differ, and the classes that change, as text."""
     width = max(len(member.name) for member in fusion.members)
-    lines = [f'{"":{width}s}  weight   top-1  fusion to it, points (95 %)        p  p, corrected']
+    learned = f', learned from {fusion.validation_clips} validation clips' if fusion.validation_clips else ''
+    lines = [
+        f'fused by {WORDS[fusion.method]}{learned}',
+        '',
+        f'{"":{width}s}  weight   top-1  fusion to it, points (95 %)        p  p, corrected',
+    ]
     for member in fusion.members:
         difference = member.difference
         weight = NOT_KNOWN if member.weight is None else f'{member.weight:.3f}'
@@ -145,7 +164,7 @@ def describe_fusion(fusion: Fusion) -> str:
             f'{member.name:{width}s}  {weight:>6s}  {member.top1:6.1%}  {interval:27s}  '
             f'{p_value_text(difference.p_value):>7s}  {p_value_text(difference.p_corrected):>12s}'
         )
-    lines += ['', 'who gets which clips right:']
+    lines += ['', _gain(fusion), '', 'who gets which clips right:']
     for overlap in fusion.overlaps:
         first, second = overlap.networks
         lines.append(
@@ -156,6 +175,16 @@ def describe_fusion(fusion: Fusion) -> str:
     changed = [change for change in fusion.classes if change.points]
     lines.append(f'classes, in points to {fusion.best}: {len(changed)} of {len(fusion.classes)} change')
     return '\n'.join([*lines, *(f'  {describe_change(change)}' for change in changed)])
+
+
+def _gain(fusion: Fusion) -> str:
+    """Return in words what a fusion gets more than the best network alone."""
+    best = next(member for member in fusion.members if member.name == fusion.best)
+    if fusion.top1 <= best.top1:
+        return f'nothing is gained: {fusion.best} alone gets {best.top1:.1%}, and the fusion {fusion.top1:.1%}'
+    points = 100 * best.difference.value
+    chance = '' if best.difference.significant else ', which may be chance'
+    return f'the fusion gets {fusion.top1:.1%}, {points:.1f} points more than the best one alone, {fusion.best}{chance}'
 
 
 def _turned(difference: Difference) -> Difference:
@@ -182,8 +211,15 @@ def _check_validation(members: Sequence[Entry], validation: Sequence[Entry], nam
         if held_out.scores.classes != member.scores.classes:
             raise UserError(f'--validation: {name} has other classes there than in its test: {cure}')
         if held_out.result.checkpoint_sha256 != member.result.checkpoint_sha256:
+            if held_out.result.name == member.result.name:
+                raise UserError(
+                    f'--validation: the result in the place of {name} is of other weights '
+                    f'({held_out.result.checkpoint} there, {member.result.checkpoint} here): two trainings of a config '
+                    'are two networks, and what is learned of one does not hold for the other; test one checkpoint, of '
+                    'the training with train_dataloader.dataset.subset=fit, on both the test and the validation'
+                )
             raise UserError(
-                f'--validation: the result in the place of {name} is of another checkpoint ({held_out.result.name}, '
+                f'--validation: the result in the place of {name} is of another network ({held_out.result.name}, '
                 f'{held_out.result.checkpoint}): name the results in the same order, and {cure}'
             )
         there, here = _way(held_out.result), _way(member.result)

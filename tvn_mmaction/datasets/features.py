@@ -10,7 +10,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ..errors import UserError
-from ..files import read_record, sha256_of, write_record
+from ..files import sha256_of, write_record
 
 FILE_NAME = 'features.json'
 SCHEMA_VERSION = 1
@@ -62,10 +62,17 @@ class FeatureRecord:
             UserError: No such file, no JSON of this kind, or another schema.
         """
         path = Path(folder, FILE_NAME)
+        if not path.is_file():
+            raise UserError(f'no record at {path}: make it with {TOOL}')
         try:
-            return cls(**read_record(path, SCHEMA_VERSION, TOOL))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UserError(f'{path} does not describe features ({error!r}): extract them again with {TOOL}') from None
+            fields = json.loads(path.read_text(encoding='utf-8'))
+            if fields['schema_version'] != SCHEMA_VERSION:
+                raise ValueError(f'they are of schema {fields["schema_version"]}, this release reads {SCHEMA_VERSION}')
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f'{path} does not describe features ({error}): remove {folder}, and extract them again with {TOOL}'
+            ) from None
 
 
 def file_of(folder: Path, sha256: str) -> Path:

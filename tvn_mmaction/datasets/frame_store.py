@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +26,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.fileio import LmdbBackend
 
 from ..errors import UserError
+from ..files import write_record
 from .manifest import read_manifest
 from .motion import optical_flow
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import lmdb
 
 FOLDER = 'frames.lmdb'
+FLOW_COST = 'flow_cost.json'  # in the folder
+FLOW_PAIRS = 40  # of frames, at most, that the cost of flow is measured on
 SETTINGS_KEY = b'settings'
 FRAME_KEY, FIELD_KEY = '{}/{:06d}', '{}/{}/{:06d}'  # of a clip, and the latter of x or y
 # The last pages that a transaction takes and gives back are never written: a whole store may end this much earlier.
@@ -135,20 +138,53 @@ class FrameStoreDecode(RawFrameDecode):
             self.file_client = None
 
 
-def measure_flow_ms(data_root: str | Path, clips: Sequence[str], pairs: int = 40) -> float | None:
-    """Return what the flow between two frames of a store costs one core of this machine; None where there are no two.
+@dataclass(frozen=True)
+class FlowCost:
+    """What the flow between two frames of a store took a core: JSON in `flow_cost.json` beside them."""
+
+    ms: float  # the median of pairs of frames, spread over the clips
+    pairs: int
+    frames: str  # what they are like
+    processor: str
+
+
+def flow_cost(data_root: str | Path, clips: Sequence[str], processor: str) -> FlowCost | None:
+    """Return what the flow costs, measured once for a store and a processor; None where there are no two frames.
 
     Args:
-        data_root: That of the store.
-        clips: Their SHA-256.
-        pairs: How many to measure at most, spread over all clips, which lie class by class; the median counts.
+        data_root: That of the store, which need not hold the flow.
+        clips: Their SHA-256, to measure on.
+        processor: The name of this machine's.
     """
     if not Path(data_root, FOLDER, 'data.mdb').is_file():
         return None
-    reader, threads, times_ms = _reader(_path(data_root)), cv2.getNumThreads(), []
+    path = _path(data_root)
+    frames = str(replace(Settings(**json.loads(_reader(path).get(SETTINGS_KEY.decode()))), flow=False))
+    kept = _kept_cost(Path(path, FLOW_COST))
+    if kept and (kept.frames, kept.processor) == (frames, processor):
+        return kept
+    times_ms = _time_flow(_reader(path), clips)
+    if not times_ms:
+        return None
+    cost = FlowCost(float(np.median(times_ms)), len(times_ms), frames, processor)
+    if os.access(path, os.W_OK):
+        write_record(Path(path, FLOW_COST), cost)
+    return cost
+
+
+def _kept_cost(file: Path) -> FlowCost | None:
+    try:
+        return FlowCost(**json.loads(file.read_text(encoding='utf-8')))
+    except (OSError, ValueError, TypeError):  # none, or not of this release: it is measured again
+        return None
+
+
+def _time_flow(reader: LmdbBackend, clips: Sequence[str]) -> list[float]:
+    """Return the milliseconds of pairs of frames, spread over all clips, which lie class by class."""
+    threads, times_ms = cv2.getNumThreads(), []
     cv2.setNumThreads(1)
     try:
-        for sha256 in clips[:: max(1, -(-len(clips) // pairs))]:
+        for sha256 in clips[:: max(1, -(-len(clips) // FLOW_PAIRS))]:
             stored = [reader.get(FRAME_KEY.format(sha256, index)) for index in range(2)]
             if None not in stored:
                 frames = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in stored]
@@ -157,7 +193,7 @@ def measure_flow_ms(data_root: str | Path, clips: Sequence[str], pairs: int = 40
                 times_ms.append(1000 * (time.perf_counter() - start))
     finally:
         cv2.setNumThreads(threads)
-    return float(np.median(times_ms)) if times_ms else None
+    return times_ms
 
 
 _readers: dict[str, LmdbBackend] = {}  # by path: LMDB lets a process open a store once

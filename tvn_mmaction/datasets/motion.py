@@ -32,11 +32,30 @@ class RGBDifference(BaseTransform):
             UserError: The frames do not come in pairs.
         """
         if results['clip_len'] % 2:
-            raise UserError(f'clip_len is {results["clip_len"]}, and RGBDifference takes pairs: let it be 2')
-        halves = np.asarray(results['imgs']) // 2
-        results['imgs'] = list(halves[1::2] + (STILL - halves[::2]))
+            raise UserError(f'clip_len is {results["clip_len"]}, and {type(self).__name__} takes pairs: let it be 2')
+        frames = np.asarray(results['imgs'])
+        results['imgs'] = list(self._images(frames[::2], frames[1::2]))
         results['clip_len'] //= 2
         return results
+
+    def _images(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return the images `(M, H, W, C)` of pairs of frames `(M, H, W, 3)`."""
+        return after // 2 + (STILL - before // 2)
+
+
+@TRANSFORMS.register_module()
+class RGBWithDifference(RGBDifference):
+    """Turn every pair of sampled frames into an image of 6 channels: the first frame, and the difference.
+
+    The difference is that of `RGBDifference`, after which the first frame stands as it is: a network sees what there is
+    and how it moves. It takes `in_channels=6`, and means such as `[123.675, 116.28, 103.53, 128, 128, 128]`. Steps that
+    change colours have to come before.
+
+    Required keys are imgs, RGB `(H, W, 3)` uint8, and clip_len; both are halved.
+    """
+
+    def _images(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return np.concatenate([before, super()._images(before, after)], axis=3)
 
 
 @TRANSFORMS.register_module()

@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..files import sha256_of, write_atomically
 
 SCHEMA_VERSION = 2
+ALIKE = 1e-3  # of the largest score; what decoders and rounding change is about as much
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Selection:
         """Return by clip its `count` best frames in order of time; of frames found alike, the first ones."""
         return {key: _best(clip, count) for key, clip in self.clips.items()}
 
+    @property
+    def undecided(self) -> list[str]:
+        """The clips, by SHA-256, of several candidates that are all found alike, so that any of them are the best."""
+        return [key for key, clip in self.clips.items() if self.candidates > 1 and _alike(np.array(clip['scores']))]
+
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
         write_atomically(path, json.dumps(asdict(self), ensure_ascii=False) + '\n')
@@ -54,8 +60,11 @@ class Selection:
             raise UserError(f'no selection at {path}: make it with tools/select_frames.py, or name another one')
         try:
             fields = json.loads(path.read_text(encoding='utf-8'))
-            if fields['schema_version'] != SCHEMA_VERSION:
-                raise ValueError(f'schema {fields["schema_version"]}, this release reads {SCHEMA_VERSION}')
+            if (schema := fields['schema_version']) != SCHEMA_VERSION and {'method', 'clips'} <= set(fields):
+                raise UserError(
+                    f'{path} is a selection of another release (schema {schema}, this one reads {SCHEMA_VERSION}): '
+                    'remove it, and make it again with tools/select_frames.py'
+                )
             selection = cls(**fields)
             for clip in selection.clips.values():
                 if not len(clip['frames']) == len(clip['scores']) == selection.candidates:
@@ -63,9 +72,13 @@ class Selection:
                 np.array([clip['frames'], clip['scores']], float)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f'{path} is no selection of frames ({error}): make it again with tools/select_frames.py'
+                f'{path} is no selection of frames ({error}): name another file, or make one by tools/select_frames.py'
             ) from None
         return selection
+
+
+def _alike(scores: np.ndarray) -> bool:
+    return bool(np.ptp(scores) <= ALIKE * np.abs(scores).max())
 
 
 def _best(clip: Mapping[str, list], count: int) -> np.ndarray:

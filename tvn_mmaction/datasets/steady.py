@@ -70,7 +70,7 @@ class SteadyDataset(Dataset):
         """
         # Each has random numbers of its own, so that it does not matter which of them this process knows as broken.
         for attempt, index in enumerate(self._candidates(draw)):
-            with seeded(*draw, attempt):
+            with seeded(*draw[:3], attempt + (draw.repeat << 32)):  # those of the first draw do not depend on repeats
                 sample = self._read(index)
             if sample is not None:
                 break
@@ -116,7 +116,7 @@ class SteadyDataset(Dataset):
             return
         label = self.get_data_info(draw.index)['label']
         same = [other for other in range(len(self)) if self.get_data_info(other)['label'] == label]
-        yield from np.random.default_rng(draw).permutation(same).tolist()
+        yield from np.random.default_rng(draw[:3]).permutation(same).tolist()
 
 
 def name_of_clip(dataset: Dataset, index: int) -> str:

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..compat import load_from_local
+from ..console import console
 from ..datasets.pipeline import made_up_inputs, with_decoder
 from ..engine.checkpoints import what_does_not_fit
 from ..engine.config import dataset_of, use_class_count
@@ -26,7 +27,7 @@ INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that draw or 
 
 
 class Normalisation(nn.Module):
-    """Subtracts a mean from pixels and divides them by a standard deviation, both `(3, 1, 1)` or `(3, 1, 1, 1)`."""
+    """Subtracts a mean from pixels and divides them by a standard deviation, both `(C, 1, 1)` or `(C, 1, 1, 1)`."""
 
     def __init__(self, mean: Tensor, std: Tensor):
         super().__init__()
@@ -84,6 +85,8 @@ class ClassScores(nn.Module):
 def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassScores, Description]:
     """Return the network of a checkpoint and its description; no code in the file is run.
 
+    It is the full network; that early exits which a checkpoint has thresholds for are left out is told.
+
     Args:
         checkpoint: Weights that MMEngine wrote.
         config: As `read_config` returns it; by default the one that the checkpoint keeps.
@@ -110,6 +113,14 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
             f'{checkpoint}: the pipeline of its test makes no inputs of a video: {shortened(error)}; name the config '
             'that it was trained with'
         ) from None
+    if 'calibration' in meta:
+        console.print(
+            f'{checkpoint} has thresholds for early exits, which tools/test.py --budget alone uses: everywhere else '
+            'each video takes the full network',
+            style='yellow',
+            highlight=False,
+            soft_wrap=True,
+        )
     network = ClassScores(recognizer, clip)
     return network, Description(
         name=Path(config.filename or config.get('work_dir') or checkpoint).stem,

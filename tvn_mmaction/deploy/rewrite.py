@@ -76,8 +76,8 @@ def _readers_of_pixels(first: TinyVideoBlockRepetition) -> list[nn.Conv2d]:
 def _normalise_inside(conv: nn.Conv2d, normalisation: Normalisation) -> None:
     """Let a 1 x 1 convolution, which pads nothing, take pixels where it took normalised ones."""
     with torch.no_grad():
-        conv.weight /= normalisation.std.view(1, 3, 1, 1)
-        conv.bias -= conv.weight.flatten(1) @ normalisation.mean.view(3)
+        conv.weight /= normalisation.std.view(1, -1, 1, 1)
+        conv.bias -= conv.weight.flatten(1) @ normalisation.mean.flatten()
 
 
 def _means(x: Tensor, frames: int) -> Tensor:

@@ -1,9 +1,7 @@
 """Building a run from its config before anything of it starts, so that what is wrong in a config is told at once."""
 
-import io
 import os
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +82,7 @@ def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
         UserError: It could run code, or is of another model.
     """
     try:
-        with redirect_stdout(io.StringIO()):  # MMEngine prints what it loads, whatever its log level
-            loaded = runner.load_checkpoint(str(checkpoint), strict=True)
+        loaded = runner.load_checkpoint(str(checkpoint), strict=True)
         return {'meta': loaded.get('meta', {}), 'state_dict': loaded.get('state_dict', loaded)}
     except RuntimeError as error:
         raise UserError(

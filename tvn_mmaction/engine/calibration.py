@@ -6,31 +6,33 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..compat import load_from_local
 from ..console import console, progress_bar
-from ..datasets.pipeline import made_up_inputs
 from ..datasets.steady import name_of_clip
 from ..errors import UserError
 from ..evaluation import ClipScores, accuracies
 from ..evaluation.budgets import (
+    COSTS,
+    LATENCY,
+    MACS,
     Calibration,
     DynamicInference,
-    ExitMacs,
+    ExitCosts,
     Measurement,
+    Setting,
     check_budgets,
+    describe_machine,
     exit_shares,
     exits_by_class,
     fit_budgets,
@@ -38,80 +40,122 @@ from ..evaluation.budgets import (
     leaving_exits,
 )
 from ..evaluation.plots import plot_budgets
-from ..files import sha256_of
+from ..files import only_here, sha256_of
 from ..models.dynamic_recognizer import NEVER, SCORED, EarlyExits
 from ..outputs import make_folder
 from .building import build_runner, load_weights
 from .checkpoints import checkpoint_file
-from .clips import build_dataset, build_without_videos
+from .clips import build_dataset, build_without_videos, evenly
 from .config import dataset_of
+from .costs import exit_macs, made_up_clip
 from .guards import BrokenClipsHook
-from .record import clips_of, environment, list_digest
+from .record import clips_of, config_digest, environment, list_digest
+from .trained import differing_training
+from .unfinished import Unfinished
 
 BUDGETS = tuple(tenths / 10 for tenths in range(3, 11))
 TOLD_BUDGET = 0.5  # at which it is told which clips leave first
+TIMED_CLIPS = 64  # of the validation, at most, by which exits are timed: all take the same way through the network
+SAVED_EVERY_S = 5.0
 TOOL = 'python tools/calibrate.py'
 FIRST_WEIGHTS = ('pretrained', 'init_cfg')  # of a backbone's config, where the training begins
+UNFINISHED = 'unfinished.npz'
 
 
 def calibrate(
-    config: Config, checkpoint: str | Path, budgets: Sequence[float] | None = None, rounds: int = 3
+    config: Config,
+    checkpoint: str | Path,
+    budgets: Sequence[float] | None = None,
+    rounds: int = 3,
+    cost: str = MACS,
 ) -> tuple[DynamicInference, Path]:
     """Fit thresholds on the validation, keep them in a new checkpoint, and measure them on the test.
 
-    `budgets.json` and `budgets.png` are written into the work directory, and `calibrated_NAME` beside the checkpoint.
-    If that is there already, the thresholds for its other budgets are fitted anew.
+    `budgets.json` and `budgets.png` are written into the work directory, and `calibrated_NAME` beside the checkpoint,
+    or `calibrated_latency_NAME`. If that is there already, the thresholds for its other budgets are fitted anew. What
+    an interrupted call has computed lies in the work directory until the same call has gone on with it.
 
     Args:
         config: As `read_config` returns it; of a network that was trained on the subset 'fit'.
         checkpoint: Its weights.
-        budgets: Shares of the full network's multiply-accumulates; by default those of `BUDGETS` that can be kept.
+        budgets: Shares of the full network's cost; by default those of `BUDGETS` that can be kept.
         rounds: Turns in which the full network and all budgets run on each clip of the test.
+        cost: Multiply-accumulates (`MACS`), or milliseconds (`LATENCY`) of this machine, measured on the validation.
 
     Returns:
         What was found, and the new checkpoint.
 
     Raises:
-        UserError: The network has no exits, was trained on the validation, or cannot keep a budget; the config tests
-            something else than the test; or as `test`.
+        UserError: The network has no exits, was trained on the validation, on other clips or at another input, or
+            cannot keep a budget; the config tests something else than the test; or as `test`.
     """
     checkpoint = checkpoint_file(checkpoint)
     folder = Path(config.work_dir)
     make_folder(folder, '--work-dir')
     check_exits(config)
-    clips = _validation_clips(config)
+    with only_here(folder):
+        return _calibrate(config, checkpoint, budgets, rounds, cost)
+
+
+def _calibrate(
+    config: Config, checkpoint: Path, budgets: Sequence[float] | None, rounds: int, cost: str
+) -> tuple[DynamicInference, Path]:
+    folder = Path(config.work_dir)
     tested = copy.deepcopy(config.test_dataloader)
+    validation, test = (_clips(config, subset) for subset in ('validation', 'test'))
     dataset_of(config, 'test_dataloader').subset = 'validation'
     runner = build_runner(config, training=False)
     loaded = load_weights(runner, checkpoint)
-    _check_is_unseen(config, checkpoint, loaded['meta'], clips)
-    macs, input_shape = exit_macs(runner.model, config)
-    least = macs.alone[0] / macs.alone[-1]
+    _check_is_unseen(config, checkpoint, loaded['meta'], validation)
+    clips = [[clip.path, clip.sha256] for clip in (*validation, *test)]
+    asked = {'budgets': budgets, 'rounds': rounds, 'cost': cost}
+    unfinished = Unfinished(
+        folder / UNFINISHED, [config_digest(config), sha256_of(checkpoint), clips, asked, environment(config)]
+    )
+
+    macs = exit_macs(runner.model, config)
+    latency_ms = _exit_ms(runner, unfinished, rounds) if cost == LATENCY else None
+    costs = latency_ms or macs
+    budgets = _budgets_to_keep(budgets, costs, cost)
+    calibrated = _calibrated(checkpoint, cost)
+    known = (budget for budget in _budgets_of(calibrated) if budget >= costs.least_share)
+    scores, labels, readable = _scored(runner, unfinished, 'validation')
+    calibration = Calibration(
+        macs=macs,
+        latency_ms=latency_ms,
+        latency_on=_machine(config) if latency_ms else None,
+        input_shape=list(made_up_clip(config).shape),
+        backbone_sha256=_backbone_digest(config),
+        clips=int(readable.sum()),
+        list_sha256=list_digest(validation),
+        settings=fit_budgets(scores[readable], labels[readable], costs, sorted({*budgets, *known})),
+    )
+
+    runner.test_loop.dataloader = runner.build_dataloader(tested)
+    settings = [calibration.setting(budget) for budget in budgets]
+    on_test = _scored(runner, unfinished, 'test')
+    ms = _budget_ms(runner, unfinished, settings, rounds)
+    meta = {**loaded['meta'], 'calibration': calibration.to_meta()}
+    save_checkpoint({'meta': meta, 'state_dict': loaded['state_dict']}, str(calibrated))
+    record = _record(runner, calibrated, calibration, settings, on_test, ms, rounds)
+    record.save(folder / 'budgets.json')
+    plot_budgets(record, folder / 'budgets.png')
+    unfinished.remove()
+    return record, calibrated
+
+
+def _budgets_to_keep(budgets: Sequence[float] | None, costs: ExitCosts, cost: str) -> Sequence[float]:
+    """Return the budgets that are asked for, or those of `BUDGETS` that can be kept, which is told."""
     if budgets is None:
-        budgets = [budget for budget in BUDGETS if budget >= least]
+        budgets = [budget for budget in BUDGETS if budget >= costs.least_share]
         console.print(
-            f'the first exit takes {least:.1%} of the full network: budgets '
+            f'the first exit takes {costs.least_share:.1%} of the {COSTS[cost]} of the full network: budgets '
             f'{", ".join(f"{budget:g}" for budget in budgets)}',
             highlight=False,
             soft_wrap=True,
         )
-    check_budgets(budgets, macs)
-
-    scores, labels = _scores_at_all_exits(runner)
-    readable = [name not in _broken_clips(runner) for name in _names(runner)]
-    calibrated = checkpoint.with_name(f'calibrated_{checkpoint.stem.removeprefix("calibrated_")}.pth')
-    fitted = sorted({*budgets, *(budget for budget in _budgets_of(calibrated) if budget >= least)})
-    settings = fit_budgets(scores[readable], labels[readable], macs, fitted)
-    calibration = Calibration(macs, input_shape, _backbone_digest(config), sum(readable), list_digest(clips), settings)
-    meta = {**loaded['meta'], 'calibration': calibration.to_meta()}
-    save_checkpoint({'meta': meta, 'state_dict': loaded['state_dict']}, str(calibrated))
-
-    runner.test_loop.dataloader = runner.build_dataloader(tested)
-    scores, labels = _scores_at_all_exits(runner)
-    record = _record(runner, calibrated, calibration, budgets, scores, labels, rounds)
-    record.save(folder / 'budgets.json')
-    plot_budgets(record, folder / 'budgets.png')
-    return record, calibrated
+    check_budgets(budgets, costs, cost)
+    return budgets
 
 
 def check_exits(config: Config) -> None:
@@ -151,13 +195,27 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
             f'--budget {budget:g}: {checkpoint} has thresholds for another backbone than that of {config.filename}: '
             'test with the config that it was calibrated with'
         )
-    shape = _made_up_clip(config).shape
+    shape = made_up_clip(config).shape
     if list(shape) != calibration.input_shape:
         raise UserError(
             f'--budget {budget:g}: {checkpoint} has thresholds for clips of shape {tuple(calibration.input_shape)}, '
             f'and {config.filename} tests {tuple(shape)}: test with what it was calibrated with'
         )
+    if calibration.latency_on and calibration.latency_on != _machine(config):
+        console.print(
+            f'--budget {budget:g} is a share of the milliseconds on {describe_machine(calibration.latency_on)}, and '
+            f'this is {describe_machine(_machine(config))}: here it may take another share',
+            style='yellow',
+            highlight=False,
+            soft_wrap=True,
+        )
     network.thresholds.copy_(torch.tensor(setting.thresholds))
+
+
+def budget_options(meta: Mapping[str, Any], budget: float) -> dict[str, Any]:
+    """Return what a result under a budget says of it: `budget`, and `budget_of` where that is not `MACS`."""
+    cost = Calibration.from_meta(meta['calibration']).cost
+    return {'budget': budget, **({'budget_of': cost} if cost != MACS else {})}
 
 
 def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -> dict[str, float]:
@@ -175,24 +233,6 @@ def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -
     return {'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}
 
 
-def exit_macs(network: nn.Module, config: Config) -> tuple[ExitMacs, list[int]]:
-    """Return what a video costs at each exit, by PyTorch's counter, and the shape of its clip."""
-    clip = _made_up_clip(config)
-    data = {'inputs': [clip], 'data_samples': [ActionDataSample()]}
-    inputs = network.eval().data_preprocessor(data, training=False)['inputs'].to('meta')
-    shapes = copy.deepcopy(network).to('meta')
-    exits = range(len(network.thresholds) + 1)
-    alone = [_counted(shapes, inputs, [index])[0] for index in exits]
-    exits_before = np.subtract(_counted(shapes, inputs, exits), alone)  # what they take for themselves
-    return ExitMacs(alone, np.diff(exits_before).tolist()), list(clip.shape)
-
-
-def _counted(network: EarlyExits, inputs: torch.Tensor, wanted: Sequence[int]) -> list[int]:
-    """Return the multiply-accumulates up to each of the wanted exits."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        return [counter.get_total_flops() // 2 for _ in network.exit_scores(inputs, wanted)]
-
-
 def _backbone_digest(config: Config) -> str:
     """Return the SHA-256 of what a config says of its backbone, wherever its first weights came from."""
     backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in FIRST_WEIGHTS}
@@ -207,12 +247,20 @@ def _budgets_of(checkpoint: Path) -> list[float]:
     return [setting['budget'] for setting in meta.get('calibration', {}).get('settings', [])]
 
 
-def _made_up_clip(config: Config) -> torch.Tensor:
-    return made_up_inputs(dataset_of(config, 'test_dataloader').pipeline)
+def _calibrated(checkpoint: Path, cost: str) -> Path:
+    """Return where the calibrated checkpoint is written, also where a calibrated one is calibrated again."""
+    prefixes = {MACS: 'calibrated_', LATENCY: 'calibrated_latency_'}
+    stem = checkpoint.stem.removeprefix(prefixes[LATENCY]).removeprefix(prefixes[MACS])
+    return checkpoint.with_name(f'{prefixes[cost]}{stem}.pth')
 
 
-def _validation_clips(config: Config) -> list:
-    """Return the clips of the validation in the place of the test's; no video is read.
+def _machine(config: Config) -> dict[str, Any]:
+    found_on = environment(config)
+    return {name: found_on[name] for name in ('device', 'threads')}
+
+
+def _clips(config: Config, subset: str) -> list:
+    """Return the clips of a subset in the place of the test's; no video is read.
 
     Raises:
         UserError: The data set has no validation, or the config tests something else than the test.
@@ -227,62 +275,95 @@ def _validation_clips(config: Config) -> list:
             f'{config.filename}: test_dataloader.dataset.subset is {dataset.subset!r}, and what is fitted on the '
             "validation is measured on the test: let it be 'test'"
         )
-    return clips_of(build_dataset(config, 'test_dataloader', subset='validation', pipeline=[]))
+    return clips_of(build_dataset(config, 'test_dataloader', subset=subset, pipeline=[]))
 
 
 def _check_is_unseen(config: Config, checkpoint: Path, meta: Mapping[str, Any], clips: list) -> None:
     """Check that a checkpoint was not trained on the validation, where it would be more confident than elsewhere."""
+    if differing := differing_training(config, meta):
+        raise UserError(f'{checkpoint} {differing}')
     trained = clips_of(build_without_videos(config, 'train_dataloader'))
     cure = 'train with train_dataloader.dataset.subset=fit, as the configs in configs/dynamic/ do'
-    if meta.get('training', {}).get('train_list_sha256') != list_digest(trained):
+    if not meta.get('training', {}).get('train_list_sha256'):
         raise UserError(
-            f'{checkpoint} was not trained on the clips that {config.filename} trains on, so that nobody knows whether '
-            f'it has seen the validation: {cure}'
+            f'{checkpoint} does not say which clips it was trained on, so that nobody knows whether it has seen the '
+            f'validation: {cure}'
         )
     seen = {clip.path for clip in trained} & {clip.path for clip in clips}
     if seen:
         raise UserError(f'{checkpoint} was trained on {len(seen)} of the {len(clips)} clips of the validation: {cure}')
 
 
-def _scores_at_all_exits(runner: Runner) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores `(clips, exits, classes)` and labels `(clips,)` of the clips that the runner tests."""
-    runner.model.thresholds.fill_(SCORED)
-    runner.test()
-    (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
-    return np.stack(kept.exit_scores), kept.labels
+class _Scored(NamedTuple):
+    """What a network says of clips at all exits."""
+
+    scores: np.ndarray  # (clips, exits, classes), probabilities
+    labels: np.ndarray  # (clips,)
+    readable: np.ndarray  # (clips,), whether the clip could be read; the others are wrong at every exit
 
 
-def _names(runner: Runner) -> list[str]:
-    dataset = runner.test_dataloader.dataset
+def _scored(runner: Runner, unfinished: Unfinished, side: str) -> _Scored:
+    """Return what the network says of the clips that the runner tests."""
+    names = [f'{side} {field}' for field in _Scored._fields]
+    if names[0] not in unfinished.arrays:
+        runner.model.thresholds.fill_(SCORED)
+        runner.test()
+        (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
+        (hook,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
+        readable = np.array([name not in hook.clips['test'] for name in _names(runner.test_dataloader.dataset)])
+        found = _Scored(np.stack(kept.exit_scores), kept.labels, readable)
+        unfinished.keep(**dict(zip(names, found, strict=True)))
+    return _Scored(*(unfinished.arrays[name] for name in names))
+
+
+def _names(dataset: BaseDataset) -> list[str]:
     return [name_of_clip(dataset, index) for index in range(len(dataset))]
 
 
-def _broken_clips(runner: Runner) -> Mapping[str, str]:
-    (hook,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
-    return hook.clips['test']
+def _exit_ms(runner: Runner, unfinished: Unfinished, rounds: int) -> ExitCosts:
+    """Measure on the validation, which the runner tests, how long a video takes by the exit where it leaves."""
+    count = len(runner.model.thresholds)
+    # All leave at one exit, before which none is computed; or one is computed, and none leaves before the last.
+    alone = [[0.0 if index == exit else NEVER for index in range(count)] for exit in range(count + 1)]
+    passed = [[SCORED if index == exit else NEVER for index in range(count)] for exit in range(count)]
+    places = _scored(runner, unfinished, 'validation').readable.nonzero()[0]
+    places = places[evenly(len(places), TIMED_CLIPS)]
+    ms = _ms_per_video(runner, unfinished, 'validation milliseconds', places, [*alone, *passed], rounds)
+    full = ms[count]
+    return ExitCosts(ms[: count + 1], [max(0.0, one - full) for one in ms[count + 1 :]])
+
+
+def _budget_ms(
+    runner: Runner, unfinished: Unfinished, settings: Sequence[Setting], rounds: int
+) -> dict[tuple[float, ...], float]:
+    """Measure on the test, which the runner tests, how long a video takes: by thresholds, first the full network's."""
+    # Budgets may have the same thresholds, which are run once.
+    thresholds = dict.fromkeys([(NEVER,) * len(runner.model.thresholds), *(tuple(one.thresholds) for one in settings)])
+    places = _scored(runner, unfinished, 'test').readable.nonzero()[0]
+    ms = _ms_per_video(runner, unfinished, 'test milliseconds', places, list(thresholds), rounds)
+    return dict(zip(thresholds, ms, strict=True))
 
 
 def _record(
     runner: Runner,
     checkpoint: Path,
     calibration: Calibration,
-    budgets: Sequence[float],
-    scores: np.ndarray,
-    labels: np.ndarray,
+    settings: Sequence[Setting],
+    on_test: _Scored,
+    ms: Mapping[tuple[float, ...], float],
     rounds: int,
 ) -> DynamicInference:
-    """Measure budgets on the clips that the runner tests, whose scores at all exits are known."""
+    """Sum up what was found of budgets on the clips that the runner tests; `ms` is what `_budget_ms` returned."""
     config, dataset = runner.cfg, runner.test_dataloader.dataset
-    settings, count = [calibration.setting(budget) for budget in budgets], scores.shape[1]
-    never = [NEVER] * (count - 1)
-    full_ms, *budget_ms = _time_per_video(runner, [never, *(setting.thresholds for setting in settings)], rounds)
+    scores, labels, _ = on_test
+    count = scores.shape[1]
     measurements = []
-    for setting, ms_per_video in zip(settings, budget_ms, strict=True):
+    for setting in settings:
         exits = leaving_exits(scores, setting.thresholds)
         shares = exit_shares(exits, count)
         top1 = accuracies(scores[np.arange(len(exits)), exits], labels)['top1']
         gmacs = gmacs_per_video(shares, calibration.macs.under(setting.thresholds))
-        measurements.append(Measurement(setting.budget, top1, gmacs, shares, ms_per_video))
+        measurements.append(Measurement(setting.budget, top1, gmacs, shares, ms[tuple(setting.thresholds)]))
     told = min(settings, key=lambda setting: abs(setting.budget - TOLD_BUDGET))
     return DynamicInference(
         name=Path(config.filename).stem,
@@ -294,40 +375,66 @@ def _record(
         test_clips=len(labels),
         calibration=calibration,
         exit_top1=[accuracies(scores[:, index], labels)['top1'] for index in range(count)],
-        full_ms_per_video=full_ms,
+        full_ms_per_video=ms[(NEVER,) * (count - 1)],
         measurements=measurements,
         classes_budget=told.budget,
-        classes=exits_by_class(scores, labels, told.thresholds, _names(runner), dataset.metainfo['classes']),
+        classes=exits_by_class(scores, labels, told.thresholds, _names(dataset), dataset.metainfo['classes']),
         rounds=rounds,
         environment=environment(config),
     )
 
 
-def _time_per_video(runner: Runner, thresholds: Sequence[Sequence[float]], rounds: int, seed: int = 0) -> list[float]:
-    """Return what a video of the test takes under thresholds, the mean of each one's median of all rounds, in ms.
+def _ms_per_video(
+    runner: Runner,
+    unfinished: Unfinished,
+    name: str,
+    places: np.ndarray,
+    thresholds: Sequence[Sequence[float]],
+    rounds: int,
+    seed: int = 0,
+) -> list[float]:
+    """Return what a video takes under thresholds, the mean of each one's median of all rounds.
 
     Each clip is run in turns, in another order each round, so that a noisy machine hurts all alike.
+
+    Args:
+        runner: Its network runs on clips of its test.
+        unfinished: Keeps the times of the clips that are done.
+        name: Of these times there.
+        places: Of the clips in the data set.
+        thresholds: Several settings.
+        rounds: Turns of all settings on a clip.
+        seed: Of the order.
     """
-    network, dataset = runner.model.eval(), runner.test_dataloader.dataset
-    readable = [index for index, name in enumerate(_names(runner)) if name not in _broken_clips(runner)]
+    network, dataset = runner.model.train(False), runner.test_dataloader.dataset
     settings = [torch.tensor(one) for one in thresholds]
     generator, order = random.Random(seed), list(range(len(settings)))
-    times_ms = np.empty((len(readable), len(settings), rounds))
-    with progress_bar() as progress, torch.inference_mode():
-        task = progress.add_task('timing', total=len(readable), status='')
-        for place, index in enumerate(readable):
-            data = network.data_preprocessor(pseudo_collate([dataset.dataset[index]]), training=False)
-            network(**data, mode='predict')  # the clip before has filled the caches
-            for turn in range(rounds):
-                generator.shuffle(order)
-                for number in order:
-                    network.thresholds.copy_(settings[number])
-                    _synchronize()
-                    started = time.perf_counter()
-                    network(**data, mode='predict')
-                    _synchronize()
-                    times_ms[place, number, turn] = 1000 * (time.perf_counter() - started)
-            progress.advance(task)
+    times_ms = unfinished.arrays.get(name, np.full((len(places), len(settings), rounds), np.nan))
+    missing = np.isnan(times_ms).any((1, 2)).nonzero()[0]
+    saved = time.monotonic()
+    try:
+        with progress_bar() as progress, torch.inference_mode():
+            task = progress.add_task('timing', total=len(places), completed=len(places) - len(missing), status='')
+            for row in missing:
+                data = network.data_preprocessor(pseudo_collate([dataset.dataset[int(places[row])]]), training=False)
+                network(**data, mode='predict')  # the clip before has filled the caches
+                clip_ms = np.empty((len(settings), rounds))
+                for turn in range(rounds):
+                    generator.shuffle(order)
+                    for number in order:
+                        network.thresholds.copy_(settings[number])
+                        _synchronize()
+                        started = time.perf_counter()
+                        network(**data, mode='predict')
+                        _synchronize()
+                        clip_ms[number, turn] = 1000 * (time.perf_counter() - started)
+                times_ms[row] = clip_ms
+                progress.advance(task)
+                if time.monotonic() - saved > SAVED_EVERY_S:
+                    unfinished.keep(**{name: times_ms})
+                    saved = time.monotonic()
+    finally:
+        unfinished.keep(**{name: times_ms})
     return np.median(times_ms, axis=2).mean(axis=0).tolist()
 
 

@@ -48,6 +48,13 @@ def check_clip(part: Any, clip: Mapping[str, int]) -> None:
             check_clip(value, clip)
 
 
+def fixed_frames(config: Config) -> str:
+    """Return how many frames the network of a config takes that can take no other number, in words."""
+    steps = config.test_dataloader.get('dataset', {}).get('pipeline', [])
+    frames = next((step['clip_len'] for step in steps if 'clip_len' in step), 'its')
+    return f'{config.model.get("backbone", config.model).type} takes {frames} frames, which its layers have fixed'
+
+
 def follow_clip(part: Any, clip: Mapping[str, int]) -> None:
     """Set the arguments of a model that have to agree with the variable `clip`, however deep they are."""
     for name, value in part.items():

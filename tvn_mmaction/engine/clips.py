@@ -23,7 +23,8 @@ def build_dataset(config: Config, loader: str, **changes: Any) -> BaseDataset:
 
 def build_without_videos(config: Config, loader: str) -> BaseDataset:
     """Return the clips of a loader; no video is read."""
-    return build_dataset(config, loader, pipeline=[])
+    # Serialized for the processes of a data loader, which it has none of, they would take ten times as long.
+    return build_dataset(config, loader, pipeline=[], serialize_data=False)
 
 
 def clips_at_hand(config: Config, loader: str, count: int, **changes: Any) -> Subset | None:

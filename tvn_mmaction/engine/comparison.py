@@ -18,7 +18,7 @@ from ..evaluation import Benchmark, ModelCosts, Result
 from ..evaluation.pipelines import frames_per_image
 from .benchmark import measure
 from .clips import build_without_videos
-from .config import LOADERS, dataset_of, datasets, read_config, use_clip, use_epochs
+from .config import LOADERS, config_name, dataset_of, datasets, read_config, use_clip, use_epochs
 from .job import Job
 from .record import config_digest, environment
 
@@ -35,6 +35,8 @@ TERMS = (
     'param_scheduler',
     'auto_scale_lr',
     'randomness',
+    'default_hooks',
+    'augmentation',
 )
 ROUNDS = 7  # of the benchmark
 OWN_STEPS = ('Sample', 'Resize', 'Format')  # by the beginnings of their names
@@ -85,7 +87,7 @@ def on_same_terms(
         UserError: A config is named twice, cannot be read, is of no network for video clips, or of one that cannot take
             the reference's frames and pixels.
     """
-    names = [Path(file).stem for file in files]
+    names = [config_name(file) for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f'{", ".join(twice)}: named more than once, a comparison has each network once')
     options = {**(options or {}), **({'split.protocol': protocol} if protocol else {})}
@@ -104,7 +106,7 @@ def on_same_terms(
         configs.append(_written(config, work_dir))
         if pretrained and config.get('pretrained_weights'):
             config.pretrained = True
-            configs.append(_written(config, work_dir, f'{Path(file).stem}_pretrained'))
+            configs.append(_written(config, work_dir, f'{config_name(file)}_pretrained'))
     return configs
 
 
@@ -122,6 +124,8 @@ def _check_takes_clips(config: Config) -> None:
 
 def _take_terms(config: Config, reference: Config, own_input: bool) -> None:
     """Give a config the terms of the reference; the network's own steps of the pipelines stay."""
+    # What a network's own sampling does not go with, such as RandomSpan with neighbouring frames, stays left out.
+    left_out = {name: None for name, step in (config.get('augmentation') or {}).items() if step is None}
     for loader in LOADERS:
         if not reference.get(loader):
             config[loader] = None
@@ -140,6 +144,8 @@ def _take_terms(config: Config, reference: Config, own_input: bool) -> None:
             config[name] = copy.deepcopy(reference[name])
         else:
             config.pop(name, None)
+    if config.get('augmentation'):
+        config.augmentation.update(left_out)
     if not own_input:
         _take_clip(config, reference)
 
@@ -204,7 +210,7 @@ def epoch_seconds(costs: ModelCosts, train_clips: int, test_clips: int, workers:
 
 def _written(config: Config, work_dir: Path, name: str | None = None) -> Config:
     """Write a config as it resulted, and return what is read from there, as every process of it will."""
-    name = name or Path(config.filename).stem
+    name = name or config_name(config.filename)
     file = work_dir / 'configs' / f'{name}.py'
     file.parent.mkdir(parents=True, exist_ok=True)
     config.dump(file)
@@ -231,7 +237,7 @@ def measured(configs: Sequence[Config], path: Path) -> Benchmark:
 
 def jobs_of(configs: Sequence[Config]) -> list[Job]:
     """Return the jobs of configs, each in its own work directory."""
-    return [Job.of(config, Path(config.filename).stem, Path(config.work_dir)) for config in configs]
+    return [Job.of(config, config_name(config.filename), Path(config.work_dir)) for config in configs]
 
 
 def frames_of(config: Config, clips: Sequence[str]) -> dict[str, np.ndarray]:

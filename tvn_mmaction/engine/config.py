@@ -17,12 +17,15 @@ from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..datasets.pipeline import VIDEO_DECODERS
 from ..errors import UserError
 from ..evaluation.pipelines import frames_per_image
+from .augmentation import use_augmentation
 from .checkpoints import newest_checkpoint
-from .clip_needs import check_clip, follow_clip
-from .preceding import use_features, use_selection
+from .clip_needs import check_clip, fixed_frames, follow_clip
+from .preceding import use_features, use_pretraining, use_selection
 from .telling import shortened
+from .views import use_views
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+PARTS_FILE = 'parts.yaml'  # of a folder of configs, see tools/ablate.py
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
 DECODERS = {**VIDEO_DECODERS, 'FrameStore': 'lmdb'}  # by the prefix of Init and Decode, the module that they import
 # Where a model has its number of classes.
@@ -31,6 +34,7 @@ CLASS_COUNTS = (
     'cls_head.image_classes',
     'cls_head.video_classes',
     'neck.aux_head_cfg.out_channels',
+    *(f'data_preprocessor.blending.augments.{number}.num_classes' for number in range(2)),  # MixUp and CutMix
 )
 
 
@@ -69,9 +73,11 @@ def read_config(
 def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapping[str, Any]) -> Config:
     """See `read_config`."""
     config = Config.fromfile(file)
-    given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters'}
+    given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretraining'}
     _check_split(config)
+    own_augmentation = list(config.get('augmentation') or {})
     own_clip = dict(config.get('clip') or {})
+    own_views = dict(config.get('views') or {})
     own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
     config.merge_from_dict(dict(options))
     missing = [name for name in NEEDED if not config.get(name)]
@@ -82,14 +88,17 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     _use_pretrained(config, options)
     unknown = sorted({name.partition('.')[0] for name in options} - given)
     if unknown:
+        on_features = 'clip' in unknown and config.get('features')
+        length = ', and features.length sets the steps of its clips' if on_features else ''
         raise UserError(
-            f'--cfg-options {", ".join(unknown)}: {file} has no such variable; it has {", ".join(sorted(given))}'
+            f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; it has '
+            f'{", ".join(sorted(given))}'
         )
     for name in options:
         if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
             raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
     config.options = dict(options)
-    name = f'{file.stem}_pretrained' if config.get('pretrained') else file.stem
+    name = f'{config_name(file)}_pretrained' if config.get('pretrained') else config_name(file)
     config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', name))
 
     data_root = data_root or options.get('data_root')
@@ -99,9 +108,12 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     for dataset in rooted:
         dataset.data_root = data_root or dataset.data_root
     use_split(config)
+    use_augmentation(config, all_datasets(config), options, own_augmentation)
     use_clip(config, own_clip)
+    use_views(config, own_views, datasets(config, ('test_dataloader',)))
     use_features(config, all_datasets(config))
     use_selection(config, all_datasets(config))
+    use_pretraining(config)
     if not any(name.startswith('param_scheduler') for name in options):
         _end_schedule(config, own_epochs)
     _keep_scores(config)
@@ -109,6 +121,15 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     _use_decoder(config)
     _check_frames(config)
     return config
+
+
+def config_name(file: str | Path) -> str:
+    """Return the name of a config in results, tables and work directories: that of its file.
+
+    Where the folder is a recipe with a list of its parts, its name comes first: other recipes have the same networks.
+    """
+    file = Path(file).absolute()
+    return f'{file.parent.name}_{file.stem}' if Path(file.parent, PARTS_FILE).is_file() else file.stem
 
 
 def configure_training(
@@ -227,7 +248,10 @@ def use_clip(config: Config, before: Mapping[str, int]) -> None:
         return
     named = isinstance(clip, dict) and set(clip) == set(before)
     if not named or not all(isinstance(value, int) and value > 0 for value in clip.values()):
-        raise UserError(f'clip is {clip}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there')
+        length = f'; {fixed_frames(config)}' if 'frames' in clip and 'frames' not in before else ''
+        raise UserError(
+            f'clip is {clip}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there{length}'
+        )
     check_clip(config.model, clip)
     pipelines = [dataset.get('pipeline', []) for dataset in all_datasets(config)]
     for step, joined in ((step, frames_per_image(pipeline)) for pipeline in pipelines for step in pipeline):
@@ -320,6 +344,10 @@ def _keep_scores(config: Config) -> None:
 
 def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
     """Let the classifier have as many classes as the data; a missing manifest is told when the data set is built."""
+    answers = next((dataset.answers for dataset in rooted if 'answers' in dataset), None)
+    if answers:  # of a pretext, whatever the classes of the data
+        use_class_count(config, len(answers))
+        return
     for root in {dataset.data_root for dataset in rooted}:
         if not Path(root, FILE_NAME).is_file():
             continue
@@ -338,7 +366,7 @@ def use_class_count(config: Config, classes: int) -> bool:
 def _get(part: Any, name: str) -> Any:
     """Return what has a dotted name in a part of a config, None where it has no such thing."""
     for step in name.split('.'):
-        part = (part or {}).get(step)
+        part = dict(enumerate(part)).get(int(step)) if isinstance(part, list) else (part or {}).get(step)
     return part
 
 

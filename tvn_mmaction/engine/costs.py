@@ -1,10 +1,13 @@
 """What a network takes: multiply-accumulates, counted by PyTorch and MMEngine, parameters, and optical flow before."""
 
+import copy
+import warnings
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from mmaction.models import RecognizerOmni
 from mmaction.registry import MODELS
@@ -18,13 +21,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..console import only_errors
-from ..datasets.frame_store import measure_flow_ms, reads_flow
+from ..datasets.frame_store import flow_cost, reads_flow
 from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError
+from ..evaluation.budgets import ExitCosts
 from ..evaluation.pipelines import sampled_frames
+from ..models.dynamic_recognizer import EarlyExits
 from .config import dataset_of
 from .preceding import networks_before
-from .record import views
+from .record import processor_name, views
+
+RECURRENT = {'lstm', 'gru', 'rnn_tanh', 'rnn_relu'}  # operators
+PRODUCTS = 'matrix products'
 
 
 class NetworkCosts(NamedTuple):
@@ -38,16 +46,51 @@ class NetworkCosts(NamedTuple):
 def network_costs(config: Config) -> NetworkCosts:
     """Count what the network of a config takes, on shapes alone: no weights are read and no video."""
     view = made_up_view(config)
-    device, seen = 'meta', nullcontext()
-    if config.get('features'):
-        # The values of features tell which steps are missing; of oneDNN's recurrent layers, the counter sees nothing.
-        device, seen = 'cpu', torch.backends.mkldnn.flags(enabled=False)
-    with only_errors(), DefaultScope.overwrite_default_scope('mmaction'), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+    device = 'cpu' if config.get('features') else 'meta'  # the values of features tell which steps are missing
+    with only_errors(), DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model).to(device).train(False)
-        with seen, FlopCounterMode(display=False) as counter:
+        with _counting(model) as counter:
             Scores(model)(view[None].to(device, torch.float32))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return NetworkCosts(parameters, counter.get_total_flops() // 2, list(view.shape))
+
+
+def exit_macs(network: EarlyExits, config: Config) -> ExitCosts:
+    """Return the multiply-accumulates of a video, all its views, by the exit where it leaves."""
+    data = {'inputs': [made_up_clip(config)], 'data_samples': [ActionDataSample()]}
+    inputs = network.train(False).data_preprocessor(data, training=False)['inputs'].to('meta')
+    shapes = copy.deepcopy(network).to('meta')
+
+    def counted(wanted: Sequence[int]) -> list[int]:
+        """Return those up to each of the wanted exits."""
+        with _counting(shapes) as counter:
+            return [counter.get_total_flops() // 2 for _ in shapes.exit_scores(inputs, wanted)]
+
+    exits = range(len(network.thresholds) + 1)
+    alone = [counted([index])[0] for index in exits]
+    before = np.subtract(counted(exits), alone)  # what the exits before take for themselves
+    return ExitCosts(alone, np.diff(before).tolist())
+
+
+@contextmanager
+def _counting(module: nn.Module) -> Iterator[FlopCounterMode]:
+    """Let PyTorch count the operators of a module, computed so that it sees all of them."""
+    counter = FlopCounterMode(display=False)
+    with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), _seen_recurrent_layers(module), counter:
+        yield counter
+
+
+@contextmanager
+def _seen_recurrent_layers(module: nn.Module) -> Iterator[None]:
+    """Let recurrent layers be computed as products of matrices; in those of oneDNN and cuDNN the counter sees none."""
+    if not any(isinstance(part, nn.RNNBase) for part in module.modules()):
+        yield
+        return
+    with warnings.catch_warnings():
+        # PyTorch warns of its own call.
+        warnings.filterwarnings('ignore', message='TF32 acceleration on top of oneDNN')
+        with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
+            yield
 
 
 def macs_per_video(config: Config) -> int:
@@ -64,8 +107,8 @@ def flow_costs(dataset: BaseDataset, pipeline: Sequence[dict]) -> dict[str, floa
     if not reads_flow(pipeline):
         return {}
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    field_ms = measure_flow_ms(infos[0]['data_root'], [info['sha256'] for info in infos])
-    return {} if field_ms is None else {'flow_ms_per_clip': field_ms * sampled_frames(pipeline)}
+    cost = flow_cost(infos[0]['data_root'], [info['sha256'] for info in infos], processor_name())
+    return {'flow_ms_per_clip': cost.ms * sampled_frames(pipeline)} if cost else {}
 
 
 class Scores(nn.Module):
@@ -85,8 +128,8 @@ class Scores(nn.Module):
         return torch.stack([sample.pred_score for sample in samples])
 
 
-def made_up_view(config: Config) -> Tensor:
-    """Return one view of a black video in the shape that the test pipeline of a config gives a network.
+def made_up_clip(config: Config) -> Tensor:
+    """Return all views of a black video in the shape that the test pipeline of a config gives a network.
 
     All steps of the pipeline run but those that open and decode a video. Features of another network, which need not
     have been extracted, are zeros.
@@ -97,18 +140,26 @@ def made_up_view(config: Config) -> Tensor:
     if config.get('features'):
         return torch.zeros(1, config.features.length, config.model.backbone.in_channels)
     try:
-        inputs = made_up_inputs(dataset_of(config, 'test_dataloader').pipeline)
+        return made_up_inputs(dataset_of(config, 'test_dataloader').pipeline)
     except KeyError:
         raise UserError(
             f'{config.filename}: the pipeline of test_dataloader packs no inputs; end it in PackActionInputs'
         ) from None
+
+
+def made_up_view(config: Config) -> Tensor:
+    """Return the first view of `made_up_clip`."""
+    clip = made_up_clip(config)
     # Frames of all views, or clips of all views, lie in the first axis.
-    return inputs[: max(1, len(inputs) // views(config))]
+    return clip[: max(1, len(clip) // views(config))]
 
 
 @torch.no_grad()
 def count_macs(module: nn.Module, inputs: Tensor) -> tuple[Counter[str], Counter[str]]:
-    """Return the multiply-accumulates of a forward pass by operator, as MMEngine and as PyTorch count them."""
+    """Return the multiply-accumulates of a forward pass by operator, as MMEngine and as PyTorch count them.
+
+    Those of `RECURRENT` that MMEngine has met and does not know are 0 to it.
+    """
     module.train(False)
     # Neither counts a fused attention on every device: in the plain one, PyTorch sees its products.
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -118,11 +169,13 @@ def count_macs(module: nn.Module, inputs: Tensor) -> tuple[Counter[str], Counter
             analyzer = FlopAnalyzer(module, (inputs,)).tracer_warnings('none')
             analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             by_mmengine = Counter({name: int(count) for name, count in analyzer.by_operator().items()})
-            with FlopCounterMode(display=False) as counter:
-                module(inputs)
+            unknown = {name.removeprefix('aten::') for name in analyzer.unsupported_ops()}
+        by_mmengine.update(dict.fromkeys(unknown & RECURRENT, 0))
+        with _counting(module) as counter:
+            module(inputs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    flops = counter.get_flop_counts()['Global']
+    flops = counter.get_flop_counts().get('Global', {})  # absent where nothing was counted
     return by_mmengine, Counter({str(operator).removeprefix('aten.'): count // 2 for operator, count in flops.items()})
 
 
@@ -131,6 +184,7 @@ def explain_difference(by_mmengine: Counter[str], by_pytorch: Counter[str]) -> s
     totals = by_mmengine.total(), by_pytorch.total()
     if abs(totals[0] - totals[1]) <= 0.02 * max(totals):
         return None
+    unknown = [name for name in by_mmengine if name in RECURRENT]
     kinds = [Counter(), Counter()]
     for kind, counts in zip(kinds, (by_mmengine, by_pytorch), strict=True):
         for operator, count in counts.items():
@@ -141,7 +195,12 @@ def explain_difference(by_mmengine: Counter[str], by_pytorch: Counter[str]) -> s
         counts = kinds[0][name], kinds[1][name]
         if difference < 0.05 * differences.total():
             break
-        if all(counts):
+        if name == PRODUCTS and unknown:
+            reasons.append(
+                f'MMEngine does not know recurrent layers ({", ".join(unknown)}), whose {name} PyTorch counts '
+                f'({difference / 1e9:.3g} G)'
+            )
+        elif all(counts):
             reasons.append(f'{name} are {counts[0] / 1e9:.3g} G to MMEngine, {counts[1] / 1e9:.3g} G to PyTorch')
         else:
             who, other, total = ('MMEngine', 'PyTorch', totals[0]) if counts[0] else ('PyTorch', 'MMEngine', totals[1])
@@ -154,5 +213,5 @@ def _kind(operator: str) -> str:
     if 'conv' in operator:
         return 'convolutions'
     if operator.endswith('mm') or operator in ('linear', 'matmul', 'einsum'):
-        return 'matrix products'
+        return PRODUCTS
     return operator

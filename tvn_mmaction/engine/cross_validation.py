@@ -13,7 +13,8 @@ from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusi
 from .clips import build_without_videos
 from .config import dataset_of, use_split
 from .job import Job
-from .preceding import networks_before
+from .made_before import check_made
+from .preceding import trained_otherwise
 from .record import config_digest
 
 
@@ -30,20 +31,21 @@ class Plan:
         """Return folds by number.
 
         Raises:
-            UserError: There is no such fold, or the network that made the features, or selected the frames, that the
-                config reads may have seen its test.
+            UserError: There is no such fold; the network that made the features, or selected the frames, that the
+                config reads may have seen its test; or they lack clips.
         """
-        before = networks_before(dataset_of(self.config, 'test_dataloader').get('pipeline', []))
+        check_made(self.config)  # the clips of all folds, but for the dropped ones, are those of any fold
+        pipeline = dataset_of(self.config, 'test_dataloader').get('pipeline', [])
         for number in numbers:
             if number >= len(self.folds):
                 raise UserError(
                     f'there is no fold {number}: the protocol has {len(self.folds)}, from 0 to {len(self.folds) - 1}'
                 )
-            if any(made.train_list_sha256 != self.folds[number].clips[1] for made in before):
+            if read := trained_otherwise(pipeline, self.folds[number].clips[1]):
                 raise UserError(
-                    f'fold {number}: {self.config.filename} reads features, or selected frames, of a network that was '
-                    'trained on other clips than the fold trains on, so that it may have seen its test: choose the '
-                    'fold that it was trained for with --folds'
+                    f'fold {number}: {self.config.filename} reads {read}, a network that was not trained on just the '
+                    'clips that the fold trains on, so that it may have seen its test: choose the fold that it was '
+                    'trained for with --folds'
                 )
         return [self.folds[number] for number in numbers]
 

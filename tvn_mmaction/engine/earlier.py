@@ -16,7 +16,7 @@ from .record import clips_of, config_content, config_digest, digests_of_training
 from .telling import shortened, telling
 
 # What says nothing of what is learned, and what may be another one besides where a training goes on.
-INDIFFERENT = r'(default_hooks|log_\w+|broken_clips|env_cfg|\w+_dataloader\.(num|persistent)_workers)'
+INDIFFERENT = r'(default_hooks\.(?!ema\b)\w+|log_\w+|broken_clips|env_cfg|\w+_dataloader\.(num|persistent)_workers)'
 GOING_ON = r'(load_from|train_cfg\.(max_epochs|val_\w+)|param_scheduler|(val|test)_\w+)'
 OTHER_CLIPS = 'other clips'
 OTHER_CONFIGURATION = 'another configuration'

@@ -25,17 +25,21 @@ from ..evaluation import (
 from ..files import only_here, sha256_of
 from ..outputs import make_folder
 from .building import build_runner, is_first_process, load_weights, network_of
-from .calibration import budget_costs, check_exits, use_budget
+from .calibration import budget_costs, budget_options, check_exits, use_budget
 from .checkpoints import checkpoint_file
 from .clips import build_without_videos
-from .config import dataset_of
+from .config import config_name, dataset_of
 from .costs import flow_costs, macs_per_video
 from .earlier import check_earlier_training
 from .guards import BrokenClipsHook
 from .hooks import EpochHistoryHook
+from .leaks import check_leaks
+from .made_before import check_before_training, check_made
 from .preceding import networks_before
-from .record import config_digest, environment, protocol
+from .pretraining import begin_with, pretrain
+from .record import clips_of, config_digest, environment, protocol
 from .runner import TerminalRunner
+from .teachers import check_teachers
 
 LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 
@@ -57,7 +61,13 @@ def train(config: Config) -> Result | None:
     make_folder(folder, '--work-dir')
     with only_here(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext():
         check_earlier_training(config)
+        check_before_training(config)
+        check_teachers(config)
+        check_leaks(config)
+        pretrained = pretrain(config)
         runner = build_runner(config, training=True)
+        if pretrained:
+            begin_with(network_of(runner), pretrained)
         if config.get('resume') and not config.get('load_from'):
             console.print(f'no checkpoint in {folder} to resume from: training from the start', highlight=False)
         runner.train()
@@ -74,7 +84,7 @@ def test(config: Config, checkpoint: str | Path, budget: float | None = None) ->
         config: As `read_config` returns it.
         checkpoint: Weights that `train` or MMAction2 wrote.
         budget: Of a network with early exits whose checkpoint is calibrated, the share of the full network's
-            multiply-accumulates that a video may take on average; by default all of them.
+            cost that a video may take on average; by default all of it.
 
     Returns:
         The result; None in all processes but the main one.
@@ -87,6 +97,7 @@ def test(config: Config, checkpoint: str | Path, budget: float | None = None) ->
     if budget is not None:
         check_exits(config)
     make_folder(Path(config.work_dir), '--work-dir')
+    check_made(config, ('test_dataloader',))
     runner = build_runner(config, training=False)
     meta = load_weights(runner, checkpoint)['meta']
     if budget is not None:
@@ -144,8 +155,8 @@ def _record(
     trained = meta.get('training', {})
     history = trained.get('history', [])
     result = Result(
-        name=Path(runner.cfg.filename).stem,
-        options={**trained.get('options', {}), **({'budget': budget} if budget is not None else {})},
+        name=config_name(runner.cfg.filename),
+        options={**trained.get('options', {}), **(budget_options(meta, budget) if budget is not None else {})},
         config_sha256=trained.get('config_sha256') or config_digest(runner.cfg),
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),
@@ -156,6 +167,7 @@ def _record(
             + sum(made.parameters for made in before),
             'gmacs_per_video': macs_per_video(runner.cfg) / 1e9,
             'train_seconds': sum(entry['train_seconds'] for entry in history) or None,
+            **({'pretraining_seconds': seconds} if (seconds := trained.get('pretraining_seconds')) else {}),
             'test_seconds': test_seconds,
             **(budget_costs(kept.exits, meta, budget) if budget is not None else {}),
             **flow_costs(dataset, stated.test_pipeline),
@@ -172,7 +184,9 @@ def _record(
             soft_wrap=True,
         )
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
-    Scores(clips, classes, kept.labels, kept.scores).save(work_dir / 'scores.npz')
+    groups = [clip.group for clip in clips_of(dataset) or ()]
+    known = groups if groups and all(groups) else None
+    Scores(clips, classes, kept.labels, kept.scores, known).save(work_dir / 'scores.npz')
     plot_confusion_matrix(confusion_matrix(kept.scores, kept.labels), classes, work_dir / 'confusion_matrix.png')
     result.save(work_dir / 'result.json')
     return result

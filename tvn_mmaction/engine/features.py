@@ -22,12 +22,14 @@ from ..datasets.steady import SteadyDataLoader, SteadyDataset, name_of_clip
 from ..deploy.network import build_recognizer, read_checkpoint
 from ..errors import UserError
 from ..files import only_here, remove_half_written, sha256_of, write_atomically
+from ..outputs import check_takes_place
 from .clips import build_dataset
-from .config import dataset_of
+from .config import config_name, dataset_of
 from .costs import macs_per_video
-from .preceding import networks_before
+from .preceding import networks_before, trained_otherwise
 from .runner import BROKEN_CLIPS
 from .telling import shortened
+from .trained import check_input
 
 NEAR_NAMES = 3  # that are told of a layer that is not there
 
@@ -52,11 +54,12 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
         layer: A name in the network.
 
     Raises:
-        UserError: The checkpoint is missing or of another network, which has no such layer or does not give features
-            there, or the folder has features of something else.
+        UserError: The checkpoint is missing, of another network, or was trained on another input; the network has no
+            such layer or does not give features there; or the folder has features of something else.
     """
     clips = SplitClips(config)
     loaded = read_checkpoint(checkpoint)
+    check_input(config, checkpoint, loaded.get('meta', {}))
     with only_errors():
         recognizer = build_recognizer(loaded, config, checkpoint)
     network = LayerFeatures(recognizer.to('cuda' if torch.cuda.is_available() else 'cpu'), layer)
@@ -64,11 +67,11 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
     training = {name: value for name, value in meta.get('training', {}).items() if name != 'history'}
     pipeline = dataset_of(config, 'test_dataloader').pipeline
     before = networks_before(pipeline)
-    if any(made.train_list_sha256 != training.get('train_list_sha256') for made in before):
+    if trained_otherwise(pipeline, training.get('train_list_sha256')):
         training['train_list_sha256'] = None  # there is no one list
     steps, channels = network(_made_up_batch(pipeline)).shape[1:]
     record = FeatureRecord(
-        network=Path(config.filename).stem,
+        network=config_name(config.filename),
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),
         layer=layer,
@@ -92,23 +95,11 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
 
 def _check_earlier(folder: Path, record: FeatureRecord) -> None:
     """Check that what a folder has was made as the rest will be."""
-    if not Path(folder, FILE_NAME).is_file():
-        return
-    earlier = FeatureRecord.load(folder)
-    for name in ('network', 'checkpoint_sha256', 'layer', 'test_pipeline'):
-        there, here = getattr(earlier, name), getattr(record, name)
-        if there != _as_json(here):
-            raise UserError(
-                f'-o {folder} holds features of another {name}: {shortened(there)} there, {shortened(here)} here; name '
-                'another folder, or remove this one'
-            )
-
-
-def _as_json(value: Any) -> Any:
-    """Return a value with the lists that JSON makes of tuples."""
-    if isinstance(value, Mapping):
-        return {name: _as_json(part) for name, part in value.items()}
-    return [_as_json(part) for part in value] if isinstance(value, (list, tuple)) else value
+    file = Path(folder, FILE_NAME)
+    if file.is_file():
+        FeatureRecord.load(folder)  # tells what is of another release
+        same = {name: getattr(record, name) for name in ('network', 'checkpoint_sha256', 'layer', 'test_pipeline')}
+        check_takes_place(file, same, '-o')
 
 
 def _extract(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmaction.registry import HOOKS
 from mmengine.dist import get_world_size, master_only
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from rich.progress import TaskID
 
@@ -16,6 +16,7 @@ from ..console import console
 from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
+from .leaks import KEY, clips_seen
 from .loops import ExactTrainLoop
 from .record import training_record
 
@@ -27,7 +28,8 @@ class EpochHistoryHook(Hook):
     An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured; `validation_top1` if
     that subset is looked at between epochs), `train_seconds` and `clips_per_second`; loss and `train_top1` are means
     over the clips of the main process. Checkpoints hold the entries in `meta['training']`, beside what
-    `training_record` says, and what an unfinished epoch has summed up; a resumed run goes on from there.
+    `training_record` says, and what an unfinished epoch has summed up; a resumed run goes on from there. What clips are
+    in the weights they say in `meta['clips_seen']`.
 
     Raises:
         UserError: A resumed run has steps of another number of clips, since it has another number of processes.
@@ -65,6 +67,7 @@ class EpochHistoryHook(Hook):
         """Let the checkpoint say how it was trained."""
         unfinished = {**self.sums, 'seconds': time.perf_counter() - self.started} if self.sums else {}
         checkpoint['meta']['training'] = {**self.training, 'unfinished_epoch': unfinished}
+        checkpoint['meta'][KEY] = self.clips_seen
 
     def before_train(self, runner: Runner) -> None:
         """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
@@ -73,6 +76,7 @@ class EpochHistoryHook(Hook):
             **self.resumed,
             'history': self.entries,
         }
+        self.clips_seen = clips_seen(runner.cfg, runner.train_dataloader.dataset)
         self.path = Path(runner.work_dir) / 'history.json'
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(
@@ -130,6 +134,27 @@ class EpochHistoryHook(Hook):
     @master_only
     def _say(self, line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+@HOOKS.register_module()
+class AveragedWeightsHook(EMAHook):
+    """MMEngine's moving average of weights, which stays what it is when the runner that trained tests what it learned.
+
+    MMEngine's hook begins a new average with the last weights when the test begins, and where a runner only tests, it
+    looks for its average before there is one. Checkpoints hold the average as their weights; a test needs no more.
+    """
+
+    ema_model = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Begin the average."""
+        if self.ema_model is None:
+            super().before_run(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Go on with that of a resumed checkpoint."""
+        if self.ema_model is not None:
+            super().after_load_checkpoint(runner, checkpoint)
 
 
 @HOOKS.register_module()

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
@@ -103,24 +103,31 @@ class LocalPool:
             self.places.put(gpu)
 
     def _run_process(self, job: Job, gpu: str | None) -> int:
-        """Run the job in a process group of its own, which ends when its stdin is closed, and return its exit code."""
-        command = [sys.executable, '-c', 'from tvn_mmaction.engine.job import main; main()', str(job.folder)]
+        """Run the job in a process, and return its exit code."""
         environment = self.environment if gpu is None else {**self.environment, 'CUDA_VISIBLE_DEVICES': gpu}
-        with self.lock, job.log.open('ab') as log:
+        with self.lock:
             if self.closed:
                 raise RuntimeError('interrupted')
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+            process = start_process(job, environment)
             self.running.add(process)
         with process:
-            with suppress(BrokenPipeError):  # its exit code tells
-                process.stdin.write(pickle.dumps(job))
-                process.stdin.flush()
             process.wait()
         with self.lock:
             self.running.remove(process)
         return process.returncode
+
+
+def start_process(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
+    """Start a process of a job, in a process group of its own, which ends when its stdin is closed."""
+    command = [sys.executable, '-c', 'from tvn_mmaction.engine.job import main; main()', str(job.folder)]
+    with job.log.open('ab') as log:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+        )
+    with suppress(BrokenPipeError):  # its exit code tells
+        process.stdin.write(pickle.dumps(job))
+        process.stdin.flush()
+    return process
 
 
 class RayPool:
@@ -156,9 +163,10 @@ class RayPool:
         gpus = int(sum(node.get('GPU', 0) for node in nodes))
         self.workers, share = divide(workers, gpus_per_job, gpus, default=len(nodes))
         cpus = [int(node.get('CPU', 0)) for node in nodes]
+        self.cpus_per_job, self.gpus_per_job = max(1, min(max(cpus), sum(cpus) // self.workers)), share
         self.task = ray.remote(
-            num_cpus=max(1, min(max(cpus), sum(cpus) // self.workers)),
-            num_gpus=share,
+            num_cpus=self.cpus_per_job,
+            num_gpus=self.gpus_per_job,
             max_calls=1,  # each job has a process of its own
             max_retries=ATTEMPTS - 1,
             retry_exceptions=True,

@@ -1,5 +1,7 @@
-"""The networks before a network: those that made the features it reads, or selected its frames."""
+"""The networks before a network: those that made the features it reads, selected its frames, or it begins with."""
 
+import functools
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from mmengine.config import Config
 
 from ..datasets.features import FILE_NAME, FeatureRecord, check_features
 from ..datasets.selection import Selection
+from ..errors import UserError
 from ..files import sha256_of
 
 
@@ -50,6 +53,53 @@ def use_selection(config: Config, datasets: Iterable[Config]) -> None:
         describe_selection(step)
 
 
+def use_pretraining(config: Config) -> None:
+    """Let the variable `pretraining` of a config, if it has one, say what its config holds, so that every record does.
+
+    Args:
+        config: Changed in place.
+
+    Raises:
+        UserError: It names no config, or there are other weights to begin with; a missing one is told later.
+    """
+    pretraining = config.get('pretraining')
+    if not pretraining:
+        return
+    known = {'config', 'options', 'work_dir', 'sha256'}
+    if not isinstance(pretraining, dict) or not pretraining.get('config') or not known.issuperset(pretraining):
+        raise UserError(
+            f'pretraining is {pretraining}; it needs config, a file beside {config.filename}, and may have options and '
+            'work_dir'
+        )
+    if config.get('load_from'):
+        raise UserError(
+            f'load_from={config.load_from} and pretraining={pretraining.config}: begin with one of them, with '
+            '--cfg-options load_from=None or pretraining=None'
+        )
+    file = pretraining_file(config)
+    if file.is_file():
+        pretraining.config = str(file.absolute())  # so that a copy of this config finds it, too
+        pretraining.sha256 = sha256_of(json.dumps(Config.fromfile(file).to_dict(), sort_keys=True, default=str))
+
+
+def pretraining_file(config: Config) -> Path:
+    """Return where the config of a config's pretraining is."""
+    return Path(config.filename).parent / config.pretraining.config
+
+
+def pretraining_folder(config: Config) -> Path:
+    """Return where a config's pretraining writes."""
+    return Path(config.pretraining.get('work_dir') or Path(config.work_dir, 'pretraining'))
+
+
+def pretraining_seconds(config: Config) -> float | None:
+    """Return how long the pretraining of a config took, None where it has none or nobody knows."""
+    history = pretraining_folder(config) / 'history.json' if config.get('pretraining') else None
+    if not history or not history.is_file():
+        return None
+    return sum(epoch['train_seconds'] for epoch in json.loads(history.read_text(encoding='utf-8')))
+
+
 def describe_selection(step: Config) -> None:
     """Let a `SelectedFrames` of a config say what its file holds, so that every record that keeps the step does.
 
@@ -58,7 +108,8 @@ def describe_selection(step: Config) -> None:
     """
     file = Path(step.selection)
     if file.is_file():
-        step.selection_sha256, step.method = sha256_of(file), Selection.load(file).method
+        step.selection_sha256 = sha256_of(file)
+        step.method = _selection(file, step.selection_sha256).method
 
 
 def _steps(datasets: Iterable[Config], kind: str) -> list[Config]:
@@ -72,8 +123,37 @@ def networks_before(pipeline: Sequence[dict]) -> list[FeatureRecord | Selection]
         UserError: It is not there, or is something else.
     """
     features = [FeatureRecord.load(Path(step['folder'])) for step in pipeline if step['type'] == 'LoadFeatures']
-    selections = [Selection.load(step['selection']) for step in pipeline if step['type'] == 'SelectedFrames']
+    selections = [_selection_in(Path(step['selection'])) for step in pipeline if step['type'] == 'SelectedFrames']
     return [*features, *(selection for selection in selections if selection.checkpoint_sha256)]  # chance is no network
+
+
+def _selection_in(file: Path) -> Selection:
+    return _selection(file, sha256_of(file)) if file.is_file() else Selection.load(file)
+
+
+@functools.lru_cache(maxsize=1)
+def _selection(file: Path, sha256: str) -> Selection:
+    """Read a selection, which has megabytes, once for all that a record says of it; nobody may change it."""
+    return Selection.load(file)
+
+
+def trained_otherwise(pipeline: Sequence[dict], train_list_sha256: str | None) -> str | None:
+    """Return what a pipeline needs of a network that may have seen the test, in words; None where there is none.
+
+    It may, if it was not trained on just the clips of a config, or if nobody knows.
+
+    Args:
+        pipeline: As a config has it.
+        train_list_sha256: Of the clips that the config trains on.
+
+    Raises:
+        UserError: What the pipeline needs is not there, or is something else.
+    """
+    for made in networks_before(pipeline):
+        if made.train_list_sha256 != train_list_sha256:
+            of_features = isinstance(made, FeatureRecord)
+            return f'features of {made.network}' if of_features else f'frames selected by {made.config}'
+    return None
 
 
 def steps_from_video(pipeline: Sequence[dict]) -> list[dict]:

@@ -4,6 +4,7 @@ import copy
 import json
 import platform
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 
+from ..compat import load_from_local
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
 from ..evaluation.pipelines import CROPS, frames_per_image
 from ..files import sha256_of
 from .config import all_datasets, dataset_of
-from .preceding import networks_before, steps_from_video
+from .preceding import networks_before, pretraining_seconds, steps_from_video, trained_otherwise
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
 # By the type of a step, what only says where its files lie; of what they hold, a config that was read has the digest.
@@ -33,7 +35,7 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
     """Return what a checkpoint should say of its training, as plain data.
 
     Keys: `config_sha256`, `options` (of the command line), `train_pipeline`, `batch_size` (over all processes),
-    `precision`, `initial_weights` and `train_list_sha256`.
+    `precision`, `initial_weights`, `pretraining_seconds`, `teachers_sha256` and `train_list_sha256`.
     """
     return {
         'config_sha256': config_digest(config),
@@ -42,6 +44,8 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
         'batch_size': config.train_dataloader.batch_size * get_world_size(),
         'precision': PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
         'initial_weights': initial_weights(config),
+        'pretraining_seconds': pretraining_seconds(config),
+        'teachers_sha256': [sha256_of(Path(teacher)) for teacher in config.model.get('teachers') or []],
         'train_list_sha256': list_digest(clips_of(train_dataset)),
     }
 
@@ -62,8 +66,9 @@ def protocol(
     trained = meta.get('training', {})
     train, test = clips_of(train_dataset), clips_of(test_dataset)
     pipeline = _pipeline(config, 'test_dataloader')
-    lists = [trained.get('train_list_sha256'), *(made.train_list_sha256 for made in networks_before(pipeline))]
-    known = train is not None and set(lists) == {list_digest(train)}
+    digest = list_digest(train)
+    known = digest is not None and trained.get('train_list_sha256') == digest
+    known = known and not trained_otherwise(pipeline, digest)
     own_split = test_dataset.metainfo.get('split', {})
     split = own_split if known else {}
     # Where every clip is a group of its own, nobody knows which long video it is of.
@@ -96,17 +101,21 @@ def protocol(
 def environment(config: Config, device: str | None = None) -> dict[str, Any]:
     """Return what a test ran on, by default the GPU where there is one."""
     on_gpu = torch.cuda.is_available() if device is None else device == 'cuda'
-    cpu_info = Path('/proc/cpuinfo')
-    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
-    processor = next((line.partition(': ')[2] for line in lines if line.startswith('model name')), platform.machine())
     return {
-        'device': torch.cuda.get_device_name() if on_gpu else processor,
+        'device': torch.cuda.get_device_name() if on_gpu else processor_name(),
         'threads': torch.get_num_threads(),
         'processes': get_world_size(),
         'decoder': config.get('decoder'),
         'python': platform.python_version(),
         **installed_versions(PACKAGES),
     }
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself, where it does not, its kind."""
+    cpu_info = Path('/proc/cpuinfo')
+    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
+    return next((line.partition(': ')[2] for line in lines if line.startswith('model name')), platform.machine())
 
 
 def installed_versions(packages: Sequence[str]) -> dict[str, str | None]:
@@ -136,6 +145,9 @@ def config_content(config: Config) -> dict[str, Any]:
         dataset.pop('data_root', None)
     content.pop('selection', None)
     (content.get('features') or {}).pop('folder', None)
+    if content.get('pretraining'):
+        content['pretraining'].pop('work_dir', None)
+        content['pretraining']['config'] = Path(content['pretraining']['config']).name
     _forget_places(content)
     return content
 
@@ -156,14 +168,40 @@ def digests_of_training(config: Config) -> frozenset[str]:
 
 
 def initial_weights(config: Config) -> str:
-    """Return the files that weights came from before the training, also of the networks before, or `'scratch'`."""
+    """Return the files that weights came from before the training, also of the networks before, or `'scratch'`.
+
+    A pretraining of the training's own is named with the clips that it has seen, which are those of the training; of
+    teachers at hand it is what they began with.
+    """
+    sources = weights_before(config)
+    for teacher in (file for file in map(Path, config.model.get('teachers') or []) if file.is_file()):
+        sources.append(meta_of(teacher).get('training', {}).get('initial_weights') or str(teacher))
+    if config.get('pretraining'):
+        sources.append(f'{Path(config.pretraining.config).stem} on the same clips')
+    sources += [made.initial_weights for made in networks_before(_pipeline(config, 'train_dataloader'))]
+    return ', '.join(source for source in sources if source != 'scratch') or 'scratch'
+
+
+def weights_before(config: Config) -> list[str]:
+    """Return the files or addresses that a config names for the weights to begin its training with."""
     backbone = config.model.get('backbone', {})
     sources = [None if config.get('resume') else config.get('load_from'), backbone.get('pretrained')]
     for part in (config.model, backbone):
         init_cfg = part.get('init_cfg') or []
         sources += [entry.get('checkpoint') for entry in (init_cfg if isinstance(init_cfg, list) else [init_cfg])]
-    sources += [made.initial_weights for made in networks_before(_pipeline(config, 'train_dataloader'))]
-    return ', '.join(str(source) for source in sources if source not in (None, '', 'scratch')) or 'scratch'
+    return [str(source) for source in sources if source]
+
+
+def meta_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of itself, nothing where it is none of MMEngine; nobody may change it."""
+    return _meta_of(checkpoint, checkpoint.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _meta_of(checkpoint: Path, changed_ns: int) -> dict[str, Any]:
+    loaded = load_from_local(str(checkpoint), map_location='cpu')
+    meta = loaded.get('meta') if isinstance(loaded, dict) else None
+    return dict(meta or {})
 
 
 def views(config: Config) -> int:

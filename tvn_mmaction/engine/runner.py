@@ -1,12 +1,16 @@
 """MMEngine's runner for people at a terminal, which loses nothing; distributed on CPUs too."""
 
+import io
 import logging
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.dist import is_distributed, is_main_process
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
 from rich.logging import RichHandler
@@ -21,6 +25,7 @@ from .interruption import Interruption
 from .memory import keep_freed_memory
 
 BROKEN_CLIPS = dict(max_share=0.01, time_limit_s=60)  # where a config says nothing of them
+HOOKS_OF_MMENGINE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 @RUNNERS.register_module()
@@ -90,6 +95,11 @@ class TerminalRunner(Runner):
         with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
             return super().test()
 
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
+        """Load a checkpoint; see `Runner.load_checkpoint`, which prints that it does, whatever its log level."""
+        with redirect_stdout(io.StringIO()):
+            return super().load_checkpoint(*args, **kwargs)
+
     def build_logger(self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs) -> MMLogger:
         """Build the logger; only warnings of the main process reach the terminal, above the progress bar."""
         logger = super().build_logger(log_level, log_file, **kwargs)
@@ -116,4 +126,13 @@ class TerminalRunner(Runner):
             random_state=dict(type='RandomStateHook'),
             interruption=dict(type='InterruptionHook'),
         )
-        super().register_hooks({**ours, **hooks}, custom_hooks)
+        # MMEngine takes None for a hook that is left out only where the hook is its own.
+        known = {*HOOKS_OF_MMENGINE, *ours}
+        hooks = {name: _steady(hook) for name, hook in hooks.items() if hook is not None or name in known}
+        super().register_hooks({**ours, **hooks}, [_steady(hook) for hook in custom_hooks or []])
+
+
+def _steady(hook: Hook | dict | None) -> Hook | dict | None:
+    """Return this package's averaging of weights for MMEngine's, any other hook as it is."""
+    is_average = isinstance(hook, dict) and hook.get('type') == 'EMAHook'
+    return {**hook, 'type': 'AveragedWeightsHook'} if is_average else hook

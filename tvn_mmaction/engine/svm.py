@@ -6,7 +6,7 @@ here they are those of any layer, averaged over the clips that the config's test
 
 import io
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from ..errors import UserError
 from ..evaluation import Result, Scores, accuracies, confusion_matrix, plot_confusion_matrix
 from ..evaluation.fusion import check_scikit_learn, margins_as_scores
 from ..files import only_here, sha256_of, write_atomically
+from ..outputs import check_takes_place
 from .clips import build_dataset, build_without_videos
-from .config import dataset_of
+from .config import config_name, dataset_of
 from .costs import flow_costs
+from .made_before import check_has_clips
 from .record import clips_of, config_digest, environment, list_digest, protocol
 
 CHECKPOINT = 'svm.npz'
@@ -49,12 +51,15 @@ def train_svm(config: Config, folder: Path) -> Result:
         `DEFAULT`.
 
     Raises:
-        UserError: The features are missing or of another network, or the train clips are of one class.
+        UserError: The features are missing or of another network, the train clips are of one class, or the work
+            directory has another result.
     """
     check_scikit_learn()
-    name, work_dir = Path(config.filename).stem, Path(config.work_dir)
+    name, work_dir = config_name(config.filename), Path(config.work_dir)
     record = check_features(folder, network=name)
     train, test = (build_without_videos(config, f'{side}_dataloader') for side in ('train', 'test'))
+    for dataset, loader in ((train, 'train_dataloader'), (test, 'test_dataloader')):
+        check_has_clips({'type': 'LoadFeatures', 'folder': folder}, dataset, loader)
     inputs, labels = _clips(train, folder)
     test_inputs, test_labels = _clips(test, folder)
     if len(set(labels)) < 2:
@@ -63,36 +68,39 @@ def train_svm(config: Config, folder: Path) -> Result:
         record.train_list_sha256 == list_digest(clips_of(train))
     )
 
-    started = time.perf_counter()
-    if may_choose:
-        held_out = build_dataset(config, 'train_dataloader', subset='validation', ann_file='', pipeline=[])
-        svm = _best(inputs, labels, *_clips(held_out, folder))
-    else:
-        svm = _fitted(inputs, labels, DEFAULT_COST)
-    train_seconds, started = time.perf_counter() - started, time.perf_counter()
     classes = list(test.metainfo['classes'])
-    scores = np.zeros((len(test_inputs), len(classes)), np.float32)  # as they are kept
-    scores[:, svm.classes_] = margins_as_scores(svm.decision_function(test_inputs))
+    stated = replace(
+        protocol(config, record.trained, train, test, len(classes)),
+        test_pipeline=record.test_pipeline,
+        average_clips='prob',
+        initial_weights=record.initial_weights,
+    )
+    made = {
+        'name': f'{name}_svm',
+        'options': {**record.trained['training'].get('options', {}), 'layer': record.layer},
+        'config_sha256': config_digest(config),
+        'protocol': asdict(stated),
+    }
     with only_here(work_dir):
-        weights = _weights(svm, record)
-        write_atomically(work_dir / CHECKPOINT, weights)
+        check_takes_place(work_dir / 'result.json', made, '--work-dir', apart=('C', 'C_from'))
+        started = time.perf_counter()
+        if may_choose:
+            held_out = build_dataset(config, 'train_dataloader', subset='validation', ann_file='', pipeline=[])
+            svm = _best(inputs, labels, *_clips(held_out, folder))
+        else:
+            svm = _fitted(inputs, labels, DEFAULT_COST)
+        train_seconds, started = time.perf_counter() - started, time.perf_counter()
+        scores = np.zeros((len(test_inputs), len(classes)), np.float32)  # as they are kept
+        scores[:, svm.classes_] = margins_as_scores(svm.decision_function(test_inputs))
+        write_atomically(work_dir / CHECKPOINT, _weights(svm, record))
+        chosen = {'C': svm.C, 'C_from': VALIDATION if may_choose else DEFAULT}
         result = Result(
-            name=f'{name}_svm',
-            options={
-                **record.trained['training'].get('options', {}),
-                'layer': record.layer,
-                'C': svm.C,
-                'C_from': VALIDATION if may_choose else DEFAULT,
-            },
-            config_sha256=config_digest(config),
+            name=made['name'],
+            options=made['options'] | chosen,
+            config_sha256=made['config_sha256'],
             checkpoint=CHECKPOINT,
             checkpoint_sha256=sha256_of(work_dir / CHECKPOINT),
-            protocol=replace(
-                protocol(config, record.trained, train, test, len(classes)),
-                test_pipeline=record.test_pipeline,
-                average_clips='prob',
-                initial_weights=record.initial_weights,
-            ),
+            protocol=stated,
             metrics=accuracies(scores, test_labels),
             costs={
                 'parameters': record.parameters + svm.coef_.size + svm.intercept_.size,

@@ -27,7 +27,7 @@ class State:
     epochs: int  # of the whole training
     epoch: int = 0  # the last one that is behind it
     loss: float | None = None  # in it
-    top1: float | None = None  # on the test clips after it, in [0, 1]
+    top1: float | None = None  # on the test clips, or those of a validation, after it, in [0, 1]
     seconds: float | None = None
     reason: str = ''  # why it failed
 
@@ -85,7 +85,9 @@ def look(job: Job, future: Future[str | None] | None) -> State:
     """Return the state of a job, but for its time as long as it runs."""
     history = job.history
     last = history[-1] if history else {'epoch': 0}
-    state = State('waiting', job.epochs, last['epoch'], last.get('loss'), last.get('test_top1'))
+    state = State(
+        'waiting', job.epochs, last['epoch'], last.get('loss'), last.get('test_top1', last.get('validation_top1'))
+    )
     if future and not future.done():
         return replace(state, name=('waiting', 'training', 'retried')[min(job.attempts, 2)])
     try:
@@ -103,7 +105,7 @@ def look(job: Job, future: Future[str | None] | None) -> State:
 def table(states: Mapping[str, State]) -> Table:
     """Return the jobs as a table, a row each; of many jobs, neighbours that wait or are finished share one."""
     rows = Table(box=None, pad_edge=False)
-    for title in ('', 'state', 'epoch', 'loss', 'test top-1', 'time', ''):
+    for title in ('', 'state', 'epoch', 'loss', 'top-1', 'time', ''):
         rows.add_column(title, justify='left' if title in ('state', '') else 'right', no_wrap=True)
     for name, members in groupby(states.items(), key=lambda item: item[1].name):
         members = list(members)
@@ -120,7 +122,7 @@ def table(states: Mapping[str, State]) -> Table:
 def line(job: str, state: State) -> str:
     """Return the state of a job as a line."""
     epoch, loss, top1, duration = _cells(state)[1:]
-    parts = (epoch and f'epoch {epoch}', loss and f'loss {loss}', top1 and f'test top-1 {top1}', duration, state.reason)
+    parts = (epoch and f'epoch {epoch}', loss and f'loss {loss}', top1 and f'top-1 {top1}', duration, state.reason)
     return '  '.join([job, f'{state.name:8s}', *filter(None, parts)])
 
 

@@ -9,7 +9,9 @@ from .report import (
     check_predictions_file,
     describe,
     describe_confusions,
+    describe_hardest,
     results_table,
+    views_table,
     write_predictions,
 )
 from .result import Protocol, Result, Scores
@@ -33,6 +35,7 @@ __all__ = [
     'describe_benchmark',
     'describe_confusions',
     'describe_cross_validation',
+    'describe_hardest',
     'plot_class_changes',
     'plot_confusion_matrix',
     'plot_curves',
@@ -40,5 +43,6 @@ __all__ = [
     'pool_folds',
     'protocols_table',
     'results_table',
+    'views_table',
     'write_predictions',
 ]

@@ -1,8 +1,8 @@
 """Budgets of a network with early exits: thresholds that keep to one, and what leaving early then costs and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, combinations
+from itertools import chain, combinations, groupby
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,40 @@ from ..files import read_record, write_record
 from ..models.dynamic_recognizer import NEVER
 from .metrics import Estimate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+MACS, LATENCY = 'macs', 'latency'  # what budgets are shares of
+COSTS = {MACS: 'multiply-accumulates', LATENCY: 'milliseconds'}
 # What is tried: so many thresholds common to all exits, and by how many times more clips leave at each exit.
 COMMON = 257
 RATIOS = np.geomspace(1 / 256, 256, 129)
 
 
 @dataclass(frozen=True)
-class ExitMacs:
-    """The multiply-accumulates of a video, all its views, by the exit where it leaves."""
+class ExitCosts:
+    """What a video costs, all its views, by the exit where it leaves: multiply-accumulates, or milliseconds."""
 
-    alone: list[int]  # if no exit before is computed; the last is the full network
-    own: list[int]  # what each exit but the last takes for itself, more for all who leave behind it
+    alone: list[float]  # if no exit before is computed; the last is the full network
+    own: list[float]  # what each exit but the last takes for itself, more for all who leave behind it
 
-    def under(self, thresholds: Sequence[float]) -> list[int]:
+    def under(self, thresholds: Sequence[float]) -> list[float]:
         """Return those of each exit under thresholds, which leave exits out where they are `NEVER`."""
-        own = [0 if threshold == NEVER else macs for threshold, macs in zip(thresholds, self.own, strict=True)]
-        return [macs + sum(own[:index]) for index, macs in enumerate(self.alone)]
+        own = [0 if threshold == NEVER else cost for threshold, cost in zip(thresholds, self.own, strict=True)]
+        return [cost + sum(own[:index]) for index, cost in enumerate(self.alone)]
+
+    @property
+    def least_share(self) -> float:
+        """The cheapest exit's share of the full network."""
+        return min(self.alone) / self.alone[-1]
 
 
 @dataclass(frozen=True)
 class Setting:
     """Thresholds for a budget, and what the clips of the validation did under them."""
 
-    budget: float  # share of the full network's multiply-accumulates, at most
+    budget: float  # share of the full network's cost, at most
     thresholds: list[float]  # of the highest probability, for each exit but the last
     top1: float
-    gmacs_per_video: float  # mean
+    cost_share: float  # mean cost of a video over that of the full network
     exit_shares: list[float]  # of the clips
 
 
@@ -48,7 +55,9 @@ class Setting:
 class Calibration:
     """What `tools/calibrate.py` found on the validation, and keeps in the checkpoint's meta."""
 
-    macs: ExitMacs
+    macs: ExitCosts
+    latency_ms: ExitCosts | None  # where budgets are shares of it and not of multiply-accumulates
+    latency_on: dict[str, Any] | None  # `device` and `threads`
     input_shape: list[int]  # of the packed clip that they were counted for
     backbone_sha256: str  # of what the config says of the backbone
     clips: int  # of the validation
@@ -61,9 +70,27 @@ class Calibration:
 
     @classmethod
     def from_meta(cls, fields: dict[str, Any]) -> 'Calibration':
-        """Return what `to_meta` made plain."""
-        settings = [Setting(**setting) for setting in fields['settings']]
-        return cls(**fields | {'macs': ExitMacs(**fields['macs']), 'settings': settings})
+        """Return what `to_meta` made plain.
+
+        Raises:
+            UserError: Another release made it.
+        """
+        try:
+            read = {
+                'macs': ExitCosts(**fields['macs']),
+                'latency_ms': ExitCosts(**fields['latency_ms']) if fields['latency_ms'] else None,
+                'settings': [Setting(**setting) for setting in fields['settings']],
+            }
+            return cls(**fields | read)
+        except (KeyError, TypeError):
+            raise UserError(
+                'the thresholds in the checkpoint are of another release: make them again with tools/calibrate.py'
+            ) from None
+
+    @property
+    def cost(self) -> str:
+        """What budgets are shares of, `MACS` or `LATENCY`."""
+        return LATENCY if self.latency_ms else MACS
 
     def setting(self, budget: float) -> Setting | None:
         """Return the one for a budget, None where there is none."""
@@ -157,27 +184,32 @@ def exit_shares(exits: np.ndarray, count: int) -> list[float]:
     return (np.bincount(exits, minlength=count) / len(exits)).tolist()
 
 
-def gmacs_per_video(shares: Sequence[float], exit_macs: Sequence[int]) -> float:
+def gmacs_per_video(shares: Sequence[float], exit_macs: Sequence[float]) -> float:
     """Return the mean cost where these shares of the clips leave at exits of these costs, in 10^9."""
     return float(np.dot(shares, exit_macs)) / 1e9
 
 
-def check_budgets(budgets: Sequence[float], macs: ExitMacs) -> None:
-    """Check that a network whose exits cost that many multiply-accumulates can keep to budgets.
+def check_budgets(budgets: Sequence[float], costs: ExitCosts, cost: str) -> None:
+    """Check that a network whose exits cost so much can keep to budgets.
+
+    Args:
+        budgets: Shares of the full network's.
+        costs: Of the exits.
+        cost: `MACS` or `LATENCY`.
 
     Raises:
-        UserError: One is below the first exit, or above the full network.
+        UserError: One is below the cheapest exit, or above the full network.
     """
-    least = macs.alone[0] / macs.alone[-1]
+    least = costs.least_share
     for budget in budgets:
         if not least <= budget <= 1:
             raise UserError(
-                f'--budgets {budget:g}: the first exit takes {least:.3f} of the multiply-accumulates of the full '
-                f'network; give shares from {least:.3f} to 1'
+                f'--budgets {budget:g}: the first exit takes {least:.3f} of the {COSTS[cost]} of the full network; '
+                f'give shares from {least:.3f} to 1'
             )
 
 
-def fit_budgets(scores: np.ndarray, labels: np.ndarray, macs: ExitMacs, budgets: Sequence[float]) -> list[Setting]:
+def fit_budgets(scores: np.ndarray, labels: np.ndarray, costs: ExitCosts, budgets: Sequence[float]) -> list[Setting]:
     """Fit thresholds for budgets.
 
     Two choices decide of all thresholds. One is which exits are computed, since some may be worth less than they cost.
@@ -189,14 +221,14 @@ def fit_budgets(scores: np.ndarray, labels: np.ndarray, macs: ExitMacs, budgets:
     Args:
         scores: `(clips, exits, classes)`, probabilities at every exit, of clips that no choice has seen before.
         labels: `(clips,)`.
-        macs: What the exits cost.
-        budgets: Shares of the full network's, each at least that of the first exit; see `check_budgets`.
+        costs: Of the exits, in any unit.
+        budgets: Shares of the full network's, each at least that of the cheapest exit; see `check_budgets`.
     """
-    candidates = [_outcome(thresholds, scores, labels, macs) for thresholds in _candidates(scores)]
+    candidates = [_outcome(thresholds, scores, labels, costs) for thresholds in _candidates(scores)]
     settings = []
     for budget in budgets:
-        kept = [one for one in candidates if one.gmacs_per_video <= budget * macs.alone[-1] / 1e9 * (1 + 1e-9)]
-        best = max(kept, key=lambda one: (one.top1, one.gmacs_per_video))
+        kept = [one for one in candidates if one.cost_share <= budget * (1 + 1e-9)]
+        best = max(kept, key=lambda one: (one.top1, one.cost_share))
         settings.append(replace(best, budget=budget))
     return settings
 
@@ -237,13 +269,13 @@ def _thresholds(confidences: np.ndarray, shares: np.ndarray) -> list[float]:
     return thresholds
 
 
-def _outcome(thresholds: list[float], scores: np.ndarray, labels: np.ndarray, macs: ExitMacs) -> Setting:
+def _outcome(thresholds: list[float], scores: np.ndarray, labels: np.ndarray, costs: ExitCosts) -> Setting:
     """Return what clips do under thresholds."""
     exits = leaving_exits(scores, thresholds)
     shares = exit_shares(exits, scores.shape[1])
     right = scores[np.arange(len(exits)), exits].argmax(1) == labels
-    gmacs = gmacs_per_video(shares, macs.under(thresholds))
-    return Setting(gmacs / (macs.alone[-1] / 1e9), thresholds, float(right.mean()), gmacs, shares)
+    cost_share = float(np.dot(shares, costs.under(thresholds))) / costs.alone[-1]
+    return Setting(cost_share, thresholds, float(right.mean()), cost_share, shares)
 
 
 def exits_by_class(
@@ -270,7 +302,7 @@ def exits_by_class(
 
 
 def budgets_table(record: DynamicInference) -> str:
-    """Return a Markdown table, one row a budget, below the full network."""
+    """Return a Markdown table, one row a budget, below the full network; budgets of the same thresholds share one."""
     full = record.calibration.macs.alone[-1] / 1e9
     shares = ' / '.join(f'exit {index}' for index in range(len(record.exit_top1)))
     rows = [
@@ -278,17 +310,23 @@ def budgets_table(record: DynamicInference) -> str:
         '| --- | --- | --- | --- | --- |',
         f'| full network | {_percent(record.exit_top1[-1])} | {full:.3g} | {record.full_ms_per_video:.3g} | |',
     ]
-    for measurement in record.measurements:
+    thresholds_of = {setting.budget: setting.thresholds for setting in record.calibration.settings}
+    for _, alike in groupby(record.measurements, key=lambda measurement: thresholds_of[measurement.budget]):
+        measurement, *others = alike
         fewer, faster = record.speed_ups(measurement)
         cells = [
-            f'{measurement.budget:g}',
+            ', '.join(f'{one.budget:g}' for one in (measurement, *others)),
             _percent(measurement.top1),
-            f'{measurement.gmacs_per_video:.3g} ({fewer:.2f}× fewer)',
-            f'{measurement.ms_per_video:.3g} ({faster:.2f}× faster, {faster / fewer:.2f} of the count)',
+            f'{measurement.gmacs_per_video:.3g} ({1 / fewer:.0%} of the full network)',
+            f'{measurement.ms_per_video:.3g} ({_times(faster)}, {faster / fewer:.2f} of the count)',
             ' / '.join(f'{share:.0%}' for share in measurement.exit_shares),
         ]
         rows.append(f'| {" | ".join(cells)} |')
     return '\n'.join(rows) + '\n'
+
+
+def _times(faster: float) -> str:
+    return f'{faster:.2f}× faster' if faster >= 1 else f'{1 / faster:.2f}× slower'
 
 
 def classes_table(record: DynamicInference) -> str:
@@ -303,15 +341,25 @@ def classes_table(record: DynamicInference) -> str:
 
 def describe_budgets(record: DynamicInference) -> str:
     """Return under which conditions the numbers hold."""
-    environment, calibration = record.environment, record.calibration
+    calibration = record.calibration
+    of = f'{COSTS[calibration.cost]} of the full network'
+    if calibration.latency_on:
+        of += f', measured on validation clips on {describe_machine(calibration.latency_on)}'
     return (
-        f'{record.name} on {record.data}, {record.split.get("protocol")}: thresholds fitted on {calibration.clips} '
-        f'validation clips, measured on {record.test_clips} test clips; a clip of '
+        f'{record.name} on {record.data}, {record.split.get("protocol")}: budgets are shares of the {of}, kept on '
+        f'average; thresholds fitted on {calibration.clips} validation clips, measured on {record.test_clips} test '
+        f'clips, where budgets of the same thresholds share a row; a clip of '
         f'{" × ".join(str(size) for size in calibration.input_shape)}; milliseconds from normalised pixels to scores '
-        f'at batch 1, the means of medians of {record.rounds} rounds in turns, on {environment["device"]}, '
-        f'{environment["threads"]} threads. Multiply-accumulates by PyTorch’s counter; the '
-        'full network computes no exit before its last.'
+        f'at batch 1, the means of medians of {record.rounds} rounds in turns, on '
+        f'{describe_machine(record.environment)}. Multiply-accumulates by PyTorch’s counter; the full network computes '
+        'no exit before its last.'
     )
+
+
+def describe_machine(environment: Mapping[str, Any]) -> str:
+    """Return device and threads in words."""
+    threads = environment['threads']
+    return f'{environment["device"]}, {threads} thread{"" if threads == 1 else "s"}'
 
 
 def _percent(estimate: Estimate) -> str:

@@ -110,6 +110,7 @@ def pool_folds(
         scores[0].classes,
         np.concatenate([part.labels for part in scores]),
         np.concatenate([part.scores for part in scores]),
+        None if any(part.groups is None for part in scores) else [group for part in scores for group in part.groups],
     )
     counts = confusion_matrix(pooled.scores, pooled.labels)
     environments = [result.environment for result in results]

@@ -18,7 +18,7 @@ def sampled_frames(pipeline: Sequence[dict] | None) -> int | None:
 
 def frames_per_image(pipeline: Sequence[dict]) -> int:
     """Return how many sampled frames make one image of the network: two a difference, fields of flow a stack."""
-    if any(step['type'] == 'RGBDifference' for step in pipeline):
+    if any(step['type'] in ('RGBDifference', 'RGBWithDifference') for step in pipeline):
         return 2
     stacks = reads_flow(pipeline) and any(step.get('input_format') == 'NCHW' for step in pipeline)
     return next((step['clip_len'] for step in pipeline if stacks and 'clip_len' in step), 1)

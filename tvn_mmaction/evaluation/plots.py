@@ -117,6 +117,8 @@ def plot_budgets(record: DynamicInference, path: Path) -> None:
         record: What was measured.
         path: The picture.
     """
+    from .budgets import describe_machine  # which imports models
+
     figure = _figure(9, 3.6)
     macs_axes, time_axes = figure.subplots(1, 2, sharey=True)
     macs = [count / 1e9 for count in record.calibration.macs.alone]
@@ -134,9 +136,7 @@ def plot_budgets(record: DynamicInference, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
     macs_axes.set(title=f'top-1 accuracy, %, of {record.name}', xlabel='GMACs per video, mean')
-    time_axes.set(
-        title=f'{record.environment["device"]}, {record.environment["threads"]} threads', xlabel='ms per video, mean'
-    )
+    time_axes.set(title=describe_machine(record.environment), xlabel='ms per video, mean')
     macs_axes.legend(loc='lower right')
     _save(figure, path)
 

@@ -1,18 +1,25 @@
 """A result in words, and its predictions in the files that MMAction2 0.x wrote."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mmengine
+import numpy as np
 
 from ..errors import UserError
 from ..outputs import check_file
 from .metrics import confusion_matrix, most_confused
-from .pipelines import input_size, selected_by
+from .pipelines import CROPS, input_size, selected_by
 from .result import Protocol, Result, Scores
 
-# The names of MMAction2 0.x's --eval, and what they mean in a result.
-EVALUATIONS = {'top_k_accuracy': ('top1', 'top5'), 'mean_class_accuracy': ('mean_class',), 'confusion_matrix': ()}
+# The names of MMAction2 0.x's --eval, and one more, and what they mean in a result.
+EVALUATIONS = {
+    'top_k_accuracy': ('top1', 'top5'),
+    'mean_class_accuracy': ('mean_class',),
+    'confusion_matrix': (),
+    'hardest': (),  # the one more: classes and groups
+}
 LABELS = {'top1': 'top-1', 'top5': 'top-5', 'mean_class': 'mean class'}
 
 
@@ -32,7 +39,7 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
     if 'budget' in result.options:
         shares = ' / '.join(f'{share:.0%}' for name, share in result.costs.items() if name.endswith('_share'))
         lines.append(
-            f'  budget {result.options["budget"]:g}: {result.costs["gmacs_per_video"]:.3g} GMACs per video; clips that '
+            f'  {_budget(result)}: {result.costs["gmacs_per_video"]:.3g} GMACs per video; clips that '
             f'leave at each exit {shares}'
         )
     if 'flow_ms_per_clip' in result.costs:
@@ -47,6 +54,11 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
     written = [result.checkpoint, 'result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png']
     written = [name for name in written if Path(work_dir, name).exists()]
     return '\n'.join([*lines, f'in {work_dir}: {", ".join(written)}'])
+
+
+def _budget(result: Result) -> str:
+    of_latency = ' of the latency' if result.options.get('budget_of') == 'latency' else ''
+    return f'budget {result.options["budget"]:g}{of_latency}'
 
 
 def describe_leak(protocol: Protocol) -> list[str]:
@@ -74,6 +86,23 @@ def describe_confusions(scores: Scores, count: int = 5) -> str:
 def confusion_line(pair: Mapping[str, str | int]) -> str:
     """Return a pair of `most_confused` in words."""
     return f'  {pair["clips"]:4d} {pair["true"]} taken for {pair["predicted"]}'
+
+
+def describe_hardest(scores: Scores, count: int = 5) -> str:
+    """Return the classes, and the groups (long videos) where they are known, of the lowest accuracy, one a line."""
+    right = scores.scores.argmax(1) == scores.labels
+    lines = []
+    kinds = {'classes': [scores.classes[label] for label in scores.labels]}
+    if scores.groups is not None:
+        kinds['groups'] = scores.videos
+    for kind, names in kinds.items():
+        found, place, clips = np.unique(names, return_inverse=True, return_counts=True)
+        accuracy = np.bincount(place, weights=right) / clips
+        none_right, all_right = (accuracy == 0).sum(), (accuracy == 1).sum()
+        lines.append(f'hardest of {len(found)} {kind}, {all_right} of which are all right and {none_right} all wrong:')
+        hardest = np.lexsort((found, -clips, accuracy))[:count]
+        lines += [f'  {accuracy[index]:6.1%} of {clips[index]:3d} clips {found[index]}' for index in hardest]
+    return '\n'.join(lines)
 
 
 def check_predictions_file(path: Path) -> None:
@@ -118,7 +147,7 @@ def _results_table(results: Sequence[Result]) -> str:
         flow_ms = result.costs.get('flow_ms_per_clip')
         flow = f' and {flow_ms:.0f} ms of flow' if flow_ms else ''
         rows.append([
-            f'`{result.name}`' + (f', budget {result.options["budget"]:g}' if 'budget' in result.options else ''),
+            f'`{result.name}`' + (f', {_budget(result)}' if 'budget' in result.options else ''),
             f'{protocol.data}, {protocol.split}' + ('' if protocol.subset == 'test' else f', {protocol.subset}'),
             f'{protocol.train_clips} / {protocol.test_clips}',
             ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part)
@@ -129,5 +158,25 @@ def _results_table(results: Sequence[Result]) -> str:
             f'{result.costs["parameters"] / 1e6:.1f} M',
             *([f'{gmacs:.2f}{flow}' if gmacs else '–'] if counted else []),
             f'{environment["device"]}, {environment["threads"]} threads, {protocol.precision}',
+        ])  # fmt: skip
+    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+
+
+def views_table(results: Sequence[Result]) -> str:
+    """Return a Markdown table of what the views of a test give and cost, one row a result."""
+    columns = ['config', 'data', 'clips × crops', 'top-1', 'mean class', 'GMACs a video', 'test ms a video', 'on']
+    rows = [columns, ['---'] * len(columns)]
+    for result in results:
+        protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
+        crops = math.prod(CROPS.get(step['type'], 1) for step in protocol.test_pipeline)
+        rows.append([
+            f'`{result.name}`',
+            f'{protocol.data}, {protocol.split}',
+            f'{protocol.views // crops} × {crops}',
+            f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
+            f'{result.metrics["mean_class"].value:.1%}',
+            f'{result.costs["gmacs_per_video"]:.2f}',
+            f'{1000 * result.costs["test_seconds"] / protocol.test_clips:.0f}',
+            f'{environment["device"]}, {environment["threads"]} threads',
         ])  # fmt: skip
     return ''.join(f'| {" | ".join(row)} |\n' for row in rows)

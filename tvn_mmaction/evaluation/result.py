@@ -53,7 +53,8 @@ class Result:
     checkpoint_sha256: str
     protocol: Protocol
     metrics: dict[str, Estimate]
-    costs: dict[str, float]  # parameters, gmacs_per_video, train_seconds, test_seconds; of some flow or exits
+    # parameters, gmacs_per_video, train_seconds, test_seconds; of some also those of a pretraining, of flow or exits
+    costs: dict[str, float]
     environment: dict[str, Any]
     history: list[dict] = field(default_factory=list)  # one entry per epoch
     # Clips that could not be read, with the reasons: of the training, which others replaced, and of the test, which
@@ -102,13 +103,21 @@ class Scores:
     classes: list[str]
     labels: np.ndarray
     scores: np.ndarray
+    groups: list[str] | None = None  # of each clip, where they are known
+
+    @property
+    def videos(self) -> list[str]:
+        """The long video of each clip, its class and group; the clip itself where no groups are known."""
+        if self.groups is None:
+            return self.clips
+        return [f'{self.classes[label]} {group}' for label, group in zip(self.labels, self.groups, strict=True)]
 
     def save(self, path: Path) -> None:
         """Write one compressed array file, complete or not at all."""
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, clips=self.clips, classes=self.classes, labels=self.labels, scores=self.scores.astype(np.float32)
-        )
+        groups = {} if self.groups is None else {'groups': self.groups}
+        scores = self.scores.astype(np.float32)
+        np.savez_compressed(buffer, clips=self.clips, classes=self.classes, labels=self.labels, scores=scores, **groups)
         write_atomically(path, buffer.getvalue())
 
     @classmethod
@@ -120,6 +129,8 @@ class Scores:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays['clips'].tolist(), arrays['classes'].tolist(), arrays['labels'], arrays['scores'])
+                groups = arrays['groups'].tolist() if 'groups' in arrays else None  # earlier releases kept none
+                names = arrays['clips'].tolist(), arrays['classes'].tolist()
+                return cls(*names, arrays['labels'], arrays['scores'], groups)
         except Exception as error:  # NumPy, zip and zlib have errors of their own
             raise UserError(f'{path} holds no scores ({error}): test the checkpoint again with tools/test.py') from None

@@ -1,6 +1,8 @@
 """Tiny Video Networks as backbones, and networks that can be left early."""
 
 from .architectures import ARCHITECTURES, Architecture, Block, Layer
+from .contrastive import ContrastiveHead
+from .distillation import DistilledRecognizer2D
 from .dynamic_recognizer import DynamicRecognizer2D, DynamicRecognizer3D
 from .exits import ResNetTSMWithExits, ResNetWithExits
 from .frame_selector import FrameSelectorHead
@@ -15,6 +17,8 @@ __all__ = [
     'ARCHITECTURES',
     'Architecture',
     'Block',
+    'ContrastiveHead',
+    'DistilledRecognizer2D',
     'DynamicRecognizer2D',
     'DynamicRecognizer3D',
     'FrameSelectorHead',

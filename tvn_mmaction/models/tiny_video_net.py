@@ -7,12 +7,14 @@ and travels with its number of frames `T`. Spatial layers and batch norms act on
 
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from math import sqrt
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
+from mmcv.cnn.bricks.drop import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -129,9 +131,10 @@ class TinyVideoBlockRepetition(nn.Module):
         block: The block.
         repetition: Its strides, its layer along time and whether it has a residual connection.
         in_channels: Channels of the input.
+        drop_path_rate: Probability that only the residual connection, if there is one, is left to a clip in training.
     """
 
-    def __init__(self, block: Block, repetition: Repetition, in_channels: int):
+    def __init__(self, block: Block, repetition: Repetition, in_channels: int, drop_path_rate: float = 0):
         super().__init__()
         (kind, kernel, stride), temporal = repetition.spatial, repetition.temporal
         wide, out_channels = block.wide_channels, block.out_channels
@@ -173,6 +176,7 @@ class TinyVideoBlockRepetition(nn.Module):
         self.project = NormalisedConv(pointwise(wide, out_channels)) if block.inverted_bottleneck else None
         # A convolution even where input and output have the same shape, as in the release.
         self.residual = NormalisedConv(pointwise(in_channels, out_channels, stride)) if repetition.skip else None
+        self.drop_path = DropPath(drop_path_rate) if repetition.skip and drop_path_rate else None
 
     def forward(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
         """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T'."""
@@ -194,6 +198,8 @@ class TinyVideoBlockRepetition(nn.Module):
                 x = gate(x, frames)
         if self.project:
             x = self.project(x)
+        if self.drop_path and self.training:
+            x = self.drop_path(x.unflatten(0, (-1, frames))).flatten(0, 1)  # all frames of a clip alike
         if self.residual:
             x = x + self.residual(inputs)
         return F.relu_(x), frames
@@ -233,11 +239,14 @@ class TinyVideoNet(BaseModule):
         out_indices: The blocks whose outputs are returned, in the blocks' order; negative ones count from the end.
         frozen_stages: The blocks up to this index are fixed, with their batch norm statistics; -1 fixes none.
         norm_eval: Whether all batch norms keep their running statistics while training.
-        in_channels: Of a frame: 3 of RGB, twice the number of stacked fields of optical flow.
+        in_channels: Of a frame: 3 of RGB, 6 with its difference, twice the number of stacked fields of optical flow.
+        drop_path_rate: Of stochastic depth (arXiv 1603.09382), in [0, 1): in training, the l-th of the L repetitions
+            behind the first one leaves a clip only its residual connection with probability `drop_path_rate * l / L`;
+            repetitions without such a connection are always kept.
         init_cfg: MMEngine's initialisation; by default that of the release (truncated normal, fan in).
 
     Raises:
-        ValueError: Unknown architecture, or an index of a block that it does not have.
+        ValueError: Unknown architecture, an index of a block that it does not have, or a number out of range.
     """
 
     def __init__(
@@ -248,9 +257,12 @@ class TinyVideoNet(BaseModule):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         in_channels: int = 3,
+        drop_path_rate: float = 0,
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__(init_cfg)
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f'drop_path_rate is {drop_path_rate}; it must be at least 0 and below 1')
         if in_channels < 1:
             raise ValueError(f'in_channels is {in_channels}; give the number of channels of a frame')
         self.in_channels = in_channels
@@ -271,10 +283,12 @@ class TinyVideoNet(BaseModule):
 
         self.blocks = nn.ModuleList()
         channels, frames = in_channels, self.frames
+        last = sum(block.repeats for block in self.arch.blocks) - 1
+        drop_path_rates = (drop_path_rate * depth / max(last, 1) for depth in count())
         for block in self.arch.blocks:
             repetitions = nn.ModuleList()
             for repetition in block.repetitions(frames):
-                repetitions.append(TinyVideoBlockRepetition(block, repetition, channels))
+                repetitions.append(TinyVideoBlockRepetition(block, repetition, channels, next(drop_path_rates)))
                 channels, frames = block.out_channels, repetition.out_frames
             self.blocks.append(repetitions)
         self.train()  # fixes the frozen blocks before an optimizer collects the parameters

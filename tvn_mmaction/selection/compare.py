@@ -8,17 +8,23 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..console import progress_bar
 from ..datasets.selection import Selection
+from ..deploy.network import read_checkpoint
 from ..engine import read_config, test
-from ..engine.config import dataset_of
+from ..engine.clips import build_without_videos
+from ..engine.config import config_name, dataset_of
 from ..engine.costs import macs_per_video
+from ..engine.made_before import check_made
 from ..engine.preceding import describe_selection
-from ..engine.record import config_digest, environment
+from ..engine.record import clips_of, config_digest, environment, list_digest
+from ..engine.trained import check_input
 from ..errors import UserError
 from ..evaluation import Result
 from ..evaluation.pipelines import input_size, sampled_frames
 from ..files import sha256_of
-from .record import Sampled, SamplingComparison
+from ..outputs import check_takes_place
+from .record import SAMPLINGS, Sampled, SamplingComparison
 from .select import select_frames
 
 FIRST = 80  # frames, of which first80 takes some
@@ -28,30 +34,35 @@ def compare_samplings(
     file: str,
     checkpoints: Mapping[int, Path],
     selection: Path,
+    out: Path,
     work_dir: str | None = None,
     data_root: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> SamplingComparison:
-    """Test recognizers on frames by every sampling; what an earlier call has tested is not tested again.
+    """Test recognizers on frames by every sampling, and write the record.
 
-    The frames by chance and by the labels are chosen here, from as many candidates as the selector has.
+    What an earlier call has tested is not tested again, also where it was interrupted. The frames by chance and by the
+    labels are chosen here, from as many candidates as the selector has.
 
     Args:
         file: The recognizer's config.
         checkpoints: Its weights, by the number of frames that they were trained on.
         selection: What `tools/select_frames.py` wrote with the method smart.
+        out: For the record.
         work_dir: Where selections and results of the tests go; by default that of the config.
         data_root: The folder of the manifest; by default the config's own.
         options: Values that replace the config's.
 
     Raises:
         UserError: A file is missing or is none, the recognizer takes no single frames or tests other clips than those
-            of the test, or the selector was not trained on the same clips.
+            of the test, the recognizer or the selector was not trained on the clips that the config trains on, or `out`
+            has another record.
     """
     smart = Selection.load(selection)
     if smart.method != 'smart':
         raise UserError(f'{selection} was selected by {smart.method}: name one that was by smart')
-    for frames, checkpoint in checkpoints.items():
+    configs = {}
+    for frames, checkpoint in sorted(checkpoints.items()):
         if not checkpoint.is_file():
             raise UserError(f'no checkpoint at {checkpoint}: train {file} with --cfg-options clip.frames={frames}')
         if frames > smart.candidates:
@@ -59,37 +70,29 @@ def compare_samplings(
                 f'{frames}={checkpoint}: {selection} has only {smart.candidates} candidates of each clip: take fewer '
                 'frames, or make it again with more'
             )
-    tests = []
-    for frames, checkpoint in sorted(checkpoints.items()):
         config = read_config(file, work_dir, data_root, {**(options or {}), 'clip.frames': frames})
-        if (subset := dataset_of(config, 'test_dataloader').get('subset')) != 'test':
-            raise UserError(
-                f'test_dataloader.dataset.subset is {subset}: samplings are compared on the test clips, and the record '
-                "does not say others; leave it 'test'"
-            )
-        config = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
-        macs = macs_per_video(config)
-        for sampling, changed in _samplings(config, frames, checkpoint, selection, smart.candidates):
-            result = _test_once(changed, checkpoint)
-            protocol = result.protocol
-            if protocol.split is None or protocol.train_list_sha256 != smart.train_list_sha256:
-                raise UserError(
-                    f'{checkpoint} and the selector of {selection} were not both trained on the clips that the config '
-                    'trains on, so that one of them may have seen the test: train both with the same split'
-                )
-            tests.append(
-                Sampled(
-                    sampling=sampling,
-                    frames=frames,
-                    top1=result.metrics['top1'],
-                    macs=macs,
-                    selector_macs=smart.macs if sampling == 'smart' else 0,
-                    checkpoint_sha256=result.checkpoint_sha256,
-                    trained_on=_sampling_of(protocol.train_pipeline)['type'],
-                    trained_frames=sampled_frames(protocol.train_pipeline),
-                )
-            )
-    return SamplingComparison(
+        configs[frames] = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
+        _check_clips(configs[frames], checkpoint, selection, smart)
+    same = {'name': config_name(file), 'options': dict(options or {}), 'selector_sha256': smart.checkpoint_sha256}
+    check_takes_place(out, same, '--out')
+
+    tests, total = [], len(configs) * len(SAMPLINGS)
+    try:
+        with progress_bar() as progress:
+            task = progress.add_task('samplings', total=total, status='')
+            for frames, config in configs.items():
+                macs = macs_per_video(config)
+                for sampling, changed in _samplings(config, frames, checkpoints[frames], selection, smart.candidates):
+                    progress.update(task, status=f'{sampling}, {frames} frames')
+                    result = _test_once(changed, checkpoints[frames])
+                    tests.append(_sampled(result, sampling, frames, macs, smart.macs if sampling == 'smart' else 0))
+                    progress.advance(task)
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)(
+            f'interrupted; the same command goes on: {len(tests)} of {total} tests are finished, in {config.work_dir}'
+        ) from None
+    protocol = result.protocol
+    comparison = SamplingComparison(
         name=result.name,
         options=dict(options or {}),
         data=protocol.data,
@@ -103,15 +106,56 @@ def compare_samplings(
         environment=environment(config),
         tests=tests,
     )
+    comparison.save(out)
+    return comparison
+
+
+def _sampled(result: Result, sampling: str, frames: int, macs: int, selector_macs: int) -> Sampled:
+    pipeline = result.protocol.train_pipeline
+    return Sampled(
+        sampling=sampling,
+        frames=frames,
+        top1=result.metrics['top1'],
+        macs=macs,
+        selector_macs=selector_macs,
+        checkpoint_sha256=result.checkpoint_sha256,
+        trained_on=_sampling_of(pipeline)['type'],
+        trained_frames=sampled_frames(pipeline),
+    )
+
+
+def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selection) -> None:
+    """Check that a config tests the test, which neither its network nor the selector has seen, and the selection has.
+
+    Raises:
+        UserError: It does not, or the network was trained on frames of another size.
+    """
+    if (subset := dataset_of(config, 'test_dataloader').get('subset')) != 'test':
+        raise UserError(
+            f'test_dataloader.dataset.subset is {subset}: samplings are compared on the test clips, and the record '
+            "does not say others; leave it 'test'"
+        )
+    trained_on = list_digest(clips_of(build_without_videos(config, 'train_dataloader')))
+    meta = read_checkpoint(checkpoint).get('meta', {})
+    check_input(config, checkpoint, meta, frames=False)
+    for name, digest in (
+        (checkpoint, meta.get('training', {}).get('train_list_sha256')),
+        (f'the selector of {selection}', smart.train_list_sha256),
+    ):
+        if digest is None or digest != trained_on:
+            raise UserError(
+                f'{name} was not trained on the clips that {config.filename} trains on, as far as anybody knows, and '
+                'may have seen the test: train both with the same split and subset, and name these in --cfg-options'
+            )
+    check_made(_selecting(config, selection), ('test_dataloader',))
 
 
 def _samplings(
     config: Config, frames: int, checkpoint: Path, selection: Path, candidates: int
 ) -> Iterator[tuple[str, Config]]:
     """Yield the name of each sampling and the config that tests with it; what is selected is selected first."""
-    segments = dict(type='SampleFrames', clip_len=1, num_clips=frames)
     yield 'uniform', config
-    yield 'segments', _sampling_by(config, segments)
+    yield 'segments', _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames))
     first = dict(type='SampleFirstFrames', clip_len=frames, frame_interval=max(FIRST // frames, 1))
     yield 'first80', _sampling_by(config, first)
     for method in ('random', 'smart', 'oracle'):
@@ -121,7 +165,13 @@ def _samplings(
             key = sha256_of(json.dumps([candidates, weights and sha256_of(weights), config_digest(config)]))[:12]
             file = Path(config.work_dir, f'{method}_{key}.json')
             select_frames(copy.deepcopy(config), weights, method, candidates, file, ('test',))
-        yield method, _sampling_by(config, {**segments, 'type': 'SelectedFrames', 'selection': str(file)})
+        yield method, _selecting(config, file)
+
+
+def _selecting(config: Config, selection: Path) -> Config:
+    """Return a config whose test takes as many frames as it samples from a selection."""
+    frames = _sampling_of(dataset_of(config, 'test_dataloader').pipeline).num_clips
+    return _sampling_by(config, dict(type='SelectedFrames', clip_len=1, num_clips=frames, selection=str(selection)))
 
 
 def _sampling_by(config: Config, step: dict[str, Any]) -> Config:
@@ -147,7 +197,8 @@ def _sampling_of(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _test_once(config: Config, checkpoint: Path) -> Result:
     """Test, or read what an earlier test of the same clips, frames and weights has found."""
-    asked = [config.model.to_dict(), config.test_dataloader.to_dict(), sha256_of(checkpoint)]
+    clips = list_digest(clips_of(build_without_videos(config, 'test_dataloader')))
+    asked = [config.model.to_dict(), config.test_dataloader.to_dict(), sha256_of(checkpoint), clips]
     key = sha256_of(json.dumps(asked, sort_keys=True, default=str))[:12]
     config = copy.deepcopy(config)
     config.work_dir = str(Path(config.work_dir, f'test_{key}'))

@@ -18,9 +18,10 @@ from ..datasets.selection import Selection
 from ..datasets.steady import name_of_clip
 from ..deploy.network import ClassScores, load_network
 from ..engine.clips import build_dataset
-from ..engine.config import dataset_of
+from ..engine.config import config_name, dataset_of
 from ..engine.costs import macs_per_video, network_costs
 from ..engine.record import config_digest
+from ..engine.trained import check_input
 from ..errors import UserError, first_line
 from ..models import FrameSelectorHead
 
@@ -62,6 +63,7 @@ def select_frames(
         network, scorer, trained = None, _random(candidates, seed), {}
     else:
         network, description = load_network(checkpoint, config)
+        check_input(config, checkpoint, description.provenance, frames=False)
         network.to('cuda' if torch.cuda.is_available() else 'cpu')
         scorer = (_smart if method == 'smart' else _oracle)(network, FramePipeline(description.pipeline))
         trained = description.provenance
@@ -69,7 +71,7 @@ def select_frames(
         method=method,
         candidates=candidates,
         looks_at_labels=method == 'oracle',
-        config=Path(config.filename).stem,
+        config=config_name(config.filename),
         config_sha256=config_digest(config),
         checkpoint_sha256=trained.get('checkpoint_sha256'),
         train_list_sha256=trained.get('training', {}).get('train_list_sha256'),

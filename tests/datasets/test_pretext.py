@@ -1,0 +1,199 @@
+"""What clips are asked about themselves is what their frames show; no clip of a test is ever read for it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.registry import DefaultScope
+
+from tests.experiments import write_config
+from tests.videos import write_video
+from tvn_mmaction import engine
+from tvn_mmaction.datasets import ArrowOfTime, PlaybackRate, SamplePart
+from tvn_mmaction.datasets.builder import build
+from tvn_mmaction.datasets.draws import Draw
+from tvn_mmaction.datasets.steady import SteadyDataset
+from tvn_mmaction.engine import read_config
+from tvn_mmaction.errors import UserError
+
+RATES = [1, 2, 4]
+FRAMES = 41  # of a video, of which each is brighter than the one before
+REST = [dict(type='DecordDecode'), dict(type='FormatShape', input_format='NCHW'), dict(type='PackActionInputs')]
+# A square that goes to the right, or, played backwards, to the left.
+ARROW = """
+answers = ('forwards', 'backwards')
+arch.update(blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=8, expand=2, repeats=2)])
+model['cls_head'].update(num_classes=2, in_channels=16, dropout_ratio=0)
+sampling = dict(type='SampleFrames', clip_len={clip_len}, frame_interval=1, num_clips=2)
+played = [dict(type='ArrowOfTime'), *rest[:2], *{steps}, *rest[2:]]
+model['backbone'].update(arch=arch, in_channels={channels})
+model['data_preprocessor'] = dict(mean=[128], std=[58])
+for loader, extra in ((train_dataloader, dict()), (val_dataloader, dict(test_mode=True))):
+    loader.update(batch_size=8)
+    loader['dataset'].update(
+        type='PretextDataset', answers=answers, pipeline=[dict(type='DecordInit'), dict(**sampling, **extra), *played])
+del loader, extra
+train_cfg = dict(max_epochs=20, val_interval=20)
+param_scheduler = []
+optim_wrapper = dict(optimizer=dict(lr=0.05))
+"""
+
+
+@pytest.fixture(autouse=True)
+def mmaction_scope():
+    """Pipelines name MMAction2's transforms, as under every config."""
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        yield
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory) -> Path:
+    """Two classes of five groups; protocol ucf101like tests 01 and 02."""
+    folder = tmp_path_factory.mktemp('pretext')
+    for name in ('Biking', 'Diving'):
+        for group in (1, 2, 8, 9, 10, 11, 12):
+            write_video(folder / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', FRAMES)
+    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    return folder / 'lists'
+
+
+def build_dataset(kind: str, data_root: Path, pipeline: list[dict], **kwargs):
+    return DATASETS.build(dict(type=kind, data_root=str(data_root), protocol='ucf101like', pipeline=pipeline, **kwargs))
+
+
+def groups(dataset) -> set[tuple[str, str]]:
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    return {(Path(info['filename']).parent.name, info['group']) for info in infos}
+
+
+def places(inputs: torch.Tensor) -> np.ndarray:
+    """Return which of a video's frames these are, by their brightness."""
+    return inputs.float().mean((1, 2, 3)).numpy() / 255 * (FRAMES - 1)
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_label_is_the_rate_that_the_frames_show(data_root, test_mode):
+    pipeline = [dict(type='DecordInit'), dict(type='PlaybackRate', clip_len=4, test_mode=test_mode), *REST]
+    dataset = SteadyDataset(build_dataset('PretextDataset', data_root, pipeline, answers=RATES), test_mode, 60)
+    assert dataset.metainfo['classes'] == ('1', '2', '4') and len(dataset) == 10 * len(RATES)
+    labels, starts = [], set()
+    for index in range(6):
+        for epoch in range(3):
+            sample = dataset[Draw(0, epoch, index)]
+            label = sample['data_samples'].gt_label.item()
+            shown = places(sample['inputs'])
+            assert np.diff(shown) == pytest.approx(RATES[label], abs=0.6)
+            starts.add(round(shown[0]))
+        labels.append(label)
+    assert labels == [0, 1, 2] * 2
+    assert (len(starts) == len(RATES)) == test_mode  # a test has the middle clip of each rate, and no other
+
+
+def test_label_is_the_direction_that_the_frames_show(data_root):
+    sampling = dict(type='SampleFrames', clip_len=1, num_clips=4, test_mode=True)
+    pipeline = [dict(type='DecordInit'), sampling, dict(type='ArrowOfTime'), *REST]
+    dataset = build_dataset('PretextDataset', data_root, pipeline, answers=('forwards', 'backwards'))
+    forwards, backwards = dataset[0], dataset[1]
+    assert [sample['data_samples'].gt_label.item() for sample in (forwards, backwards)] == [0, 1]
+    assert (np.diff(places(forwards['inputs'])) > 0).all()
+    assert torch.equal(forwards['inputs'].flip(0), backwards['inputs'])
+
+
+@pytest.mark.parametrize(
+    ('kind', 'more'), [('PretextDataset', dict(answers=RATES)), ('ClipViewsDataset', {})], ids=['pretext', 'views']
+)
+@pytest.mark.parametrize(('subset', 'measured'), [('train', ['test']), ('fit', ['test', 'validation'])])
+def test_no_group_of_a_test_is_in_a_pretraining(data_root, kind, more, subset, measured):
+    seen = groups(build_dataset(kind, data_root, [], subset=subset, **more))
+    assert seen == groups(build_dataset('UCF50Dataset', data_root, [], subset=subset))
+    for other in measured:
+        unseen = groups(build_dataset('UCF50Dataset', data_root, [], subset=other))
+        assert seen and unseen and not seen & unseen
+
+
+def test_views_of_a_part_are_of_that_part_and_differ(data_root):
+    pipeline = [dict(type='DecordInit'), dict(type='SamplePart', clip_len=1, num_clips=3), *REST]
+    dataset = SteadyDataset(build_dataset('ClipViewsDataset', data_root, pipeline, parts=2, views=2), False, 60)
+    sample = dataset[Draw(0, 0, 3)]
+    assert sample['data_samples'].metainfo['clip_views'] == (2, 2)
+    shown = places(sample['inputs']).round().reshape(2, 2, 3)
+    assert shown[0].max() < FRAMES // 2 <= shown[1].min()
+    assert not np.array_equal(shown[:, 0], shown[:, 1])
+    assert (np.diff(shown) > 0).all()
+    assert torch.equal(dataset[Draw(0, 0, 3)]['inputs'], sample['inputs'])
+    assert not torch.equal(dataset[Draw(0, 1, 3)]['inputs'], sample['inputs'])
+
+
+@pytest.mark.parametrize('total', [1, 2, 3, 9, 10])
+def test_parts_are_parts_of_any_video(total):
+    drawn = []
+    for part in range(3):
+        for _ in range(20):
+            made = SamplePart(clip_len=2, num_clips=2)(dict(total_frames=total, start_index=5, part=(part, 3)))
+            assert (made['total_frames'], made['start_index']) == (total, 5)
+            drawn.append((part, made['frame_inds'] - 5))
+    for part, places_ in drawn:
+        assert places_.min() >= 0 and places_.max() < total
+        if total >= 3:
+            assert total * part // 3 <= places_.min() and places_.max() < total * (part + 1) // 3
+
+
+def test_without_a_question_frames_are_those_of_the_stock_sampling():
+    results = dict(total_frames=30, start_index=0)
+    stock = TRANSFORMS.build(dict(type='SampleFrames', clip_len=4, test_mode=True))(dict(results))['frame_inds']
+    for transform in (PlaybackRate(4, test_mode=True), SamplePart(4, test_mode=True)):
+        assert np.array_equal(transform(dict(results))['frame_inds'], stock)
+    assert np.array_equal(ArrowOfTime()({'frame_inds': stock})['frame_inds'], stock)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'more', 'told'),
+    [
+        ('PretextDataset', dict(answers=[4]), r'answers are \[4\]: a question needs two or more'),
+        ('ClipViewsDataset', dict(parts=1, views=1), 'parts is 1 and views is 1: a clip needs another one'),
+    ],
+)
+def test_nothing_to_tell_apart_is_told(data_root, kind, more, told):
+    with pytest.raises(UserError, match=told):
+        build_dataset(kind, data_root, [], **more)
+
+
+def test_classifier_has_as_many_classes_as_answers(tmp_path, data_root):
+    more = "train_dataloader['dataset'].update(type='PretextDataset', answers=(1, 2, 3, 4, 5, 6, 7))\n"
+    assert read_config(write_config(tmp_path, data_root, more)).model.cls_head.num_classes == 7
+
+
+def write_moving(path: Path, random: np.random.Generator) -> None:
+    """Write a square of any brightness that goes to the right."""
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25.0, (32, 32))
+    place, top, size = random.integers(0, 4), random.integers(2, 22), random.integers(4, 8)
+    ground, brightness = random.integers(0, 120), random.integers(140, 256)
+    for number in range(12):
+        frame = np.full((32, 32, 3), ground, np.uint8)
+        frame[top : top + size, place + 2 * number : place + 2 * number + size] = brightness
+        writer.write(frame)
+    writer.release()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('clip_len', 'steps', 'channels'),
+    [(1, [], 3), (2, [dict(type='RGBDifference')], 3), (2, [dict(type='RGBWithDifference')], 6)],
+    ids=['frames', 'differences', 'both'],
+)
+def test_only_differences_learn_the_arrow_of_time(tmp_path, clip_len, steps, channels):
+    """The same videos played forwards and backwards, of which TVN-1's pooling of pairs sees nothing in frames."""
+    random = np.random.default_rng(0)
+    for group in (*range(1, 5), *range(8, 28)):
+        write_moving(tmp_path / f'videos/Right/v_Right_g{group:02d}_c01.avi', random)
+        write_moving(tmp_path / f'videos/Again/v_Again_g{group:02d}_c01.avi', random)
+    build(tmp_path / 'videos', tmp_path / 'lists', 'ucf101like')
+    more = ARROW.format(clip_len=clip_len, steps=steps, channels=channels)
+    config = read_config(write_config(tmp_path, tmp_path / 'lists', more), work_dir=str(tmp_path / 'work'))
+    top1 = engine.train(config).metrics['top1'].value
+    assert top1 >= 0.9 if steps else abs(top1 - 0.5) <= 0.1

@@ -1,0 +1,175 @@
+"""Which trainings an ablation takes, and what planted results of them say together."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+
+from tests.engine.planted import plant
+from tests.experiments import REPOSITORY, write_config, write_data
+from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine.ablation import collect, folder_of, plan, read_parts, rows_of
+from tvn_mmaction.engine.config import datasets
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation.ablation import Ablation, paired_p_value
+
+PARTS = {
+    'dropout': {'model.cls_head.dropout_ratio': 0},
+    'decay': {'optim_wrapper.optimizer.weight_decay': 0, 'optim_wrapper.clip_grad': None},
+    'warm_up': {'param_scheduler.0.start_factor': 1},
+}
+
+
+@pytest.fixture(scope='module')
+def config_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('ablation')
+    return str(write_config(folder, write_data(folder)))
+
+
+def test_rows_add_part_after_part_and_then_leave_one_out():
+    adding = [
+        ('no part', None, ['a', 'b', 'c']),
+        ('+ a', None, ['b', 'c']),
+        ('+ b', None, ['c']),
+        ('+ c = the recipe', None, []),
+    ]
+    leaving = [(f'without {part}', '+ c = the recipe', [part]) for part in 'abc']
+    assert rows_of('abc') == adding + leaving
+    assert rows_of('abc', 'adding') == adding
+    assert rows_of('abc', 'leaving') == [('the recipe', None, [])] + [(n, 'the recipe', o) for n, _, o in leaving]
+    assert rows_of([], 'full') == [('the recipe', None, [])]
+
+
+def test_folder_says_which_parts_are_on():
+    folders = [folder_of(off, 'abcde') for off in ('', 'c', 'de', 'bcde', 'abcde')]
+    assert folders == ['recipe', 'without_c', 'without_d_e', 'only_a', 'no_part']
+    every = {folder_of([part for part in 'abcd' if number >> 'abcd'.index(part) & 1], 'abcd') for number in range(16)}
+    assert len(every) == 16
+
+
+def test_rows_of_the_same_parts_share_their_training(config_file, tmp_path):
+    planned = plan(config_file, PARTS, [3, 5], tmp_path)
+    by_name = {row.name: row.jobs for row in planned.rows}
+    assert by_name['+ decay'][3].folder == by_name['without warm_up'][3].folder
+    assert len(planned.rows) == 7 and len(planned.jobs) == 2 * 6
+    assert [job.name for job in planned.jobs[:2]] == ['no part, seed 3', '+ dropout, seed 3']
+    assert len({job.config_digests for job in planned.jobs}) == 12
+
+
+def test_options_of_a_row_switch_its_parts_off(config_file, tmp_path):
+    planned = plan(config_file, PARTS, [3], tmp_path, options={'train_cfg.max_epochs': 4}, only='leaving')
+    (job,) = (row.jobs[3] for row in planned.rows if row.name == 'without decay')
+    config = read_config(job.config, options=job.options)
+    assert config.optim_wrapper.optimizer.weight_decay == 0 and config.optim_wrapper.clip_grad is None
+    assert config.model.cls_head.dropout_ratio == 0.5 and config.randomness.seed == 3
+    assert config.train_cfg.max_epochs == job.epochs == 4
+
+
+def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):
+    (row,) = plan(config_file, {}, [0], tmp_path, only='full').rows
+    config = read_config(config_file, options=row.jobs[0].options)
+    assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
+    assert [dataset.subset for dataset in datasets(config)] == ['train', 'test']
+
+
+def test_validation_leaves_the_test_alone(config_file, tmp_path):
+    options = {'split.protocol': 'videowise'}
+    (row,) = plan(config_file, {}, [0], tmp_path, only='full', options=options, validation=True).rows
+    config = read_config(config_file, options=row.jobs[0].options)
+    assert [dataset.subset for dataset in datasets(config)] == ['fit', 'validation', 'validation']
+    stock = tmp_path / 'stock.py'
+    clips = "dict(_delete_=True, type='VideoDataset', ann_file='list.txt', pipeline=[])"
+    stock.write_text(f"_base_ = '{config_file}'\ntest_dataloader = dict(dataset={clips})\n")
+    with pytest.raises(UserError, match='VideoDataset of test_dataloader has no subset to hold out'):
+        plan(str(stock), {}, [0], tmp_path, only='full', validation=True)
+
+
+@pytest.mark.parametrize(
+    ('parts', 'message'),
+    [
+        ({'flip': {'augmentation.flip': None}}, 'part flip is switched off by augmentation.flip, and'),
+        ({'a': {'model.cls_head.dropout': 0}}, 'has no such variable: correct the list'),
+        ({'a': {'param_scheduler.7.end': 0}}, 'has no such variable: correct the list'),
+        ({'a': {'model.cls_head.dropout_ratio': 0.5}}, 'which .* has already: take the part out'),
+    ],
+)
+def test_part_that_is_not_in_the_recipe_is_refused(config_file, tmp_path, parts, message):
+    with pytest.raises(UserError, match=message):
+        plan(config_file, parts, [0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('', 'lists no parts'),
+        ('- a', 'lists no parts'),
+        ('a: [', 'is no YAML'),
+        ('a/b: {c: 0}', "part 'a/b' has a name"),
+        ('a: 0', 'part a is 0; give the options'),
+        ('a: {}', 'part a is {}; give the options'),
+    ],
+)
+def test_list_that_is_none_is_refused(tmp_path, content, message):
+    (tmp_path / 'parts.yaml').write_text(content)
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_parts(tmp_path / 'parts.yaml')
+    with pytest.raises(UserError, match='no list of parts at nowhere'):
+        read_parts('nowhere')
+
+
+def test_parts_of_the_recipe_are_all_in_it():
+    """None of the package's own would leave the recipe as it is."""
+    for file in (REPOSITORY / 'configs').glob('*/parts.yaml'):
+        assert plan(str(file.with_name('tvn1_ucf50.py')), read_parts(file), [], REPOSITORY, only='full').jobs == []
+
+
+def planted(config_file, folder) -> tuple:
+    """Return an ablation of two parts and three seeds, of which one training is missing, and what was planted."""
+    planned = plan(config_file, dict(list(PARTS.items())[:2]), [0, 1, 2], folder, only='adding', plain=None)
+    chance = {'no part': 0.3, '+ dropout': 0.6, '+ decay = the recipe': 0.9}
+    generator, right = np.random.default_rng(0), {}
+    for row in planned.rows:
+        for seed, job in row.jobs.items():
+            if row.name != 'no part' or seed < 2:
+                right[row.name, seed] = generator.random(24) < chance[row.name]
+                plant(job, right[row.name, seed], [str(clip // 4) for clip in range(24)])
+    return planned, right
+
+
+def test_planted_results_say_what_they_are(config_file, tmp_path):
+    planned, right = planted(config_file, tmp_path)
+    record = collect(planned)
+    assert record == Ablation.load(tmp_path / 'ablation.json')
+    assert record.missing == ['no part, seed 2'] and [len(row.runs) for row in record.rows] == [2, 3, 3]
+    by_row = {
+        row.name: np.stack([part for (name, _), part in right.items() if name == row.name]) for row in record.rows
+    }
+    for row in record.rows:
+        values = by_row[row.name].mean(1)
+        assert row.over_seeds('top1') == pytest.approx((values.mean(), values.std(ddof=1)))
+        assert row.runs[0].epoch_seconds == 3.0 and row.gmacs_per_video == 1.5
+    assert record.rows[0].difference is None
+    videos = [f'{"AB"[clip % 2]} {clip // 4}' for clip in range(24)]
+    names = list(by_row)
+    p_values = [paired_p_value(by_row[name], by_row[other], videos) for other, name in pairwise(names)]
+    for row, other, p_value, corrected in zip(
+        record.rows[1:], names[:-1], p_values, false_discovery_control(p_values), strict=True
+    ):
+        assert (row.difference.against, row.difference.p_value) == (other, p_value)
+        assert row.difference.p_corrected == pytest.approx(corrected)
+        assert row.difference.top1 == pytest.approx(by_row[row.name].mean() - by_row[other].mean())
+    for picture in ('ablation.png', 'curves.png'):
+        assert (tmp_path / picture).is_file()
+
+
+def test_rows_of_other_clips_do_not_compare(config_file, tmp_path):
+    planned, _ = planted(config_file, tmp_path)
+    plant(planned.rows[1].jobs[0], np.ones(24, bool), split_fold=3)
+    with pytest.raises(UserError, match='the rows differ in their split_fold'):
+        collect(planned)
+
+
+def test_nothing_is_finished(config_file, tmp_path):
+    assert collect(plan(config_file, PARTS, [0], tmp_path)) is None

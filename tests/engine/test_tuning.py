@@ -1,0 +1,62 @@
+"""Ray Tune's scheduler on processes whose epochs are planned: who goes on, who is stopped, and that nobody stays."""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.experiments import REPOSITORY
+from tvn_mmaction.engine.job import Job
+from tvn_mmaction.engine.sweep import PlannedTrial
+
+EPOCHS = 9
+
+
+class Planned(Job):
+    """A job whose process has the accuracy that is its name after every epoch; a bad one ends after the first."""
+
+    def run(self):
+        """Write down one epoch after the other, and where the process is."""
+        (self.folder / 'process').write_text(str(os.getpid()))
+        for epoch in range(1, self.epochs + 1):
+            history = [{'epoch': past, 'validation_top1': float(self.name)} for past in range(1, epoch + 1)]
+            (self.folder / 'history.json').write_text(json.dumps(history))
+            time.sleep(0.5)
+            if self.name == '0.95':
+                raise RuntimeError('broken on purpose')
+        (self.folder / 'result.json').touch()
+
+    def result(self):
+        """Return whether it ran to its end."""
+        return (self.folder / 'result.json').exists() or None
+
+
+def runs(process: int) -> bool:
+    status = Path(f'/proc/{process}/status')
+    return status.exists() and 'State:\tZ' not in status.read_text()
+
+
+@pytest.mark.slow
+def test_trials_that_lag_behind_are_stopped(tmp_path, monkeypatch, capsys):
+    """At a ninth of the epochs one goes on that is among the best third of those before it."""
+    pytest.importorskip('ray.tune', exc_type=ImportError)
+    from tvn_mmaction.engine.tuning import run_with_early_stopping
+
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(REPOSITORY), os.environ.get('PYTHONPATH', '')]))
+    trials = []
+    for name in ('0.6', '0.5', '0.95'):
+        folder = tmp_path / name
+        folder.mkdir()
+        job = Planned(name, EPOCHS, 'tiny.py', {}, 'lists', tmp_path, folder, frozenset(), ('lists', None, None))
+        trials.append(PlannedTrial({}, job))
+    args = argparse.Namespace(workers=1, gpus_per_job=None, address=None)
+    assert not run_with_early_stopping(args, trials)
+    assert [trial.stopped for trial in trials] == [False, True, False]
+    assert [len(trial.job.history) == EPOCHS for trial in trials] == [True, False, False]
+    assert not any(runs(int((trial.job.folder / 'process').read_text())) for trial in trials)
+    out, err = capsys.readouterr()
+    assert not out and '0.6  finished' in err and '0.5  stopped after epoch 1' in err
+    assert '0.95  failed: RuntimeError: broken on purpose' in err and 'with --resume runs them again' in err

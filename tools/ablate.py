@@ -1,0 +1,106 @@
+r"""Train a recipe with and without its parts, and say what each part is worth.
+
+    python tools/ablate.py configs/strong/tvn1_ucf50.py --seeds 0 1 2 --validation
+    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py --seeds 0 1 2
+
+The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
+where whole groups of the train clips are held out; without it the test clips are looked at once, at the end of each
+training. Each row and seed is a process of its own; finished ones are never run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from command_line import add_cfg_options, add_job_arguments, check_job_arguments, config_file, parse_options, run
+
+if TYPE_CHECKING:
+    from tvn_mmaction.engine.ablation import AblationPlan
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description='Train a recipe with and without its parts.')
+    parser.add_argument('config', type=config_file, help='the recipe')
+    parser.add_argument(
+        'parts', nargs='?', type=Path, metavar='PARTS.yaml',
+        help='by name, the options that switch a part off (parts.yaml beside the config)',
+    )  # fmt: skip
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[0], metavar='N', help='of the trainings (0)')
+    parser.add_argument(
+        '--only', choices=['adding', 'leaving', 'full'],
+        help='the rows that add parts, those that leave one out, or the recipe alone (adding and leaving)',
+    )  # fmt: skip
+    parser.add_argument('--plain', type=config_file, metavar='CONFIG', help='a row before all others')
+    parser.add_argument(
+        '--validation', action='store_true', help='hold groups of the train clips out, and leave the test alone'
+    )
+    add_job_arguments(parser, 'trainings')
+    parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
+    parser.add_argument('--work-dir', help='folder for all that is written (work_dirs/ablation_CONFIG)')
+    add_cfg_options(parser, 'change all rows')
+    args = parser.parse_args()
+    check_job_arguments(parser, args)
+    if twice := {number for number in args.seeds if args.seeds.count(number) > 1}:
+        parser.error(f'--seeds: {min(twice)} is there twice; give each seed once')
+    if args.plain and Path(args.plain).resolve() == Path(args.config).resolve():
+        parser.error(f'--plain {args.plain} is the recipe itself; name another config')
+    if fixed := [word for word in args.cfg_options if re.match(r'randomness\.seed=|\w+_dataloader\..*subset=', word)]:
+        parser.error(f'--cfg-options {fixed[0]}: use --seeds and --validation, which the rows follow')
+    args.parts = args.parts or Path(args.config).with_name('parts.yaml')
+    return args
+
+
+def seed(text: str) -> int:
+    """Return the seed that a word of `--seeds` means."""
+    if not text.isdecimal() or int(text) >= 1 << 32:
+        raise argparse.ArgumentTypeError(f'{text}: give whole numbers from 0 to {(1 << 32) - 1}')
+    return int(text)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train what is not finished, and write and print what all finished trainings found."""
+    from tvn_mmaction.engine.ablation import plan, read_parts
+    from tvn_mmaction.engine.config import config_name
+    from tvn_mmaction.files import only_here
+    from tvn_mmaction.outputs import make_folder
+
+    parts = {} if args.only == 'full' else read_parts(args.parts)
+    name = f'ablation_{config_name(args.config)}{"_validation" if args.validation else ""}'
+    work_dir = Path(args.work_dir or Path('work_dirs', name))
+    make_folder(work_dir, '--work-dir')
+    with only_here(work_dir):
+        planned = plan(
+            args.config,
+            parts,
+            args.seeds,
+            work_dir,
+            data_root=args.data_root,
+            options=parse_options(args.cfg_options),
+            only=args.only,
+            plain=args.plain,
+            validation=args.validation,
+        )
+        return ablate(args, planned)
+
+
+def ablate(args: argparse.Namespace, planned: AblationPlan) -> int:
+    """See `main`."""
+    from tvn_mmaction.engine.ablation import collect
+    from tvn_mmaction.engine.jobs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.evaluation.ablation import ablation_table, describe_ablation
+
+    jobs = planned.jobs
+    all_went_well = run_unfinished(args, jobs, prepare_unfinished(jobs, jobs, args.resume), 'trainings')
+    record = collect(planned)
+    if record:
+        print(f'{ablation_table(record)}\n{describe_ablation(record)}')
+        print(f'in {planned.folder}: ablation.json, ablation.png, curves.png')
+    return 0 if all_went_well else 1
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

@@ -1,0 +1,272 @@
+"""A recipe with and without its parts: which trainings that takes, and what they say together."""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from mmengine.config import Config
+from scipy.stats import false_discovery_control
+
+from ..console import silent
+from ..errors import UserError
+from ..evaluation import Protocol, Result, Scores
+from ..evaluation.ablation import Ablation, Difference, Row, Run, paired_p_value
+from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
+from .config import config_name, read_config
+from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation
+from .job import Job
+
+RECIPE, NO_PART = 'the recipe', 'no part'
+# In what no rows may differ, for they are to be compared on the same clips.
+COMMON = ('data', 'split', 'split_fold', 'split_seed', 'subset', 'train_list_sha256', 'test_list_sha256')
+
+Parts = Mapping[str, Mapping[str, Any]]  # by name, the options that switch a part off; in their order
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row before its trainings."""
+
+    name: str
+    against: str | None  # the row that it is compared with
+    config: str  # file
+    options: dict[str, Any]  # what it changes in the config, beside those of all rows
+    jobs: dict[int, Job]  # by seed
+
+
+@dataclass(frozen=True)
+class AblationPlan:
+    """All trainings of an ablation; rows that are the same configuration share theirs."""
+
+    config: Config  # the recipe's
+    options: dict[str, Any]  # of all rows
+    rows: list[PlannedRow]
+    folder: Path
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The trainings, each once, seed by seed, so that one that is interrupted has something of every row."""
+        seeds = dict.fromkeys(seed for row in self.rows for seed in row.jobs)
+        jobs = [row.jobs[seed] for seed in seeds for row in self.rows]
+        return list({job.folder: job for job in reversed(jobs)}.values())[::-1]  # the first of those that are the same
+
+
+def read_parts(file: str | Path) -> Parts:
+    """Read the parts of a recipe: YAML with, by name, the options that switch each off.
+
+    Raises:
+        UserError: There is no such file, or something else in it.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise UserError(f'no list of parts at {file}: name one, such as configs/strong/parts.yaml')
+    try:
+        parts = yaml.safe_load(file.read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'{file} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
+    if not isinstance(parts, dict) or not parts:
+        raise UserError(f'{file} lists no parts: give lines of "name: {{option: value}}", what switches each off')
+    for name, options in parts.items():
+        if not isinstance(name, str) or not re.fullmatch(r'\w+', name):
+            raise UserError(f'{file}: part {name!r} has a name that no folder can have; use letters and underscores')
+        if not isinstance(options, dict) or not options or not all(isinstance(key, str) for key in options):
+            raise UserError(f'{file}: part {name} is {options!r}; give the options that switch it off, by their names')
+    return parts
+
+
+def plan(
+    config_file: str,
+    parts: Parts,
+    seeds: Sequence[int],
+    work_dir: Path,
+    *,
+    data_root: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    only: str | None = None,
+    plain: str | None = None,
+    validation: bool = False,
+) -> AblationPlan:
+    """Return the trainings of an ablation; no video is read.
+
+    Args:
+        config_file: The recipe.
+        parts: See `read_parts`; none are needed for the recipe alone.
+        seeds: Of the trainings of each row.
+        work_dir: Each training gets a folder in it.
+        data_root: The folder of the manifest; by default the config's own.
+        options: Of the command line, for all rows.
+        only: `'adding'` for the rows that add part after part, `'leaving'` for those that leave one out, `'full'` for
+            the recipe alone; by default all.
+        plain: A config to begin with, by which the recipe is measured.
+        validation: Train on the subset `fit` and measure on `validation`, for choices.
+
+    Raises:
+        UserError: A config cannot be read, or a part switches nothing off in it.
+    """
+    options = dict(options or {})
+    recipe = read_config(config_file, data_root=data_root, options=options)
+    for name, switched in parts.items():
+        _check_part(recipe, name, switched)
+    planned = []
+    if plain:
+        planned.append((f'`{config_name(plain)}`', None, plain, {}, f'plain_{config_name(plain)}'))
+    for name, against, off in rows_of(list(parts), only):
+        switched = {option: value for part in off for option, value in parts[part].items()}
+        before = planned[-1][0] if planned and not against else against
+        planned.append((name, before, config_file, switched, folder_of(off, list(parts))))
+    rows = []
+    for name, against, file, switched, folder in planned:
+        own = {**options, **switched}
+        if validation:
+            own |= on_validation(recipe if file == config_file else read_config(file, data_root=data_root))
+        else:
+            own |= NO_LOOK_BETWEEN_EPOCHS
+        with silent():
+            config, jobs = read_config(file, data_root=data_root, options=own), {}
+        for seed in seeds:
+            seeded = copy.deepcopy(config)
+            seeded.merge_from_dict({'randomness.seed': seed})
+            seeded.options = {**config.options, 'randomness.seed': seed}
+            jobs[seed] = Job.of(seeded, f'{name}, seed {seed}', work_dir / folder / f'seed{seed}')
+        rows.append(PlannedRow(name, against, file, switched, jobs))
+    return AblationPlan(recipe, options, rows, work_dir)
+
+
+def rows_of(parts: Sequence[str], only: str | None = None) -> list[tuple[str, str | None, list[str]]]:
+    """Return the rows of an ablation: name, which one it is compared with (None for the one above), parts off."""
+    adding = [(NO_PART, None, list(parts))]
+    adding += [(f'+ {part}', None, list(parts[count:])) for count, part in enumerate(parts[:-1], start=1)]
+    recipe = RECIPE if only in ('leaving', 'full') else f'+ {parts[-1]} = {RECIPE}'
+    rows = [*([] if only in ('leaving', 'full') else adding), (recipe, None, [])]
+    return rows if only in ('adding', 'full') else [*rows, *((f'without {part}', recipe, [part]) for part in parts)]
+
+
+def folder_of(off: Sequence[str], parts: Sequence[str]) -> str:
+    """Return the folder of a row by its parts alone, so that rows of the same ones share it."""
+    on = [part for part in parts if part not in off]
+    if not off:
+        return 'recipe'
+    return f'without_{"_".join(off)}' if len(off) <= len(on) else '_'.join(['only', *on]) if on else 'no_part'
+
+
+def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
+    """Check that a part is in the recipe, or a row without it would be the recipe itself."""
+    for option, value in switched.items():
+        found = recipe
+        for step in option.split('.'):
+            if isinstance(found, (list, tuple)):
+                found = dict(enumerate(found))
+                step = int(step) if step.isdecimal() else step
+            if not isinstance(found, Mapping | Config) or step not in found:
+                raise UserError(
+                    f'part {name} is switched off by {option}, and {recipe.filename} has no such variable: correct '
+                    'the list of parts'
+                )
+            found = found[step]
+        if found == value:
+            raise UserError(
+                f'part {name} is switched off by {option}={value}, which {recipe.filename} has already: take the part '
+                'out of the list'
+            )
+
+
+def collect(plan: AblationPlan) -> Ablation | None:
+    """Put together what the finished trainings found, and write record and pictures into the plan's folder.
+
+    Returns:
+        The record; None where no training is finished.
+
+    Raises:
+        UserError: The rows are of other clips.
+    """
+    missing = [job.name for job in plan.jobs if not job.result()]
+    results = {row.name: {seed: job.result() for seed, job in row.jobs.items() if job.result()} for row in plan.rows}
+    rows = [row for row in plan.rows if results[row.name]]
+    if not rows:
+        return None
+    differences = _differences(rows)
+    record = Ablation(
+        name=config_name(plan.config.filename),
+        options=plan.options,
+        protocol=_in_common([result for found in results.values() for result in found.values()]),
+        rows=[_row(row, results[row.name], differences.get(row.name)) for row in rows],
+        missing=missing,
+        environment=next(iter(results[rows[0].name].values())).environment,
+    )
+    plot_ablation(record, plan.folder / 'ablation.png')
+    plot_learning_curves(
+        {name: [result.history for result in found.values()] for name, found in results.items() if found},
+        plan.folder / 'curves.png',
+    )
+    record.save(plan.folder / 'ablation.json')
+    return record
+
+
+def _row(row: PlannedRow, results: Mapping[int, Result], difference: Difference | None) -> Row:
+    result = next(iter(results.values()))
+    return Row(
+        name=row.name,
+        config=result.name,
+        options=row.options,
+        runs=[_run(seed, result) for seed, result in results.items()],
+        parameters=int(result.costs['parameters']),
+        gmacs_per_video=result.costs['gmacs_per_video'],
+        views=result.protocol.views,
+        epochs=result.protocol.epochs,
+        initial_weights=result.protocol.initial_weights,
+        difference=difference,
+    )
+
+
+def _run(seed: int, result: Result) -> Run:
+    return Run(
+        seed=seed,
+        top1=result.metrics['top1'].value,
+        mean_class=result.metrics['mean_class'].value,
+        epoch_seconds=float(np.mean([epoch['train_seconds'] for epoch in result.history])),
+        train_seconds=result.costs['train_seconds'],
+        test_seconds=result.costs['test_seconds'],
+    )
+
+
+def _differences(rows: Sequence[PlannedRow]) -> dict[str, Difference]:
+    """Return the differences of rows by name; of those whose other row has a finished training too."""
+    clips, videos, right = None, None, {}
+    for row in rows:
+        for job in (job for job in row.jobs.values() if job.result()):
+            scores = Scores.load(job.folder / 'scores.npz')
+            if clips is None:
+                clips, videos = scores.clips, scores.videos
+            if scores.clips != clips:
+                raise UserError(
+                    f'{job.name} was tested on other clips than {rows[0].name}: rows of an ablation have one split'
+                )
+            right.setdefault(row.name, []).append(scores.scores.argmax(1) == scores.labels)
+    right = {name: np.stack(of_seeds) for name, of_seeds in right.items()}
+    pairs = {row.name: row.against for row in rows if row.against in right}
+    p_values = {name: paired_p_value(right[name], right[other], videos) for name, other in pairs.items()}
+    corrected = false_discovery_control(list(p_values.values())) if p_values else []
+    return {
+        name: Difference(other, float(right[name].mean() - right[other].mean()), p_values[name], float(p_corrected))
+        for (name, other), p_corrected in zip(pairs.items(), corrected, strict=True)
+    }
+
+
+def _in_common(results: Sequence[Result]) -> Protocol:
+    """Return what all results have in common, None in the place of what differs."""
+    protocol = results[0].protocol
+    others = [asdict(result.protocol) for result in results]
+    different = {
+        field.name for field in fields(protocol) if any(other[field.name] != others[0][field.name] for other in others)
+    }
+    if apart := [name for name in COMMON if name in different]:
+        raise UserError(
+            f'the rows differ in their {" and ".join(apart)}, so that they do not compare: let all configs have the '
+            'same split'
+        )
+    return replace(protocol, **dict.fromkeys(different))

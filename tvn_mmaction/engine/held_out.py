@@ -1,0 +1,33 @@
+"""The options by which a training chooses on its validation, or leaves the test alone until it is over."""
+
+from typing import Any
+
+from mmengine.config import Config
+
+from ..errors import UserError
+from .config import LOADERS
+
+# Nothing is measured between epochs, so that the test clips are looked at once, at the end.
+NO_LOOK_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
+
+
+def on_validation(config: Config) -> dict[str, Any]:
+    """Return the options that let a config train on the subset `fit` and measure on `validation`; the test is not read.
+
+    Raises:
+        UserError: A data set of the config has no such subsets.
+    """
+    options = {}
+    for loader in LOADERS:
+        name, dataset = f'{loader}.dataset', (config.get(loader) or {}).get('dataset')
+        while dataset and 'dataset' in dataset:  # a wrapper such as RepeatDataset
+            name, dataset = f'{name}.dataset', dataset.dataset
+        if dataset is None:
+            continue
+        if dataset.type != 'UCF50Dataset':
+            raise UserError(
+                f'{config.filename}: {dataset.type} of {loader} has no subset to hold out as a validation; use '
+                'UCF50Dataset'
+            )
+        options[f'{name}.subset'] = 'fit' if loader == 'train_dataloader' else 'validation'
+    return options

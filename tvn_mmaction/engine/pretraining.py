@@ -1,0 +1,103 @@
+"""The pretraining of a training: run, or found, before it, on the very clips that it trains on."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from torch import nn
+
+from ..console import console
+from ..errors import UserError
+from ..files import only_here
+from ..outputs import make_folder
+from .building import build_runner, is_first_process
+from .checkpoints import newest_checkpoint
+from .config import LOADERS, configure_training, dataset_of, read_config
+from .earlier import check_earlier_training
+from .preceding import pretraining_file, pretraining_folder
+from .record import PRECISIONS
+
+LOCK_S = 20  # as of a training
+FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables of the training
+
+
+def pretrain(config: Config) -> Path | None:
+    """Train the backbone of a config by its `pretraining`, where that is not done yet, and return the checkpoint.
+
+    It trains in the folder `pretraining` of the work directory, or in `pretraining.work_dir`; what an interruption left
+    there goes on. It reads the clips of the training's side alone and is not tested.
+
+    Args:
+        config: As `configure_training` leaves it.
+
+    Returns:
+        The last checkpoint; None where the config has no pretraining, or goes on from a checkpoint of its own.
+
+    Raises:
+        UserError: The pretraining's config is missing or cannot be built, the folder has another training, or as of any
+            training.
+    """
+    if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
+        return None
+    stage = pretraining_config(config)
+    folder = Path(stage.work_dir)
+    make_folder(folder, 'pretraining.work_dir')
+    with only_here(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext():
+        check_earlier_training(stage)
+        found = newest_checkpoint(folder)
+        if found and found.meta.get('epoch') == stage.train_cfg.max_epochs:
+            if is_main_process():
+                console.print(f'pretrained before: {found.path}', highlight=False, soft_wrap=True)
+            return found.path
+        build_runner(stage, training=True).train()
+        barrier()  # the main process has written the last checkpoint
+        return newest_checkpoint(folder).path
+
+
+def pretraining_config(config: Config) -> Config:
+    """Return the config of a config's pretraining: its own recipe, with the network and the clips of the training.
+
+    Of the network it is the backbone, and where the pretraining classifies also the head. It follows the variables
+    `FOLLOWED`, and then `pretraining.options`.
+
+    Raises:
+        UserError: It is missing, or cannot be read with these options.
+    """
+    file, own = pretraining_file(config), config.pretraining
+    if not file.is_file():
+        raise UserError(
+            f'pretraining.config is {own.config}, and there is no {file}: name a config beside {config.filename}, or '
+            'train without, with --cfg-options pretraining=None'
+        )
+    known = Config.fromfile(file)
+    options = {name: {**config[name], '_delete_': True} if isinstance(config[name], dict) else config[name]
+               for name in FOLLOWED if name in config and name in known}  # fmt: skip
+    for loader in (loader for loader in LOADERS if config.get(loader) and known.get(loader)):
+        for name in {'num_workers', 'persistent_workers'} & set(config[loader]):
+            options[f'{loader}.{name}'] = config[loader][name]
+    options['model.backbone'] = {**config.model.backbone.to_dict(), '_delete_': True}
+    if 'answers' in dataset_of(known, 'train_dataloader'):  # a classification, by the same head
+        options['model.cls_head'] = {**config.model.cls_head.to_dict(), '_delete_': True}
+    else:
+        options['model.cls_head.in_channels'] = config.model.cls_head.in_channels
+    dataset = dataset_of(config, 'train_dataloader')
+    options |= own.get('options') or {}
+    folder = pretraining_folder(config)
+    stage = read_config(file, str(folder), dataset.get('data_root'), options)
+    same_clips = {name: dataset[name] for name in ('subset', 'ann_file') if name in dataset}
+    dataset_of(stage, 'train_dataloader').update(same_clips)
+    configure_training(
+        stage,
+        resume='auto' if (folder / 'last_checkpoint').exists() else None,
+        amp=config.optim_wrapper.get('type') in PRECISIONS,
+        validate=False,
+        launcher=config.get('launcher', 'none'),
+    )
+    return stage
+
+
+def begin_with(network: nn.Module, checkpoint: Path) -> None:
+    """Let a recognizer begin its training with the backbone of a checkpoint, whose other parts stay behind."""
+    # In the place of drawing them, so that whatever copies the first weights of a training copies these.
+    network.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')

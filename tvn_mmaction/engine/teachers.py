@@ -1,0 +1,67 @@
+"""The teachers of a `DistilledRecognizer2D`: loaded from their checkpoints alone, and seen to fit before a training."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmengine.config import Config
+from torch import nn
+
+from ..datasets.pipeline import made_up_inputs
+from ..errors import UserError
+from ..evaluation.pipelines import frames_per_image
+from ..random_state import seeded
+from .checkpoints import checkpoint_file
+from .clips import build_without_videos
+from .config import dataset_of
+
+if TYPE_CHECKING:
+    from ..deploy.description import Description
+
+
+def load_teacher(checkpoint: str | Path) -> nn.Module:
+    """Return a fixed network from pixels `(N, T, C, H, W)`, in 0 to 255, to scores `(N, classes)`, of a checkpoint.
+
+    Raises:
+        UserError: The checkpoint is missing, could run code, keeps no config or does not fit it.
+    """
+    network, _ = _loaded(checkpoint)
+    return network
+
+
+def check_teachers(config: Config) -> None:
+    """Check that the teachers of a config, if it has any, see what its network sees, and know the same classes.
+
+    Raises:
+        UserError: One does not, or cannot be loaded.
+    """
+    pipeline = dataset_of(config, 'train_dataloader').pipeline
+    for checkpoint in config.model.get('teachers') or []:
+        _, description = _loaded(checkpoint)
+        own, theirs = list(made_up_inputs(pipeline).shape), description.input_shape
+        if (own, frames_per_image(pipeline)) != (theirs, frames_per_image(description.pipeline)):
+            raise UserError(
+                f'the teacher {checkpoint} sees {_told(theirs, description.pipeline)} and the student '
+                f'{_told(own, pipeline)}: train one of them again with the clip of the other (--cfg-options '
+                'clip.frames=... clip.size=...), or name another teacher'
+            )
+        classes = list(map(str, build_without_videos(config, 'train_dataloader').metainfo.get('classes', ())))
+        if classes and description.classes != classes:
+            raise UserError(
+                f'the teacher {checkpoint} knows {len(description.classes)} classes ({description.classes[0]}, …) and '
+                f'the clips have {len(classes)} ({classes[0]}, …): name a teacher that was trained on the same ones'
+            )
+
+
+def _loaded(checkpoint: str | Path) -> tuple[nn.Module, 'Description']:
+    """Return the network of a teacher, and what its checkpoint says of it."""
+    from ..deploy.network import load_network  # which imports this package
+
+    with seeded(0):  # or weights that are drawn and then replaced would take numbers from the student's training
+        network, description = load_network(checkpoint_file(checkpoint))
+    return network.requires_grad_(False), description
+
+
+def _told(shape: list[int], pipeline: list[dict]) -> str:
+    """Return the input of a network in words."""
+    what = 'images of two frames' if frames_per_image(pipeline) == 2 else 'images'
+    return f'{what} as {" × ".join(map(str, shape))}'

@@ -1,0 +1,187 @@
+"""The record of an ablation: a recipe, and the same recipe without some of its parts, a few seeds each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from ..files import read_record, write_record
+from .result import Protocol
+
+SCHEMA_VERSION = 1
+RESAMPLES = 9999  # of the test of a difference
+SIGNIFICANCE = 0.05
+NOTE = (
+    'Mean ± standard deviation over seeds. p says how often chance alone would make such a difference: the signs of '
+    'the differences of whole long videos, means over seeds, are drawn at random; it is corrected over all rows '
+    '(Benjamini and Hochberg). It does not know of the chance in training, which the deviations show.'
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a row, tested."""
+
+    seed: int
+    top1: float
+    mean_class: float
+    epoch_seconds: float  # mean over the epochs, without what is looked at in between
+    train_seconds: float
+    test_seconds: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a row differs by from another one on the same test clips."""
+
+    against: str  # name of the other row
+    top1: float  # mean over seeds, less that of the other row
+    p_value: float  # see `paired_p_value`
+    p_corrected: float  # over all rows (Benjamini and Hochberg)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected test tells the two rows apart."""
+        return self.p_corrected < SIGNIFICANCE
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration, trained with several seeds."""
+
+    name: str
+    config: str  # its name
+    options: dict[str, Any]  # what it changes in the config, beside those of all rows
+    runs: list[Run]  # by seed
+    parameters: int
+    gmacs_per_video: float  # all views
+    views: int
+    epochs: int
+    initial_weights: str | None
+    difference: Difference | None
+
+    def over_seeds(self, measure: str) -> tuple[float, float | None]:
+        """Return mean and standard deviation (None of one seed) of a field of `Run`."""
+        values = [getattr(run, measure) for run in self.runs]
+        return mean(values), stdev(values) if len(values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What `tools/ablate.py` found: JSON in `ablation.json`."""
+
+    name: str  # of the recipe's config
+    options: dict[str, Any]  # of the command line, which all rows have
+    protocol: Protocol  # what all rows have in common, None where they differ
+    rows: list[Row]
+    missing: list[str]  # trainings that are not finished and not in it
+    environment: dict[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write JSON, complete or not at all."""
+        write_record(path, self)
+
+    @classmethod
+    def load(cls, path: Path) -> Ablation:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: No such file, or another schema.
+        """
+        fields = read_record(path, SCHEMA_VERSION, 'tools/ablate.py')
+        rows = [
+            Row(
+                **row
+                | {
+                    'runs': [Run(**run) for run in row['runs']],
+                    'difference': row['difference'] and Difference(**row['difference']),
+                }
+            )
+            for row in fields['rows']
+        ]
+        return cls(**fields | {'protocol': Protocol(**fields['protocol']), 'rows': rows})
+
+
+def paired_p_value(right: np.ndarray, other: np.ndarray, videos: Sequence[str]) -> float:
+    """Return the two-sided p-value of the difference of two rows, by a permutation test over long videos.
+
+    Under the null hypothesis a long video is as hard for the one as for the other, so that the sign of its difference
+    is chance. Clips that were cut from one video are one observation, and so are the seeds of a clip: unlike in
+    McNemar's test over clips and seeds, nothing is counted twice.
+
+    Args:
+        right: Which clips the trainings of the one get right, `(seeds, clips)`.
+        other: Those of the other; the seeds may be others.
+        videos: The long video of each clip.
+    """
+    from scipy.stats import permutation_test  # which importing the package need not wait for
+
+    _, place = np.unique(np.asarray(videos), return_inverse=True)
+    one, two = (np.bincount(place, weights=part.mean(0)) for part in (right, other))
+    if np.allclose(one, two):
+        return 1.0
+    found = permutation_test(
+        (one, two),
+        lambda first, second, axis: (first - second).sum(axis),
+        permutation_type='samples',
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        random_state=0,
+    )
+    return float(found.pvalue)
+
+
+def ablation_table(record: Ablation) -> str:
+    """Return a Markdown table, one row a configuration."""
+    columns = ['', 'seeds', 'top-1', 'difference, points', 'p', 'mean class', 'epochs', 's per epoch', 'training']
+    columns += ['parameters', 'views', 'GMACs a video']
+    lines = [columns, ['---'] * len(columns)]
+    for row in record.rows:
+        epoch_s, train_s = (row.over_seeds(measure)[0] for measure in ('epoch_seconds', 'train_seconds'))
+        lines.append([
+            row.name,
+            str(len(row.runs)),
+            _mean(*row.over_seeds('top1')),
+            *_difference(row.difference),
+            _mean(*row.over_seeds('mean_class')),
+            str(row.epochs),
+            f'{epoch_s:.1f}',
+            f'{train_s:.0f} s' if train_s < 120 else f'{train_s / 60:.0f} min',
+            f'{row.parameters / 1e6:.1f} M',
+            str(row.views),
+            f'{row.gmacs_per_video:.2f}',
+        ])  # fmt: skip
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
+def describe_ablation(record: Ablation) -> str:
+    """Return under which conditions the rows of an ablation hold."""
+    protocol, environment = record.protocol, record.environment
+    options = ' '.join(f'{name}={value}' for name, value in record.options.items())
+    parts = [
+        f'{record.name}{f" with {options}" if options else ""}, {protocol.data}, {protocol.split}, fold '
+        f'{protocol.split_fold}: trained on {protocol.train_clips} clips, measured on {protocol.test_clips} '
+        f'{protocol.subset} clips. {NOTE} Times on {environment["device"]}, threads {environment["threads"]}.'
+    ]
+    if record.missing:
+        parts.append(f'Not finished and not in it: {", ".join(record.missing)}.')
+    return ' '.join(parts)
+
+
+def _mean(value: float, deviation: float | None) -> str:
+    return f'{value:.1%}' if deviation is None else f'{100 * value:.1f} ± {100 * deviation:.1f} %'
+
+
+def _difference(difference: Difference | None) -> tuple[str, str]:
+    if difference is None:
+        return '', ''
+    other = difference.against.rpartition(' = ')[2]  # the recipe, whose name begins with its last part
+    points = f'{100 * difference.top1:+.1f}'.replace('-', '−') + f' to {other}'
+    p_value = '< 0.001' if difference.p_corrected < 0.001 else f'{difference.p_corrected:.3f}'
+    return (f'**{points}**' if difference.significant else points), p_value

@@ -1,0 +1,144 @@
+"""Learning without labels what clips of one video have in common, and what tells its parts apart."""
+
+from typing import Any
+
+import torch
+from mmaction.models import BaseHead
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+VOTE_TEMPERATURE = 0.07  # of neighbours, as arXiv 1805.01978 has it
+
+
+@MODELS.register_module()
+class ContrastiveHead(BaseHead):
+    """Draws clips of one video together and pushes those of other videos away, after TCLR (arXiv 2101.07974).
+
+    `loss_instance` takes all clips of a video for alike and those of the batch's other videos for different;
+    `loss_temporal`, local-local in the paper, takes the views of one part of a video for alike and its other parts for
+    different, so that the features do not lose the time. Each has a projection of its own, and is
+    `noise_contrastive_loss`. The samples are those of a `ClipViewsDataset`.
+
+    The answer of a test is that of the nearest neighbours among the last clips of the training, by cosine similarity:
+    their labels, weighted, are the scores. It says how well features that have learned no labels sort the classes.
+    Before any training all classes are alike.
+
+    Departures from the paper: no global-local loss, and as many parts as the data set has.
+
+    Args:
+        num_classes: Classes of the neighbours' vote.
+        in_channels: Channels of the backbone.
+        projected_channels: In which clips are compared.
+        temperature: That similarities in [-1, 1] are divided by.
+        temporal_weight: Of `loss_temporal`, beside 1 for the other.
+        memory: Clips of the training that are kept for the vote, the last ones.
+        neighbours: That vote.
+        **kwargs: As for `BaseHead`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        projected_channels: int = 128,
+        temperature: float = 0.1,
+        temporal_weight: float = 1.0,
+        memory: int = 1024,
+        neighbours: int = 20,
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, in_channels, **kwargs)
+        self.temperature = temperature
+        self.temporal_weight = temporal_weight
+        self.neighbours = min(neighbours, memory)
+        self.instance, self.temporal = (
+            nn.Sequential(
+                nn.Linear(in_channels, in_channels // 4), nn.ReLU(), nn.Linear(in_channels // 4, projected_channels)
+            )
+            for _ in range(2)
+        )
+        self.register_buffer('memory', torch.zeros(memory, in_channels))
+        self.register_buffer('memory_labels', torch.full((memory,), -1))
+        self.register_buffer('memorised', torch.tensor(0))  # clips in all
+
+    def forward(self, x: Tensor, num_segs: int = 1, **kwargs: Any) -> Tensor:
+        """Map the features of clips to the logarithms of the neighbours' vote, `(N, classes)`.
+
+        Args:
+            x: `(N, C, T, H, W)`, or of single frames `(N*T, C, H, W)`.
+            num_segs: The number T of frames.
+            **kwargs: Not used.
+        """
+        clips = F.normalize(_clips(x, len(x) if x.ndim == 5 else len(x) // num_segs))
+        similarity, places = (clips @ self.memory.t()).topk(self.neighbours)
+        labels = self.memory_labels[places]
+        known = (labels >= 0)[..., None]
+        votes = F.one_hot(labels.clamp(min=0), self.num_classes) * known
+        weights = (similarity / VOTE_TEMPERATURE).softmax(1)
+        scores = (weights[..., None] * votes).sum(1) + 1e-6
+        return (scores / scores.sum(1, keepdim=True)).log()
+
+    def loss(self, feats: Tensor, data_samples: list[ActionDataSample], **kwargs: Any) -> dict[str, Tensor]:
+        """Return the two losses, and `same_video`, how often the clip most alike is one of the same video.
+
+        Args:
+            feats: As for `forward`, the clips of a sample one after another.
+            data_samples: With `clip_views`; their labels are kept for the vote.
+            **kwargs: Not used.
+        """
+        parts, views = data_samples[0].metainfo.get('clip_views', (1, 1))
+        clips = _clips(feats, len(data_samples) * parts * views)
+        place = torch.arange(len(clips), device=clips.device)
+        video, part = place // (parts * views), place // views  # parts are numbered through
+        itself = torch.eye(len(clips), dtype=torch.bool, device=clips.device)
+        same_video, same_part = (number[:, None] == number for number in (video, part))
+
+        similarity = self._similarity(self.instance, clips)
+        nearest = similarity.detach().masked_fill(itself, -torch.inf).argmax(1)
+        losses = {
+            'loss_instance': noise_contrastive_loss(similarity, same_video & ~itself, ~same_video),
+            'same_video': (video[nearest] == video).float().mean(),
+        }
+        if parts > 1 and views > 1 and self.temporal_weight:
+            similarity = self._similarity(self.temporal, clips)
+            losses['loss_temporal'] = self.temporal_weight * noise_contrastive_loss(
+                similarity, same_part & ~itself, same_video & ~same_part
+            )
+        labels = torch.cat([sample.gt_label for sample in data_samples]).to(clips.device)
+        self._memorise(clips.detach(), labels.repeat_interleave(parts * views))
+        return losses
+
+    def _similarity(self, projection: nn.Module, clips: Tensor) -> Tensor:
+        """Return the cosine similarities of projected clips over the temperature, `(N, N)`, in float32."""
+        projected = F.normalize(projection(clips).float())
+        return projected @ projected.t() / self.temperature
+
+    def _memorise(self, clips: Tensor, labels: Tensor) -> None:
+        """Keep clips `(N, C)` in the place of the oldest ones."""
+        clips, labels = clips[-len(self.memory) :], labels[-len(self.memory) :]
+        places = (self.memorised + torch.arange(len(clips), device=clips.device)) % len(self.memory)
+        self.memory[places] = F.normalize(clips.float())
+        self.memory_labels[places] = labels
+        self.memorised += len(clips)
+
+
+def noise_contrastive_loss(similarity: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
+    """Return the mean over all positive pairs of how hard they are to tell from the negatives of the first clip.
+
+    Of a pair of similarity p it is `-log(exp(p) / (exp(p) + sum(exp(n))))` over the similarities n of the negatives:
+    NT-Xent (arXiv 2002.05709, equation 1), where a clip may have several positives or no negative.
+
+    Args:
+        similarity: `(N, N)`, over the temperature.
+        positives: `(N, N)`, which pairs are alike.
+        negatives: `(N, N)`, which are not.
+    """
+    against = similarity.masked_fill(~negatives, -torch.inf).logsumexp(1, keepdim=True)
+    return (torch.logaddexp(similarity, against) - similarity)[positives].mean()
+
+
+def _clips(x: Tensor, count: int) -> Tensor:
+    """Return the mean features `(count, C)` of clips from `(count, C, T, H, W)`, or `(count*T, C, H, W)` of frames."""
+    return x.flatten(2).mean(2).unflatten(0, (count, -1)).mean(1)
