@@ -114,6 +114,7 @@ def test_recipe_that_was_written_and_read_again_is_the_same(tmp_path):
     assert again.train_dataloader == config.train_dataloader
 
 
+@pytest.mark.slow
 def test_networks_are_compared_with_the_augmentation_and_the_average_of_the_first(tmp_path):
     data_root = str(write_data(tmp_path))
     files = [RECIPE, CONFIGS / 'compare/tsn_r18_ucf50.py', CONFIGS / 'strong/x3d_s_ucf50.py']
@@ -276,6 +277,7 @@ def test_record_says_how_the_clips_were_augmented_and_nothing_of_accuracy_on_mix
     assert all('train_top1' not in entry and 'test_top1' in entry for entry in history)
 
 
+@pytest.mark.slow
 def test_average_is_left_out_by_one_option(experiment, tmp_path):
     _, file, _, _ = experiment
     engine.train(read_config(file, str(tmp_path), options={'default_hooks.ema': None, 'train_cfg.max_epochs': 1}))

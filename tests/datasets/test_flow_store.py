@@ -246,6 +246,7 @@ def test_flow_without_frames_is_refused(monkeypatch, capsys):
     assert '--flow: of which frames? Add --frames' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_tool_tells_what_flow_costs(videos, tmp_path):
     tool = REPOSITORY / 'tools/build_ucf50.py'
     done = run_tool(tool, videos, '--out', 'root', '--frames', '--flow', '--short-side', '32', folder=tmp_path)

@@ -230,6 +230,7 @@ def test_folds_that_the_clips_do_not_allow():
         subsets(broken, folds, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('protocol', 'groups', 'limit_s'),
     # Where every clip is a group of its own, no time is promised, but it may not blow up.

@@ -48,7 +48,7 @@ def exported(folder, trained):
     [
         ('.onnx', 'fp32'),
         ('.xml', 'fp32'),
-        ('.xml', 'int8'),
+        pytest.param('.xml', 'int8', marks=pytest.mark.slow),
         pytest.param('.onnx', 'int8', marks=pytest.mark.slow),
         pytest.param('.onnx', 'fp16', marks=pytest.mark.slow),
         pytest.param('.xml', 'fp16', marks=pytest.mark.slow),

@@ -52,6 +52,7 @@ def test_it_answers_and_is_tested_as_the_checkpoint(folder, monkeypatch, capsys)
     assert (result.protocol.epochs, result.protocol.training_seed, result.protocol.batch_size) == (3, 7, 2)
 
 
+@pytest.mark.slow
 def test_training_starts_from_it_and_does_not_resume_from_it(folder, monkeypatch):
     monkeypatch.chdir(folder)
     options = ('--cfg-options', 'train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0', 'load_from=tiny.safetensors')

@@ -55,6 +55,7 @@ def test_share_of_no_gpu_is_refused():
         divide(None, 0.5, 0, default=1)
 
 
+@pytest.mark.slow
 def test_local_pool_gives_threads_and_gpus_and_retries_no_mistake(job, tmp_path, monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.setenv('PYTHONPATH', str(REPOSITORY))  # where the processes find Recorder

@@ -84,6 +84,7 @@ def test_smallest_of_equal_costs_is_taken(data, plant):
     assert result.options == {'lr': 0.5, 'layer': 'backbone', 'C': 0.01, 'C_from': 'validation'}
 
 
+@pytest.mark.slow
 def test_result_of_another_svm_is_not_lost(data, plant):
     """The same one may be trained again."""
     features = plant('fit', noise=0.1)

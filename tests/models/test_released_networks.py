@@ -9,6 +9,7 @@ from tvn_mmaction.models import TinyVideoNet
 
 from .reference import RELEASED_NETWORKS, fill, hashed_units, reference_clips
 
+LARGE = ('tvn2', 'tvn3')
 INFERENCE = [name for name, golden in RELEASED_NETWORKS.items() if 'logits' in golden]
 
 
@@ -28,7 +29,9 @@ def test_hash_is_the_published_one():
     )
 
 
-@pytest.mark.parametrize('name', INFERENCE)
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=pytest.mark.slow if name.startswith(LARGE) else []) for name in INFERENCE]
+)
 @torch.inference_mode()
 def test_logits_and_blocks_agree(name):
     golden = RELEASED_NETWORKS[name]

@@ -50,6 +50,8 @@ WITH = {'torch.load': ('weights_only', True), 'numpy.load': ('allow_pickle', Fal
 ALLOWED = {
     ('tvn_mmaction/engine/job.py', 'pickle.load'): 'a job, from the tool that started this process, through a pipe',
     ('tvn_mmaction/engine/config.py', 'mmengine.config.Config.fromfile'): 'configs are Python, as the README says',
+    ('tvn_mmaction/engine/preceding.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
+    ('tvn_mmaction/engine/pretraining.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
     ('tvn_mmaction/compat.py', 'torch.load'): "obeys torch's own variable for files that are trusted",
     ('tvn_mmaction/__main__.py', 'importlib.import_module'): 'of the packages in a table of its own',
 }

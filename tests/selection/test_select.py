@@ -121,6 +121,7 @@ def test_methods_score_all_clips_alike_from_videos_and_from_the_frame_store(fold
     assert 'by oracle, which looks at the labels' in told and 'the selector takes 0.01 GMACs a video' in told
 
 
+@pytest.mark.slow
 def test_selector_that_finds_all_frames_alike_is_told(folder, tmp_path, capsys):
     whole = torch.load(folder / 'selector/epoch_1.pth', weights_only=True)
     for name, value in whole['state_dict'].items():
@@ -278,6 +279,7 @@ def test_selector_finds_the_frames_that_tell_the_class(folder, tmp_path):
     assert found > 0.7 > 0.4 > chance
 
 
+@pytest.mark.slow
 def test_recognizer_trains_on_selected_frames(folder, tmp_path):
     """From the frame store; the file is that of the variable `selection`."""
     call_select(folder, recognizer(folder)[0], '--method', 'random')
@@ -403,6 +405,7 @@ def selecting(folder: Path, tmp_path: Path, **options):
     return read_config(file, str(tmp_path / 'work'), str(folder / 'lists'), options)
 
 
+@pytest.mark.slow
 def test_selector_that_saw_the_test_says_no_split(folder, tmp_path, capsys):
     """Its parameters and its training are the recognizer's too."""
     leaking = replace(Selection.load(folder / 'smart.json'), train_list_sha256='5' * 64, initial_weights='k400.pth')
@@ -456,6 +459,7 @@ def test_digest_is_of_the_selection_wherever_it_lies(folder, tmp_path):
     assert config_digest(selecting(folder, tmp_path, selection=str(tmp_path / 'moved.json'))) != before
 
 
+@pytest.mark.slow
 def test_result_by_an_oracle_is_marked(folder, tmp_path):
     call_select(folder, *recognizer(folder), '--method', 'oracle')
     engine.test(selecting(folder, tmp_path, selection=str(folder / 'made.json')), recognizer(folder)[1])

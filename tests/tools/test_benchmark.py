@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_configs_are_measured(folder):
     process = run_tool(
         TOOL, 'tiny.py', 'more.py', '--rounds', '2', '--train-batch', '2', '--threads', '1', '--device', 'cpu',
@@ -70,6 +71,7 @@ def test_other_misuse_is_told(arguments, reason, folder, monkeypatch, capsys):
     assert reason in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_interruption_writes_nothing(folder):
     (folder / 'told.py').write_text("_base_ = 'tiny.py'\nimport pathlib\npathlib.Path('begun').touch()\n")
     command = [sys.executable, TOOL, 'told.py', '--rounds', '100000', '--out', 'interrupted.json']

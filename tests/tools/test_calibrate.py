@@ -126,6 +126,7 @@ def test_misuse_is_told(folder, tool, arguments, told):
     assert not list(Path('misused').glob('*.json'))
 
 
+@pytest.mark.slow
 def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
     arguments = ('exits.py', 'work_dirs/exits/epoch_1.pth', '--cost', 'latency', '--rounds', '1')
     assert call_tool(CALIBRATE, *arguments) is None
@@ -147,6 +148,7 @@ def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
     assert '`exits`, budget 1 of the latency ' in results_table([result])
 
 
+@pytest.mark.slow
 def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
     """What was computed is used: a network that is made right about all clips is, once it goes on."""
     kept = folder / 'interrupted/unfinished.npz'

@@ -70,12 +70,14 @@ def networks_of_report(folder) -> set[str]:
         return {row['network'] for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_network_that_fails_leaves_a_report_of_the_others(first, folder):
     assert first.returncode == 1
     assert 'fragile failed: RuntimeError: broken on purpose' in first.stderr
     assert 'in compared/report: report.html, report.md, report.csv' in first.stdout
 
 
+@pytest.mark.slow
 def test_second_run_trains_only_what_has_no_result(second, folder):
     assert second.returncode == 0, second.stderr
     assert '1 of 3 networks to run' in second.stderr
@@ -87,6 +89,7 @@ def test_second_run_trains_only_what_has_no_result(second, folder):
     assert [model.input_shape[-2:] for model in benchmark.models] == [[32, 32]] * 3
 
 
+@pytest.mark.slow
 def test_report_shows_every_network_and_frames_of_clips(second, folder):
     page = (folder / 'compared/report/report.html').read_text(encoding='utf-8')
     for name in ('tiny', 'other', 'fragile'):
@@ -132,6 +135,7 @@ def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_budget_in_the_same_folder_is_refused(second, call):
     with pytest.raises(UserError, match='holds the result of another configuration: name another --work-dir'):
         call('tiny.py', 'other.py', 'fragile.py', '--work-dir', 'compared', '--budget', 'epochs=2')

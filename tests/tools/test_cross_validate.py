@@ -125,6 +125,7 @@ def resumed(folder, interrupted):
     return end(start(folder, '--resume', '--workers', '2'))
 
 
+@pytest.mark.slow
 def test_killed_fold_is_retried_and_goes_on(first, all_folds):
     _, _, err = first
     assert re.search(r'fold 0  retried   epoch 1/2', err)
@@ -135,6 +136,7 @@ def test_killed_fold_is_retried_and_goes_on(first, all_folds):
     assert [entry['epoch'] for entry in Result.load(all_folds / 'fold0/result.json').history] == [1, 2]
 
 
+@pytest.mark.slow
 def test_fold_that_always_fails_leaves_the_others_alone(first, all_folds):
     code, out, err = first
     assert code == 1
@@ -143,6 +145,7 @@ def test_fold_that_always_fails_leaves_the_others_alone(first, all_folds):
     assert '1 of the 3 folds of twothirds' in out and 'not in it: 1, 2' in out
 
 
+@pytest.mark.slow
 def test_interruption_ends_every_process_and_says_how_to_go_on(interrupted, all_folds):
     code, out, err = interrupted
     assert code == 130 and not out
@@ -151,6 +154,7 @@ def test_interruption_ends_every_process_and_says_how_to_go_on(interrupted, all_
     assert not (all_folds / 'fold1/result.json').exists() and not (all_folds / 'fold2/result.json').exists()
 
 
+@pytest.mark.slow
 def test_resuming_goes_on_and_runs_no_finished_fold_again(resumed, first, all_folds):
     code, _, err = resumed
     assert code == 0 and '2 of 3 folds to run' in err and 'fold 0' not in err
@@ -161,6 +165,7 @@ def test_resuming_goes_on_and_runs_no_finished_fold_again(resumed, first, all_fo
     assert times[0] < min(times[1], times[2])
 
 
+@pytest.mark.slow
 def test_what_all_folds_say_together(resumed, all_folds):
     _, out, _ = resumed
     assert '3 of the 3 folds of twothirds, 12 test clips' in out and 'not in it' not in out
@@ -185,17 +190,20 @@ def call(folder, monkeypatch):
     return functools.partial(call_tool, TOOL, 'tiny.py')
 
 
+@pytest.mark.slow
 def test_finished_folds_need_no_process(resumed, call, capsys):
     assert call('--protocol', 'twothirds') == 0
     assert '3 of the 3 folds' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('option', ['train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=0.5'])
 def test_another_configuration_in_the_same_folder_is_refused(resumed, call, option):
     with pytest.raises(UserError, match=r'fold0 holds the result of another configuration: name another --work-dir'):
         call('--protocol', 'twothirds', '--cfg-options', option)
 
 
+@pytest.mark.slow
 def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
     """The folds are as large as before, and of the same configuration; but their clips are others."""
     data_root = folder / 'lists'
@@ -209,6 +217,7 @@ def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
         (data_root / 'manifest.csv').write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_folds):
     result = all_folds / 'fold2/result.json'
     content = result.read_text()

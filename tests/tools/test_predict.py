@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_from_checkpoint_to_labels(folder):
     process = run_tool(EXPORT, 'tiny.py', 'epoch_3.pth', '-o', 'made/tiny.onnx', folder=folder)
     assert process.returncode == 0, process.stderr

@@ -74,6 +74,7 @@ def test_testing_the_checkpoint_finds_the_same(experiment):
     assert len(predictions) == 6 and sum(predictions[0]['scores']) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('number', 'exit_code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_training_is_resumed(experiment, number, exit_code):
     folder, _ = experiment
@@ -98,6 +99,7 @@ def test_interrupted_training_is_resumed(experiment, number, exit_code):
     assert [entry['epoch'] for entry in history] == list(range(1, done + 2))
 
 
+@pytest.mark.slow
 def test_two_processes_without_gpu(experiment):
     folder, _ = experiment
     process = run_tool(
@@ -144,6 +146,7 @@ def test_misuse_is_told_without_traceback(experiment):
     assert not (folder / 'attacked').exists()
 
 
+@pytest.mark.slow
 def test_tool_of_mmaction_runs_our_config(experiment):
     folder, _ = experiment
     tool = Path(mmaction.__file__).parent / '.mim/tools/train.py'
