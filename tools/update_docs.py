@@ -283,10 +283,10 @@ def main(args: argparse.Namespace) -> None:
 
     from tvn_mmaction.files import write_atomically
 
+    draw_budgets()  # before setuptools is asked for the dependencies, which lets all loggers tell everything
     write_atomically(METAFILE, updated_metafile())
     for document in DOCUMENTS:
         write_atomically(document, updated(document))
-    draw_budgets()
     _, picture = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
     write_atomically(RESULTS / 'demo_clips.jpg', picture.tobytes())
 
