@@ -12,6 +12,7 @@ from tests.comparison.synthetic import entry_of
 from tvn_mmaction.comparison import Comparison, describe_fusion, fuse, load_entry, write_fusion
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Scores
+from tvn_mmaction.evaluation.report import results_table
 
 CLASSES = ['Biking', 'Diving', 'Fencing', 'Straße']
 
@@ -78,6 +79,7 @@ def test_differences_are_those_of_the_fusion_to_each_network(members):
         fusion.top1 - max(member.top1 for member in fusion.members)
     )
     assert max(member.top1 for member in fusion.members) <= fusion.oracle <= 1
+    assert ', fused with --weights equal |' in results_table([entry.result])
 
 
 @pytest.mark.parametrize('method', ['fit', 'stacking', 'svm'])

@@ -147,7 +147,9 @@ def _results_table(results: Sequence[Result]) -> str:
         flow_ms = result.costs.get('flow_ms_per_clip')
         flow = f' and {flow_ms:.0f} ms of flow' if flow_ms else ''
         rows.append([
-            f'`{result.name}`' + (f', {_budget(result)}' if 'budget' in result.options else ''),
+            f'`{result.name}`'
+            + (f', {_budget(result)}' if 'budget' in result.options else '')
+            + (f', fused with --weights {result.options["weights"]}' if 'weights' in result.options else ''),
             f'{protocol.data}, {protocol.split}' + ('' if protocol.subset == 'test' else f', {protocol.subset}'),
             f'{protocol.train_clips} / {protocol.test_clips}',
             ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part)
