@@ -11,24 +11,23 @@ from tvn_mmaction.errors import UserError
 from tvn_mmaction.speed.engines import made_up_network
 
 SMALL = {
-    'c3d': dict(size=32),
-    'i3d_r50': dict(frames=8, size=64),
-    'r2plus1d_r18': dict(frames=8, size=64),
-    'slowfast_r50': dict(frames=32, size=64),
-    'slowonly_r50': dict(frames=8, size=64),
-    'swin_tiny': dict(frames=8, size=64),
-    'tsm_mobilenetv2': dict(frames=4, size=64),
-    'tsm_online_r18_spread': dict(frames=4, size=64),
-    'tsm_r50': dict(frames=4, size=64),
-    'tsn_r18': dict(frames=4, size=64),
-    'x3d_s': dict(frames=4, size=64),
+    'compare/c3d': dict(size=32),
+    'compare/i3d_r50': dict(frames=8, size=64),
+    'compare/r2plus1d_r18': dict(frames=8, size=64),
+    'compare/slowfast_r50': dict(frames=32, size=64),
+    'compare/slowonly_r50': dict(frames=8, size=64),
+    'compare/swin_tiny': dict(frames=8, size=64),
+    'compare/tsm_mobilenetv2': dict(frames=4, size=64),
+    'dynamic/tsm_online_r18_spread': dict(frames=4, size=64),
+    'compare/tsm_r50': dict(frames=4, size=64),
+    'compare/tsn_r18': dict(frames=4, size=64),
+    'compare/x3d_s': dict(frames=4, size=64),
 }
 
 
 def network_of(name, clip):
     options = {f'clip.{part}': value for part, value in clip.items()}
-    (file,) = REPOSITORY.glob(f'configs/*/{name}_ucf50.py')
-    return made_up_network(read_config(file, options=options))
+    return made_up_network(read_config(REPOSITORY / f'configs/{name}_ucf50.py', options=options))
 
 
 @pytest.mark.slow
