@@ -90,6 +90,27 @@ def read_record(path: Path, schema_version: int, tool: str) -> dict[str, Any]:
     return fields
 
 
+def read_yaml(path: Path, what: str, cure: str) -> Any:
+    """Return what a YAML file that a user wrote holds.
+
+    Args:
+        path: The file.
+        what: It is, in words.
+        cure: What to do where it is missing.
+
+    Raises:
+        UserError: No such file, or no YAML in it.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise UserError(f'no {what} at {path}: {cure}')
+    try:
+        return yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
+
+
 @contextmanager
 def only_here(folder: Path, wait_s: float = 0, option: str = '--work-dir') -> Iterator[None]:
     """Keep other processes away from a folder, which is made; the lock of a process that dies is gone.

@@ -16,9 +16,9 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Subset
 
-from ..compat import load_from_local
 from ..console import progress_bar
 from ..datasets.pipeline import made_up_inputs
+from ..engine.checkpoints import checkpoint_file, meta_of
 from ..engine.clips import clips_at_hand
 from ..engine.config import dataset_of
 from ..errors import UserError, first_line
@@ -113,8 +113,9 @@ def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
         UserError: The checkpoint is missing, could run code, or does not fit the config.
     """
     network, _ = load_network(checkpoint, config)
-    meta = load_from_local(str(checkpoint), map_location='cpu').get('meta', {})
-    write_weights(file, network.recognizer.state_dict(), {**meta, 'cfg': config.pretty_text})
+    write_weights(
+        file, network.recognizer.state_dict(), {**meta_of(checkpoint_file(checkpoint)), 'cfg': config.pretty_text}
+    )
 
 
 def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:

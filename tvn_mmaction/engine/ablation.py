@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from mmengine.config import Config
 from scipy.stats import false_discovery_control
 
@@ -17,6 +16,7 @@ from ..errors import UserError
 from ..evaluation import Protocol, Result, Scores
 from ..evaluation.ablation import Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
+from ..files import read_yaml
 from .config import config_name, read_config
 from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation
 from .job import Job
@@ -62,13 +62,7 @@ def read_parts(file: str | Path) -> Parts:
     Raises:
         UserError: There is no such file, or something else in it.
     """
-    file = Path(file)
-    if not file.is_file():
-        raise UserError(f'no list of parts at {file}: name one, such as configs/strong/parts.yaml')
-    try:
-        parts = yaml.safe_load(file.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{file} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
+    parts = read_yaml(Path(file), 'list of parts', 'name one, such as configs/strong/parts.yaml')
     if not isinstance(parts, dict) or not parts:
         raise UserError(f'{file} lists no parts: give lines of "name: {{option: value}}", what switches each off')
     for name, options in parts.items():

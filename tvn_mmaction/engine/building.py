@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.func import functional_call
 
 from ..datasets.pipeline import made_up_inputs
 from ..errors import UserError
+from ..files import only_here
 from ..random_state import seeded
 from .checkpoints import what_does_not_fit
 from .config import dataset_of
@@ -23,6 +25,7 @@ from .costs import Scores, made_up_view
 from .runner import TerminalRunner
 from .telling import shortened, telling
 
+LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 # By launcher, what its processes find in their environment, and how they are started.
 LAUNCHERS = {
     'pytorch': (('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'torchrun --nproc_per_node N tools/...'),
@@ -98,6 +101,15 @@ def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
 def is_first_process(launcher: str) -> bool:
     """Return whether this process is the only one or the first of several, also before they have met."""
     return launcher not in LAUNCHERS or os.environ.get(LAUNCHERS[launcher][0][0], '0') == '0'
+
+
+def alone_in(folder: Path, config: Config) -> AbstractContextManager[None]:
+    """Keep other trainings out of a folder, for a `with` block; of several processes, the first one does it for all.
+
+    Raises:
+        UserError: Another process works there.
+    """
+    return only_here(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext()
 
 
 def _check_launcher(launcher: str) -> None:

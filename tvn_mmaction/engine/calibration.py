@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 
-from ..compat import load_from_local
 from ..console import console, progress_bar
 from ..datasets.steady import name_of_clip
 from ..errors import UserError
@@ -44,7 +43,7 @@ from ..files import only_here, sha256_of
 from ..models.dynamic_recognizer import NEVER, SCORED, EarlyExits
 from ..outputs import make_folder
 from .building import build_runner, load_weights
-from .checkpoints import checkpoint_file
+from .checkpoints import checkpoint_file, meta_of
 from .clips import build_dataset, build_without_videos, evenly
 from .config import dataset_of
 from .costs import exit_macs, made_up_clip
@@ -243,8 +242,7 @@ def _budgets_of(checkpoint: Path) -> list[float]:
     """Return the budgets that a calibrated checkpoint has thresholds for; none where it does not exist."""
     if not checkpoint.exists():
         return []
-    meta = load_from_local(str(checkpoint), map_location='cpu').get('meta', {})
-    return [setting['budget'] for setting in meta.get('calibration', {}).get('settings', [])]
+    return [setting['budget'] for setting in meta_of(checkpoint).get('calibration', {}).get('settings', [])]
 
 
 def _calibrated(checkpoint: Path, cost: str) -> Path:

@@ -1,6 +1,7 @@
 """Which checkpoint a work directory has to go on from, and what does not fit where one is loaded."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,18 @@ def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
         f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it, and this '
         'training starts anew'
     )
+
+
+def meta_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of itself, nothing where it is none of MMEngine; nobody may change it."""
+    return _meta_of(checkpoint, checkpoint.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _meta_of(checkpoint: Path, changed_ns: int) -> dict[str, Any]:
+    loaded = load_from_local(str(checkpoint), map_location='cpu')
+    meta = loaded.get('meta') if isinstance(loaded, dict) else None
+    return dict(meta or {})
 
 
 def checkpoint_file(checkpoint: str | Path) -> Path:

@@ -1,7 +1,6 @@
 """Training and testing as the tools do it: run, measure, record, draw."""
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ from ..evaluation import (
     confusion_matrix,
     plot_confusion_matrix,
 )
-from ..files import only_here, sha256_of
+from ..files import sha256_of
 from ..outputs import make_folder
-from .building import build_runner, is_first_process, load_weights, network_of
+from .building import alone_in, build_runner, load_weights, network_of
 from .calibration import budget_costs, budget_options, check_exits, use_budget
 from .checkpoints import checkpoint_file
 from .clips import build_without_videos
@@ -40,8 +39,6 @@ from .pretraining import begin_with, pretrain
 from .record import clips_of, config_digest, environment, protocol
 from .runner import TerminalRunner
 from .teachers import check_teachers
-
-LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
 
 
 def train(config: Config) -> Result | None:
@@ -59,7 +56,7 @@ def train(config: Config) -> Result | None:
     """
     folder = Path(config.work_dir)
     make_folder(folder, '--work-dir')
-    with only_here(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext():
+    with alone_in(folder, config):
         check_earlier_training(config)
         check_before_training(config)
         check_teachers(config)

@@ -19,11 +19,12 @@ from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from ..files import only_here
 from ..outputs import make_folder
+from .building import LOCK_S
 from .checkpoints import newest_checkpoint
 from .clips import build_without_videos
 from .config import configure_training, read_config
 from .earlier import what_differs
-from .experiment import LOCK_S, train
+from .experiment import train
 from .record import clips_of, digests_of_training, list_digest
 
 GRACE_S = 30  # for the step that a process is in when the tool that started it ends

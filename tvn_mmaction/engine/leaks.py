@@ -9,9 +9,10 @@ from mmengine.dataset import BaseDataset
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..errors import UserError
+from .checkpoints import meta_of
 from .clips import build_without_videos
 from .config import dataset_of
-from .record import clips_of, meta_of, weights_before
+from .record import clips_of, weights_before
 from .telling import telling
 
 KEY = 'clips_seen'  # of a checkpoint's meta

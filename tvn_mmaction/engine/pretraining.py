@@ -1,6 +1,5 @@
 """The pretraining of a training: run, or found, before it, on the very clips that it trains on."""
 
-from contextlib import nullcontext
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,16 +8,14 @@ from torch import nn
 
 from ..console import console
 from ..errors import UserError
-from ..files import only_here
 from ..outputs import make_folder
-from .building import build_runner, is_first_process
+from .building import alone_in, build_runner
 from .checkpoints import newest_checkpoint
 from .config import LOADERS, configure_training, dataset_of, read_config
 from .earlier import check_earlier_training
 from .preceding import pretraining_file, pretraining_folder
 from .record import PRECISIONS
 
-LOCK_S = 20  # as of a training
 FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables of the training
 
 
@@ -43,7 +40,7 @@ def pretrain(config: Config) -> Path | None:
     stage = pretraining_config(config)
     folder = Path(stage.work_dir)
     make_folder(folder, 'pretraining.work_dir')
-    with only_here(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext():
+    with alone_in(folder, config):
         check_earlier_training(stage)
         found = newest_checkpoint(folder)
         if found and found.meta.get('epoch') == stage.train_cfg.max_epochs:

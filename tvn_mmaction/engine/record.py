@@ -4,7 +4,6 @@ import copy
 import json
 import platform
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
 
-from ..compat import load_from_local
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
 from ..evaluation import Protocol
 from ..evaluation.pipelines import CROPS, frames_per_image
 from ..files import sha256_of
+from .checkpoints import meta_of
 from .config import all_datasets, dataset_of
 from .preceding import networks_before, pretraining_seconds, steps_from_video, trained_otherwise
 
@@ -190,18 +189,6 @@ def weights_before(config: Config) -> list[str]:
         init_cfg = part.get('init_cfg') or []
         sources += [entry.get('checkpoint') for entry in (init_cfg if isinstance(init_cfg, list) else [init_cfg])]
     return [str(source) for source in sources if source]
-
-
-def meta_of(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of itself, nothing where it is none of MMEngine; nobody may change it."""
-    return _meta_of(checkpoint, checkpoint.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _meta_of(checkpoint: Path, changed_ns: int) -> dict[str, Any]:
-    loaded = load_from_local(str(checkpoint), map_location='cpu')
-    meta = loaded.get('meta') if isinstance(loaded, dict) else None
-    return dict(meta or {})
 
 
 def views(config: Config) -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import scipy.stats
-import yaml
 from mmengine.config import Config
 
 from ..console import silent
@@ -20,7 +19,7 @@ from ..errors import UserError
 from ..evaluation.ablation_plots import plot_search
 from ..evaluation.fusion import check_scikit_learn
 from ..evaluation.sweep import Sweep, Trial, as_options, ranked
-from ..files import sha256_of
+from ..files import read_yaml, sha256_of
 from .clips import build_without_videos
 from .config import config_name, read_config
 from .held_out import on_validation
@@ -64,13 +63,7 @@ def read_space(file: str | Path) -> Space:
     Raises:
         UserError: There is no such file, or something else in it.
     """
-    file = Path(file)
-    if not file.is_file():
-        raise UserError(f'no space at {file}: name a file of lines such as "optim_wrapper.optimizer.lr: [0.01, 0.1]"')
-    try:
-        space = yaml.safe_load(file.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{file} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
+    space = read_yaml(Path(file), 'space', 'name a file of lines such as "optim_wrapper.optimizer.lr: [0.01, 0.1]"')
     if not isinstance(space, dict) or not space:
         raise UserError(f'{file} searches nothing: give lines of "option: [value, value]"')
     for name, values in space.items():
