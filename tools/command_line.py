@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # Those of tvn_mmaction.datasets.PROTOCOLS.
-PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'group5', 'twothirds', 'logo')
+PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
 # Of options, those that are about the clips, and so are as right for another network.
 ABOUT_DATA = r'(split\.|decoder=|\w+_dataloader\.(dataset\.subset|batch_size|num_workers|persistent_workers)=)'
 

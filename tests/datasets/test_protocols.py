@@ -51,6 +51,7 @@ def fake_clips(class_sizes: dict[str, int], clips_per_group: int = 2) -> list[Cl
             'e62836f42757c8f19b01dc24c553c2d06f331ab012ac9935bc8482d72bd2ae17',
         ),
         ('ucf101like', [1891], '7d01f930ea779b078c295b65987f300e65f1fee7f0f11596b4f9e3c2a35c7d09'),
+        ('groups19to25', [1855], '6927cedb2fc3520688b38cc55ae2c53e3b359f8dedc303b2886d42dae2cf202b'),
         ('group5', [1328, 1338, 1338, 1328, 1349], 'dde29f38df27b4fae404feb11a8005f2a3871b9e6a45283839591b5336b0ecc6'),
         ('twothirds', [2163, 2377, 2141], '4f1e8852292ece48d196ac6f2db4cd3e947de97b80424c349f66dc31a4bd6a7e'),
         (

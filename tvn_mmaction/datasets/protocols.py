@@ -16,6 +16,7 @@ from .manifest import Clip
 NEVER_TESTED, DROPPED = -1, -2  # in the place of a fold: always trained on; neither trained nor tested on
 ONE_GROUP = 1 << 32  # outweighs all clips where folds are balanced
 UCF101_TEST_GROUPS = tuple(f'{number:02d}' for number in range(1, 8))
+LAST_GROUPS = tuple(f'{number:02d}' for number in range(19, 26))
 
 
 @dataclass(frozen=True)
@@ -204,14 +205,17 @@ def _leave_one_group_out(clips: Sequence[Clip], seed: int) -> list[int]:
     return [fold_of.get(clip.group, DROPPED) for clip in clips]
 
 
-def _like_ucf101(clips: Sequence[Clip], seed: int) -> list[int]:
-    return [0 if clip.group in UCF101_TEST_GROUPS else NEVER_TESTED for clip in clips]
+def _named_groups(tested: Sequence[str]) -> Callable[[Sequence[Clip], int], list[int]]:
+    """Return a rule that tests the groups of these names."""
+    return lambda clips, seed: [0 if clip.group in tested else NEVER_TESTED for clip in clips]
 
 
 PROTOCOLS = {
     'videowise': Rule('15 % of the clips of each class are the test', False, True, _videowise),
     'videowise5': Rule('5 folds of clips, whatever their groups', False, True, _videowise_fifths),
-    'ucf101like': Rule("groups 01 to 07 are the test, as in UCF101's split 1", True, False, _like_ucf101),
+    'ucf101like': Rule("groups 01 to 07 are the test, as in UCF101's split 1", True, False,
+                       _named_groups(UCF101_TEST_GROUPS)),
+    'groups19to25': Rule('groups 19 to 25 are the test', True, False, _named_groups(LAST_GROUPS)),
     'group5': Rule('5 folds of whole groups', True, True, _balanced_groups(5)),
     'twothirds': Rule('3 folds of whole groups: two thirds train, one third test', True, True, _balanced_groups(3)),
     'logo': Rule('leave one group out: a fold for each group that all classes have', True, False,
