@@ -19,9 +19,9 @@ from tests.experiments import PARTS, REPOSITORY, STRONG, write_config, write_dat
 from tests.test_configs import build
 from tvn_mmaction import engine
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.comparison import on_same_terms
 from tvn_mmaction.engine.config import config_name, dataset_of, datasets
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.jobs.comparison import on_same_terms
 from tvn_mmaction.models import TinyVideoNet
 
 CONFIGS = REPOSITORY / 'configs'

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from command_line import add_cfg_options, add_job_arguments, check_job_arguments, config_file, parse_options, run
 
 if TYPE_CHECKING:
-    from tvn_mmaction.engine.ablation import AblationPlan
+    from tvn_mmaction.jobs.ablation import AblationPlan
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,9 +63,9 @@ def seed(text: str) -> int:
 
 def main(args: argparse.Namespace) -> int:
     """Train what is not finished, and write and print what all finished trainings found."""
-    from tvn_mmaction.engine.ablation import plan, read_parts
     from tvn_mmaction.engine.config import config_name
     from tvn_mmaction.files import only_here
+    from tvn_mmaction.jobs.ablation import plan, read_parts
     from tvn_mmaction.outputs import make_folder
 
     parts = {} if args.only == 'full' else read_parts(args.parts)
@@ -89,9 +89,9 @@ def main(args: argparse.Namespace) -> int:
 
 def ablate(args: argparse.Namespace, planned: AblationPlan) -> int:
     """See `main`."""
-    from tvn_mmaction.engine.ablation import collect
-    from tvn_mmaction.engine.jobs import prepare_unfinished, run_unfinished
     from tvn_mmaction.evaluation.ablation import ablation_table, describe_ablation
+    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.jobs.ablation import collect
 
     jobs = planned.jobs
     all_went_well = run_unfinished(args, jobs, prepare_unfinished(jobs, jobs, args.resume), 'trainings')

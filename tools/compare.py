@@ -24,7 +24,7 @@ from command_line import (
 )
 
 if TYPE_CHECKING:
-    from tvn_mmaction.engine.comparison import Budget
+    from tvn_mmaction.jobs.comparison import Budget
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,8 +56,8 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, train what has no result, and write the report of all that have one."""
-    from tvn_mmaction.engine.comparison import Budget
     from tvn_mmaction.files import only_here
+    from tvn_mmaction.jobs.comparison import Budget
     from tvn_mmaction.outputs import make_folder
 
     budget = Budget.parse(args.budget) if args.budget else Budget()
@@ -70,8 +70,8 @@ def main(args: argparse.Namespace) -> int:
 def compare(args: argparse.Namespace, budget: Budget, work_dir: Path) -> int:
     """See `main`; everything is written into `work_dir`."""
     from tvn_mmaction.comparison import load_comparison, write_report
-    from tvn_mmaction.engine.comparison import frames_of, jobs_of, measured, on_same_terms, within_budget
-    from tvn_mmaction.engine.jobs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.jobs.comparison import frames_of, jobs_of, measured, on_same_terms, within_budget
 
     options = parse_options(args.cfg_options)
     configs = on_same_terms(

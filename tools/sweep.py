@@ -29,7 +29,7 @@ from command_line import (
 )
 
 if TYPE_CHECKING:
-    from tvn_mmaction.engine.sweep import SweepPlan
+    from tvn_mmaction.jobs.sweep import SweepPlan
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,8 +60,8 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     """Run the trials that are not over, and write and print what all found."""
     from tvn_mmaction.engine.config import config_name
-    from tvn_mmaction.engine.sweep import plan, read_space
     from tvn_mmaction.files import only_here
+    from tvn_mmaction.jobs.sweep import plan, read_space
     from tvn_mmaction.outputs import make_folder
 
     space = read_space(args.space) if args.space else grid(args.grid)
@@ -81,14 +81,14 @@ def main(args: argparse.Namespace) -> int:
 
 def search(args: argparse.Namespace, planned: SweepPlan) -> int:
     """See `main`."""
-    from tvn_mmaction.engine.jobs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.engine.sweep import collect
     from tvn_mmaction.evaluation.sweep import as_options, describe_sweep
+    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.jobs.sweep import collect
 
     jobs = [trial.job for trial in planned.trials]
     unfinished = prepare_unfinished(jobs, [trial.job for trial in planned.trials if not trial.stopped], args.resume)
     if args.engine == 'ray' and unfinished:
-        from tvn_mmaction.engine.tuning import run_with_early_stopping
+        from tvn_mmaction.jobs.tuning import run_with_early_stopping
 
         all_went_well = run_with_early_stopping(args, [one for one in planned.trials if one.job in unfinished])
     else:

@@ -48,7 +48,7 @@ FORBIDDEN = (
 # What is harmless with an argument of this value, written down where it is called.
 WITH = {'torch.load': ('weights_only', True), 'numpy.load': ('allow_pickle', False)}
 ALLOWED = {
-    ('tvn_mmaction/engine/job.py', 'pickle.load'): 'a job, from the tool that started this process, through a pipe',
+    ('tvn_mmaction/jobs/job.py', 'pickle.load'): 'a job, from the tool that started this process, through a pipe',
     ('tvn_mmaction/engine/config.py', 'mmengine.config.Config.fromfile'): 'configs are Python, as the README says',
     ('tvn_mmaction/engine/preceding.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
     ('tvn_mmaction/engine/pretraining.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',

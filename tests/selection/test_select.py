@@ -26,11 +26,11 @@ from tvn_mmaction import engine
 from tvn_mmaction.datasets import Selection, build_frames
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.engine import configure_training, read_config
-from tvn_mmaction.engine.cross_validation import plan
 from tvn_mmaction.engine.record import config_digest
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Result, describe, results_table
 from tvn_mmaction.files import sha256_of
+from tvn_mmaction.jobs.cross_validation import plan
 from tvn_mmaction.selection import compare, select
 from tvn_mmaction.selection.record import SAMPLINGS, SamplingComparison, samplings_table
 

@@ -12,12 +12,12 @@ from mmengine.config import Config
 from scipy.stats import false_discovery_control
 
 from ..console import silent
+from ..engine.config import config_name, read_config
 from ..errors import UserError
 from ..evaluation import Protocol, Result, Scores
 from ..evaluation.ablation import Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
 from ..files import read_yaml
-from .config import config_name, read_config
 from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation
 from .job import Job
 

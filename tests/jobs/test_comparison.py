@@ -8,10 +8,10 @@ import pytest
 from tests.comparison.synthetic import networks
 from tests.experiments import REPOSITORY, write_config, write_data
 from tvn_mmaction.engine import configure_training, read_config
-from tvn_mmaction.engine.comparison import Budget, epoch_seconds, jobs_of, on_same_terms, within_budget
 from tvn_mmaction.engine.record import config_digest
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation import Benchmark, ModelCosts, Timing
+from tvn_mmaction.jobs.comparison import Budget, epoch_seconds, jobs_of, on_same_terms, within_budget
 
 COMPARE = REPOSITORY / 'configs/compare'
 NAMES = ('tsn_r18', 'x3d_s', 'c3d')

@@ -4,8 +4,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..engine.config import LOADERS
 from ..errors import UserError
-from .config import LOADERS
 
 # Nothing is measured between epochs, so that the test clips are looked at once, at the end.
 NO_LOOK_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}

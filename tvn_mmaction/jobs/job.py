@@ -15,17 +15,17 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..engine.building import LOCK_S
+from ..engine.checkpoints import newest_checkpoint
+from ..engine.clips import build_without_videos
+from ..engine.config import configure_training, read_config
+from ..engine.earlier import what_differs
+from ..engine.experiment import train
+from ..engine.record import clips_of, digests_of_training, list_digest
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
 from ..files import only_here
 from ..outputs import make_folder
-from .building import LOCK_S
-from .checkpoints import newest_checkpoint
-from .clips import build_without_videos
-from .config import configure_training, read_config
-from .earlier import what_differs
-from .experiment import train
-from .record import clips_of, digests_of_training, list_digest
 
 GRACE_S = 30  # for the step that a process is in when the tool that started it ends
 ATTEMPT = '=== process'  # how the log of each process that took on a job begins

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from tests.evaluation.test_cross_validation import result_of
-from tvn_mmaction.engine.job import Job
 from tvn_mmaction.evaluation import Scores, accuracies
+from tvn_mmaction.jobs import Job
 
 
 def plant(job: Job, right: np.ndarray, groups: list[str] | None = None, **protocol) -> None:

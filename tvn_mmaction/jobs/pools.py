@@ -119,7 +119,7 @@ class LocalPool:
 
 def start_process(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
     """Start a process of a job, in a process group of its own, which ends when its stdin is closed."""
-    command = [sys.executable, '-c', 'from tvn_mmaction.engine.job import main; main()', str(job.folder)]
+    command = [sys.executable, '-c', 'from tvn_mmaction.jobs.job import main; main()', str(job.folder)]
     with job.log.open('ab') as log:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from tests.engine.planted import plant
 from tests.experiments import REPOSITORY, write_config, write_data
+from tests.jobs.planted import plant
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.ablation import collect, folder_of, plan, read_parts, rows_of
 from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation.ablation import Ablation, paired_p_value
+from tvn_mmaction.jobs.ablation import collect, folder_of, plan, read_parts, rows_of
 
 PARTS = {
     'dropout': {'model.cls_head.dropout_ratio': 0},

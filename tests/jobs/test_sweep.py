@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from tests.engine.planted import plant
 from tests.experiments import write_config, write_data
+from tests.jobs.planted import plant
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.config import datasets
-from tvn_mmaction.engine.sweep import STOPPED, choices, collect, plan, read_space
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation.sweep import Sweep, describe_sweep
+from tvn_mmaction.jobs.sweep import STOPPED, choices, collect, plan, read_space
 
 LR, DROPOUT = 'optim_wrapper.optimizer.lr', 'model.cls_head.dropout_ratio'
 

@@ -5,9 +5,9 @@ from concurrent.futures import Future
 import pytest
 from rich.console import Console
 
-from tvn_mmaction.engine.job import ATTEMPT, Job
-from tvn_mmaction.engine.watch import State, line, look, table
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.jobs.job import ATTEMPT, Job
+from tvn_mmaction.jobs.watch import State, line, look, table
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import pytest
 
 from tests.experiments import REPOSITORY
 from tests.processes import wait_until
-from tvn_mmaction.engine import pools
-from tvn_mmaction.engine.job import Job
-from tvn_mmaction.engine.pools import LocalPool, divide
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.jobs import Job, pools
+from tvn_mmaction.jobs.pools import LocalPool, divide
 
 
 class Recorder(Job):

@@ -8,14 +8,14 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..datasets.protocols import assign_folds, dropped_clips
+from ..engine.clips import build_without_videos
+from ..engine.config import dataset_of, use_split
+from ..engine.made_before import check_made
+from ..engine.preceding import trained_otherwise
+from ..engine.record import config_digest
 from ..errors import UserError
 from ..evaluation import CrossValidation, Scores, confusion_matrix, plot_confusion_matrix, plot_folds, pool_folds
-from .clips import build_without_videos
-from .config import dataset_of, use_split
 from .job import Job
-from .made_before import check_made
-from .preceding import trained_otherwise
-from .record import config_digest
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A search over values of a config: which trials it has, and what they found.
 
 scikit-learn enumerates or draws the values; all trials run on the engines that run any other jobs, and with Ray those
-that lag behind are stopped by its scheduler (`engine/tuning.py`).
+that lag behind are stopped by its scheduler (`jobs/tuning.py`).
 """
 
 import json
@@ -15,16 +15,16 @@ import scipy.stats
 from mmengine.config import Config
 
 from ..console import silent
+from ..engine.clips import build_without_videos
+from ..engine.config import config_name, read_config
+from ..engine.record import environment
 from ..errors import UserError
 from ..evaluation.ablation_plots import plot_search
 from ..evaluation.fusion import check_scikit_learn
 from ..evaluation.sweep import Sweep, Trial, as_options, ranked
 from ..files import read_yaml, sha256_of
-from .clips import build_without_videos
-from .config import config_name, read_config
 from .held_out import on_validation
 from .job import Job
-from .record import environment
 
 DISTRIBUTIONS = ('uniform', 'loguniform', 'randint')  # of scipy.stats, each from a lower to an upper bound
 STOPPED = 'stopped_early'  # a file in the folder of a trial

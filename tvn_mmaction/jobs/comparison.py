@@ -13,14 +13,14 @@ import torch
 from mmengine.config import Config
 
 from ..datasets.frame_store import reads_flow
+from ..engine.benchmark import measure
+from ..engine.clips import build_without_videos
+from ..engine.config import LOADERS, config_name, dataset_of, datasets, read_config, use_clip, use_epochs
+from ..engine.record import config_digest, environment
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Result
 from ..evaluation.pipelines import frames_per_image
-from .benchmark import measure
-from .clips import build_without_videos
-from .config import LOADERS, config_name, dataset_of, datasets, read_config, use_clip, use_epochs
 from .job import Job
-from .record import config_digest, environment
 
 # What a config takes over from the first one; of the loaders all but what its own network needs of their pipelines.
 TERMS = (

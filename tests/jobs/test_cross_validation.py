@@ -7,8 +7,8 @@ import pytest
 from tests.experiments import write_config, write_data
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.cross_validation import plan
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.jobs.cross_validation import plan
 
 
 @pytest.fixture(scope='module')

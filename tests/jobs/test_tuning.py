@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.experiments import REPOSITORY
-from tvn_mmaction.engine.job import Job
-from tvn_mmaction.engine.sweep import PlannedTrial
+from tvn_mmaction.jobs import Job
+from tvn_mmaction.jobs.sweep import PlannedTrial
 
 EPOCHS = 9
 
@@ -43,7 +43,7 @@ def runs(process: int) -> bool:
 def test_trials_that_lag_behind_are_stopped(tmp_path, monkeypatch, capsys):
     """At a ninth of the epochs one goes on that is among the best third of those before it."""
     pytest.importorskip('ray.tune', exc_type=ImportError)
-    from tvn_mmaction.engine.tuning import run_with_early_stopping
+    from tvn_mmaction.jobs.tuning import run_with_early_stopping
 
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(REPOSITORY), os.environ.get('PYTHONPATH', '')]))
     trials = []
