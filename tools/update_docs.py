@@ -86,18 +86,24 @@ def ablation_tables(subset: str) -> str:
 
 
 def dynamic_tables() -> str:
-    """Return what budgets give of each network with early exits: table, picture, and who leaves first."""
-    from tvn_mmaction.evaluation.budgets import DynamicInference, budgets_table, classes_table, describe_budgets
+    """Return what budgets give of all networks with early exits, and table, picture and who leaves first of each."""
+    from tvn_mmaction.evaluation.budgets import (
+        DynamicInference,
+        budgets_table,
+        classes_table,
+        describe_budgets,
+        overview_table,
+    )
 
-    texts = []
-    for file in sorted(RESULTS.glob('dynamic/*.json')):
-        record = DynamicInference.load(file)
+    records = {file: DynamicInference.load(file) for file in sorted(RESULTS.glob('dynamic/*.json'))}
+    texts = [overview_table(records.values())] if records else []
+    for file, record in records.items():
         picture = file.with_suffix('.png').relative_to(CONFIGS)
         texts.append(
+            f'<details><summary>{file.stem}: all budgets, and who leaves first</summary>\n\n'
             f'{budgets_table(record)}\n{describe_budgets(record)}\n\n'
             f'![top-1 accuracy of {record.name} against multiply-accumulates and time]({picture})\n\n'
-            f'<details><summary>Who leaves first at budget {record.classes_budget:g}, and who stays</summary>\n\n'
-            f'{classes_table(record)}\n</details>\n'
+            f'At budget {record.classes_budget:g}:\n\n{classes_table(record)}\n</details>\n'
         )
     return '\n'.join(texts) or NOT_MEASURED
 

@@ -21,6 +21,7 @@ from tvn_mmaction.evaluation.budgets import (
     exits_by_class,
     fit_budgets,
     leaving_exits,
+    overview_table,
 )
 from tvn_mmaction.evaluation.plots import plot_budgets
 from tvn_mmaction.models.dynamic_recognizer import NEVER
@@ -182,6 +183,9 @@ def test_record_is_read_as_it_was_written_and_drawn(tmp_path):
     )
     assert 'on a CPU, 1 thread.' in told
     assert 'Dive' in classes_table(record)
+    *_, overview = overview_table([record]).splitlines()
+    for cell in ('| `tiny` |', '| 0.5 of the milliseconds |', '| 50% |', '| 1.67× faster, 0.83 of the count |'):
+        assert cell in overview
     plot_budgets(record, tmp_path / 'budgets.png')
     assert (tmp_path / 'budgets.png').stat().st_size > 0
 

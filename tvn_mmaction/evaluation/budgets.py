@@ -1,6 +1,6 @@
 """Budgets of a network with early exits: thresholds that keep to one, and what leaving early then costs and gives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations, groupby
 from math import isclose
@@ -320,6 +320,26 @@ def budgets_table(record: DynamicInference) -> str:
             f'{measurement.gmacs_per_video:.3g} ({1 / fewer:.0%} of the full network)',
             f'{measurement.ms_per_video:.3g} ({_times(faster)}, {faster / fewer:.2f} of the count)',
             ' / '.join(f'{share:.0%}' for share in measurement.exit_shares),
+        ]
+        rows.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(rows) + '\n'
+
+
+def overview_table(records: Iterable[DynamicInference]) -> str:
+    """Return a Markdown table, one row a network, of what is left at the budget at which its classes are told."""
+    columns = ['network', 'clips', 'budget', 'top-1, full', 'top-1 under it', 'GMACs per video', 'ms per video']
+    rows = [f'| {" | ".join(columns)} |', f'|{" --- |" * len(columns)}']
+    for record in records:
+        measurement = next(one for one in record.measurements if one.budget == record.classes_budget)
+        fewer, faster = record.speed_ups(measurement)
+        cells = [
+            f'`{record.name}`',
+            f'{record.data}, {" × ".join(map(str, record.calibration.input_shape))}',
+            f'{record.classes_budget:g} of the {COSTS[record.calibration.cost]}',
+            _percent(record.exit_top1[-1]),
+            _percent(measurement.top1),
+            f'{1 / fewer:.0%}',
+            f'{_times(faster)}, {faster / fewer:.2f} of the count',
         ]
         rows.append(f'| {" | ".join(cells)} |')
     return '\n'.join(rows) + '\n'
