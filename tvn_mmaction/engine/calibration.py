@@ -31,7 +31,6 @@ from ..evaluation.budgets import (
     Measurement,
     Setting,
     check_budgets,
-    describe_machine,
     exit_shares,
     exits_by_class,
     fit_budgets,
@@ -39,6 +38,7 @@ from ..evaluation.budgets import (
     leaving_exits,
 )
 from ..evaluation.plots import plot_budgets
+from ..evaluation.result import describe_machine
 from ..files import only_here, sha256_of
 from ..models.dynamic_recognizer import NEVER, SCORED, EarlyExits
 from ..outputs import make_folder

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..files import read_record, write_record
-from .result import Protocol
+from .result import Protocol, describe_machine
 
 SCHEMA_VERSION = 1
 RESAMPLES = 9999  # of the test of a difference
@@ -167,7 +167,7 @@ def describe_ablation(record: Ablation) -> str:
     parts = [
         f'{record.name}{f" with {options}" if options else ""}, {protocol.data}, {protocol.split}, fold '
         f'{protocol.split_fold}: trained on {protocol.train_clips} clips, measured on {protocol.test_clips} '
-        f'{protocol.subset} clips. {NOTE} Times on {environment["device"]}, threads {environment["threads"]}.'
+        f'{protocol.subset} clips. {NOTE} Times on {describe_machine(environment)}.'
     ]
     if record.missing:
         parts.append(f'Not finished and not in it: {", ".join(record.missing)}.')

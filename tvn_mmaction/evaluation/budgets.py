@@ -1,6 +1,6 @@
 """Budgets of a network with early exits: thresholds that keep to one, and what leaving early then costs and gives."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations, groupby
 from math import isclose
@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..files import read_record, write_record
 from ..models.dynamic_recognizer import NEVER
 from .metrics import Estimate
+from .result import describe_machine
 
 SCHEMA_VERSION = 2
 MACS, LATENCY = 'macs', 'latency'  # what budgets are shares of
@@ -374,12 +375,6 @@ def describe_budgets(record: DynamicInference) -> str:
         f'{describe_machine(record.environment)}. Multiply-accumulates by PyTorch’s counter; the full network computes '
         'no exit before its last.'
     )
-
-
-def describe_machine(environment: Mapping[str, Any]) -> str:
-    """Return device and threads in words."""
-    threads = environment['threads']
-    return f'{environment["device"]}, {threads} thread{"" if threads == 1 else "s"}'
 
 
 def _percent(estimate: Estimate) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..files import write_atomically
 from .metrics import Estimate
+from .result import describe_machine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,8 +118,6 @@ def plot_budgets(record: DynamicInference, path: Path) -> None:
         record: What was measured.
         path: The picture.
     """
-    from .budgets import describe_machine  # which imports models
-
     figure = _figure(9, 3.6)
     macs_axes, time_axes = figure.subplots(1, 2, sharey=True)
     macs = [count / 1e9 for count in record.calibration.macs.alone]

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..outputs import check_file
 from .metrics import confusion_matrix, most_confused
 from .pipelines import CROPS, input_size, selected_by
-from .result import Protocol, Result, Scores
+from .result import Protocol, Result, Scores, describe_machine
 
 # The names of MMAction2 0.x's --eval, and one more, and what they mean in a result.
 EVALUATIONS = {
@@ -159,7 +159,7 @@ def _results_table(results: Sequence[Result]) -> str:
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["parameters"] / 1e6:.1f} M',
             *([f'{gmacs:.2f}{flow}' if gmacs else '–'] if counted else []),
-            f'{environment["device"]}, {environment["threads"]} threads, {protocol.precision}',
+            f'{describe_machine(environment)}, {protocol.precision}',
         ])  # fmt: skip
     return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
 
@@ -179,6 +179,6 @@ def views_table(results: Sequence[Result]) -> str:
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["gmacs_per_video"]:.2f}',
             f'{1000 * result.costs["test_seconds"] / protocol.test_clips:.0f}',
-            f'{environment["device"]}, {environment["threads"]} threads',
+            describe_machine(environment),
         ])  # fmt: skip
     return ''.join(f'| {" | ".join(row)} |\n' for row in rows)

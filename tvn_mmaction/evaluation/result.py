@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,9 @@ class Scores:
                 return cls(*names, arrays['labels'], arrays['scores'], groups)
         except Exception as error:  # NumPy, zip and zlib have errors of their own
             raise UserError(f'{path} holds no scores ({error}): test the checkpoint again with tools/test.py') from None
+
+
+def describe_machine(environment: Mapping[str, Any]) -> str:
+    """Return device and threads in words."""
+    threads = environment['threads']
+    return f'{environment["device"]}, {threads} thread{"" if threads == 1 else "s"}'
