@@ -2,6 +2,7 @@ r"""Train a recipe with and without its parts, and say what each part is worth.
 
     python tools/ablate.py configs/strong/tvn1_ucf50.py --seeds 0 1 2 --validation
     python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py --seeds 0 1 2
+    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --beside configs/strong/ts[mn]_r18_ucf50.py
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
 where whole groups of the train clips are held out; without it the test clips are looked at once, at the end of each
@@ -36,6 +37,10 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--plain', type=config_file, metavar='CONFIG', help='a row before all others')
     parser.add_argument(
+        '--beside', nargs='+', type=config_file, default=[], metavar='CONFIG',
+        help='rows behind all others, each compared with the recipe: other networks by the same one, say',
+    )  # fmt: skip
+    parser.add_argument(
         '--validation', action='store_true', help='hold groups of the train clips out, and leave the test alone'
     )
     add_job_arguments(parser, 'trainings')
@@ -46,8 +51,9 @@ def parse_args() -> argparse.Namespace:
     check_job_arguments(parser, args)
     if twice := {number for number in args.seeds if args.seeds.count(number) > 1}:
         parser.error(f'--seeds: {min(twice)} is there twice; give each seed once')
-    if args.plain and Path(args.plain).resolve() == Path(args.config).resolve():
-        parser.error(f'--plain {args.plain} is the recipe itself; name another config')
+    rows = [Path(file).resolve() for file in (args.config, *([args.plain] if args.plain else ()), *args.beside)]
+    if twice := next((file for place, file in enumerate(rows) if file in rows[:place]), None):
+        parser.error(f'{twice.name} is there twice, and a row shall not be compared with itself; name another config')
     if fixed := [word for word in args.cfg_options if re.match(r'randomness\.seed=|\w+_dataloader\..*subset=', word)]:
         parser.error(f'--cfg-options {fixed[0]}: use --seeds and --validation, which the rows follow')
     args.parts = args.parts or Path(args.config).with_name('parts.yaml')
@@ -82,6 +88,7 @@ def main(args: argparse.Namespace) -> int:
             options=parse_options(args.cfg_options),
             only=args.only,
             plain=args.plain,
+            beside=args.beside,
             validation=args.validation,
         )
         return ablate(args, planned)

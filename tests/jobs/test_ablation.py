@@ -67,6 +67,20 @@ def test_options_of_a_row_switch_its_parts_off(config_file, tmp_path):
     assert config.train_cfg.max_epochs == job.epochs == 4
 
 
+@pytest.mark.parametrize('only', [None, 'adding', 'leaving', 'full'])
+def test_rows_beside_are_compared_with_the_recipe(config_file, tmp_path, only):
+    """Other configs stand behind all rows, without the recipe's parts, under the options of all rows."""
+    (tmp_path / 'other.py').write_text(f"_base_ = '{config_file}'\n")
+    beside = [str(tmp_path / 'other.py')]
+    planned = plan(config_file, PARTS, [3], tmp_path, only=only, options={'train_cfg.max_epochs': 4}, beside=beside)
+    *_, row = planned.rows
+    (recipe,) = (one for one in planned.rows if one.name == row.against)
+    assert (row.name, row.options, row.jobs[3].config) == ('`other`', {}, beside[0])
+    assert recipe.options == {} and recipe.config == config_file
+    assert row.jobs[3].epochs == recipe.jobs[3].epochs == 4
+    assert len({one.jobs[3].folder for one in planned.rows}) == len({job.folder for job in planned.jobs})
+
+
 def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):
     (row,) = plan(config_file, {}, [0], tmp_path, only='full').rows
     config = read_config(config_file, options=row.jobs[0].options)

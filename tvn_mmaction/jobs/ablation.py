@@ -83,6 +83,7 @@ def plan(
     options: Mapping[str, Any] | None = None,
     only: str | None = None,
     plain: str | None = None,
+    beside: Sequence[str] = (),
     validation: bool = False,
 ) -> AblationPlan:
     """Return the trainings of an ablation; no video is read.
@@ -97,6 +98,7 @@ def plan(
         only: `'adding'` for the rows that add part after part, `'leaving'` for those that leave one out, `'full'` for
             the recipe alone; by default all.
         plain: A config to begin with, by which the recipe is measured.
+        beside: Configs that are measured by the recipe, such as other networks with the same one.
         validation: Train on the subset `fit` and measure on `validation`, for choices.
 
     Raises:
@@ -113,6 +115,8 @@ def plan(
         switched = {option: value for part in off for option, value in parts[part].items()}
         before = planned[-1][0] if planned and not against else against
         planned.append((name, before, config_file, switched, folder_of(off, list(parts))))
+    whole = next(name for name, _, off in rows_of(list(parts), only) if not off)
+    planned += [(f'`{config_name(file)}`', whole, file, {}, f'beside_{config_name(file)}') for file in beside]
     rows = []
     for name, against, file, switched, folder in planned:
         own = {**options, **switched}
