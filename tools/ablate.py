@@ -1,12 +1,13 @@
 r"""Train a recipe with and without its parts, and say what each part is worth.
 
     python tools/ablate.py configs/strong/tvn1_ucf50.py --seeds 0 1 2 --validation
-    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py --seeds 0 1 2
-    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --beside configs/strong/ts[mn]_r18_ucf50.py
+    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py \
+        --beside configs/strong/ts[mn]_r18_ucf50.py --seeds 0 1 2 --cfg-options split.protocol=groups19to25
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
 where whole groups of the train clips are held out; without it the test clips are looked at once, at the end of each
-training. Each row and seed is a process of its own; finished ones are never run again.
+training. Each row and seed is a process of its own; finished ones are never run again. The record has the rows of the
+command that wrote it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def parse_args() -> argparse.Namespace:
     rows = [Path(file).resolve() for file in (args.config, *([args.plain] if args.plain else ()), *args.beside)]
     if twice := next((file for place, file in enumerate(rows) if file in rows[:place]), None):
         parser.error(f'{twice.name} is there twice, and a row shall not be compared with itself; name another config')
+    if args.parts and args.only == 'full':
+        parser.error(f'{args.parts}: --only full trains the recipe alone, without looking at its parts; leave one out')
     if fixed := [word for word in args.cfg_options if re.match(r'randomness\.seed=|\w+_dataloader\..*subset=', word)]:
         parser.error(f'--cfg-options {fixed[0]}: use --seeds and --validation, which the rows follow')
     args.parts = args.parts or Path(args.config).with_name('parts.yaml')

@@ -29,7 +29,6 @@ def parse_args() -> argparse.Namespace:
     counts = [frames for frames, _ in args.checkpoints]
     if twice := [frames for frames in counts if counts.count(frames) > 1]:
         parser.error(f'{twice[0]}=CHECKPOINT is there twice: name one for each number of frames')
-    args.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem, 'samplings'))
     return args
 
 
@@ -42,6 +41,7 @@ def _checkpoint(text: str) -> tuple[int, Path]:
 
 def main(args: argparse.Namespace) -> None:
     """Compare, print the table, and say where the record lies."""
+    from tvn_mmaction.engine.config import config_name
     from tvn_mmaction.outputs import check_file
     from tvn_mmaction.selection.compare import compare_samplings
     from tvn_mmaction.selection.record import describe_samplings, samplings_table
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
         dict(args.checkpoints),
         args.selection,
         args.out,
-        args.work_dir,
+        args.work_dir or str(Path('work_dirs', config_name(args.config), 'samplings')),
         args.data_root,
         parse_options(args.cfg_options),
     )

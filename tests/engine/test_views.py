@@ -94,7 +94,7 @@ def test_config_that_has_views_keeps_them(config_file, tmp_path):
         ({'views.crops': 10}, 'views.crops is 10; give 1 or 3'),
         (
             {'views.clips': 3, 'test_dataloader.dataset.pipeline.1.type': 'DenseSampleFrames'},
-            'DenseSampleFrames, of which',
+            'DenseSampleFrames of 2 × 1 frames, of which',
         ),
         (
             {'views.crops': 3, 'test_dataloader.dataset.pipeline.3.scale': (64, 32)},

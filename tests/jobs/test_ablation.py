@@ -81,6 +81,17 @@ def test_rows_beside_are_compared_with_the_recipe(config_file, tmp_path, only):
     assert len({one.jobs[3].folder for one in planned.rows}) == len({job.folder for job in planned.jobs})
 
 
+def test_rows_that_could_not_be_compared_are_told_before_any_training(config_file, tmp_path):
+    other = tmp_path / 'other.py'
+    split = "dict(protocol='videowise', fold=0, seed=7)"
+    loaders = ''.join(f'{kind}_dataloader = dict(dataset={split})\n' for kind in ('train', 'val', 'test'))
+    other.write_text(f"_base_ = '{config_file}'\nsplit = {split}\n{loaders}")
+    with pytest.raises(UserError, match=r'`other` and the recipe have other clips.*--cfg-options split\.protocol'):
+        plan(config_file, {}, [0], tmp_path, only='full', beside=[str(other)])
+    with pytest.raises(UserError, match='`other` is the name of two configs'):
+        plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[str(other)])
+
+
 def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):
     (row,) = plan(config_file, {}, [0], tmp_path, only='full').rows
     config = read_config(config_file, options=row.jobs[0].options)

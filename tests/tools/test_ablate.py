@@ -43,6 +43,7 @@ def call(folder, monkeypatch):
         (['--cfg-options', 'randomness.seed=3'], 'randomness.seed=3: use --seeds'),
         (['--cfg-options', 'train_dataloader.dataset.subset=fit'], 'subset=fit: use --seeds and --validation'),
         (['--address', 'auto'], 'add --engine ray'),
+        (['own.yaml', '--only', 'full'], 'own.yaml: --only full trains the recipe alone'),
     ],
 )
 def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):

@@ -110,7 +110,7 @@ def test_without_a_budget_it_is_the_network_that_was_trained(folder):
          r'has thresholds for another backbone than that of exits\.py: test with the config'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options test_dataloader.dataset.subset=validation',
          r"exits\.py: test_dataloader\.dataset\.subset is 'validation', .* let it be 'test'"),
-        (CALIBRATE, 'work_dirs/exits/epoch_1.pth --budgets 0.001', r'--budgets 0.001: the first exit takes 0\.\d+'),
+        (CALIBRATE, 'work_dirs/exits/epoch_1.pth --budgets 0.001', r'--budgets 0.001: the cheapest exit takes 0\.\d+'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options train_dataloader.dataset.subset=train',
          r'epoch_1\.pth was trained on subset fit, and exits\.py has subset train: leave .*\.subset out'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options split.seed=3',

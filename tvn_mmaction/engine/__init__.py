@@ -1,4 +1,4 @@
-"""Running an experiment: the runner, what it shows, and what the tools do."""
+"""Running one experiment: from config to runner, and what it shows and keeps."""
 
 from .benchmark import measure
 from .config import configure_training, read_config

@@ -148,7 +148,7 @@ def _budgets_to_keep(budgets: Sequence[float] | None, costs: ExitCosts, cost: st
     if budgets is None:
         budgets = [budget for budget in BUDGETS if budget >= costs.least_share]
         console.print(
-            f'the first exit takes {costs.least_share:.1%} of the {COSTS[cost]} of the full network: budgets '
+            f'the cheapest exit takes {costs.least_share:.1%} of the {COSTS[cost]} of the full network: budgets '
             f'{", ".join(f"{budget:g}" for budget in budgets)}',
             highlight=False,
             soft_wrap=True,

@@ -54,9 +54,10 @@ def _use_clips(config: Config, pipeline: list[dict[str, Any]], clips: int) -> No
     if stock or sampling['type'] == 'UniformSample':
         sampling['num_clips'] = clips
         return
+    sizes = f' of {sampling.get("num_clips", 1)} × {sampling["clip_len"]} frames' if 'clip_len' in sampling else ''
     raise UserError(
-        f'views.clips is {clips}, and the test of {config.filename} has {sampling["type"]}, of which there are no '
-        'other clips: leave views.clips out, or use SampleFrames'
+        f'views.clips is {clips}, and the test of {config.filename} has {sampling["type"]}{sizes}, of which there are '
+        'no other clips: leave views.clips out, or use SampleFrames with one frame of each segment or with one clip'
     )
 
 

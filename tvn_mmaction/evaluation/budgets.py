@@ -205,7 +205,7 @@ def check_budgets(budgets: Sequence[float], costs: ExitCosts, cost: str) -> None
     for budget in budgets:
         if not least <= budget <= 1:
             raise UserError(
-                f'--budgets {budget:g}: the first exit takes {least:.3f} of the {COSTS[cost]} of the full network; '
+                f'--budgets {budget:g}: the cheapest exit takes {least:.3f} of the {COSTS[cost]} of the full network; '
                 f'give shares from {least:.3f} to 1'
             )
 
@@ -328,7 +328,7 @@ def budgets_table(record: DynamicInference) -> str:
 
 def overview_table(records: Iterable[DynamicInference]) -> str:
     """Return a Markdown table, one row a network, of what is left at the budget at which its classes are told."""
-    columns = ['network', 'clips', 'budget', 'top-1, full', 'top-1 under it', 'GMACs per video', 'ms per video']
+    columns = ['network', 'clips', 'budget', 'top-1, full', 'top-1 under it', 'GMACs, of the full', 'time']
     rows = [f'| {" | ".join(columns)} |', f'|{" --- |" * len(columns)}']
     for record in records:
         measurement = next(one for one in record.measurements if one.budget == record.classes_budget)

@@ -102,7 +102,8 @@ def plan(
         validation: Train on the subset `fit` and measure on `validation`, for choices.
 
     Raises:
-        UserError: A config cannot be read, or a part switches nothing off in it.
+        UserError: A config cannot be read, or a part switches nothing off in it; two rows have one name, or other
+            clips.
     """
     options = dict(options or {})
     recipe = read_config(config_file, data_root=data_root, options=options)
@@ -117,6 +118,11 @@ def plan(
         planned.append((name, before, config_file, switched, folder_of(off, list(parts))))
     whole = next(name for name, _, off in rows_of(list(parts), only) if not off)
     planned += [(f'`{config_name(file)}`', whole, file, {}, f'beside_{config_name(file)}') for file in beside]
+    names = [name for name, *_ in planned]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(
+            f'{twice} is the name of two configs, and rows need names of their own: rename one of the files'
+        )
     rows = []
     for name, against, file, switched, folder in planned:
         own = {**options, **switched}
@@ -132,6 +138,7 @@ def plan(
             seeded.options = {**config.options, 'randomness.seed': seed}
             jobs[seed] = Job.of(seeded, f'{name}, seed {seed}', work_dir / folder / f'seed{seed}')
         rows.append(PlannedRow(name, against, file, switched, jobs))
+    _check_same_clips(rows)
     return AblationPlan(recipe, options, rows, work_dir)
 
 
@@ -152,6 +159,17 @@ def folder_of(off: Sequence[str], parts: Sequence[str]) -> str:
     return f'without_{"_".join(off)}' if len(off) <= len(on) else '_'.join(['only', *on]) if on else 'no_part'
 
 
+def _check_same_clips(rows: Sequence[PlannedRow]) -> None:
+    """Check before any training what would keep its rows from being compared after it."""
+    clips = {row.name: next(iter(row.jobs.values())).clips for row in rows if row.jobs}
+    for name, of_row in clips.items():
+        if of_row != clips[rows[0].name]:
+            raise UserError(
+                f'{name} and {rows[0].name} have other clips, so that they do not compare: give all rows one split, '
+                'such as --cfg-options split.protocol=ucf101like'
+            )
+
+
 def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
     """Check that a part is in the recipe, or a row without it would be the recipe itself."""
     for option, value in switched.items():
@@ -163,7 +181,7 @@ def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
             if not isinstance(found, Mapping | Config) or step not in found:
                 raise UserError(
                     f'part {name} is switched off by {option}, and {recipe.filename} has no such variable: correct '
-                    'the list of parts'
+                    'the list of parts, or name another one behind the config'
                 )
             found = found[step]
         if found == value:

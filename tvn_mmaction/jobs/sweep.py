@@ -1,6 +1,6 @@
 """A search over values of a config: which trials it has, and what they found.
 
-scikit-learn enumerates or draws the values; all trials run on the engines that run any other jobs, and with Ray those
+scikit-learn enumerates or draws the values; all trials run in the pools of any other jobs, and with Ray those
 that lag behind are stopped by its scheduler (`jobs/tuning.py`).
 """
 

@@ -53,7 +53,7 @@ class Training(tune.Trainable):
         self.process.wait()
 
 
-class Watch(tune.Callback):
+class SearchBar(tune.Callback):
     """Shows how many epochs of all trials are over, and notes which trials were stopped."""
 
     def __init__(self, trials: Sequence[PlannedTrial]):
@@ -89,7 +89,7 @@ class Watch(tune.Callback):
         log = planned.job.log
         said = log.read_text(errors='replace').strip().rpartition('\n')[2] if log.exists() else ''
         self.failed[planned.job.name] = said or 'its process could not be started'
-        self._say(number, f'failed: {self.failed[planned.job.name]}')
+        self._say(number, f'failed: {self.failed[planned.job.name]}; see {log}')
 
     def _say(self, number: int, what: str) -> None:
         console.print(f'{self.trials[number].job.name}  {what}', highlight=False, soft_wrap=True)
@@ -125,7 +125,7 @@ def run_with_early_stopping(args: argparse.Namespace, trials: Sequence[PlannedTr
     handler = signal.getsignal(signal.SIGTERM)
     pool = RayPool(args.workers, args.gpus_per_job, args.address)
     signal.signal(signal.SIGTERM, handler)  # Ray sets one of its own
-    watch = Watch(trials)
+    search_bar = SearchBar(trials)
     epochs = trials[0].job.epochs
     scheduler = ASHAScheduler(
         time_attr='epoch',
@@ -148,19 +148,19 @@ def run_with_early_stopping(args: argparse.Namespace, trials: Sequence[PlannedTr
             name='tune',
             storage_path=str(trials[0].job.folder.parent),
             verbose=0,
-            callbacks=[watch],
+            callbacks=[search_bar],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # a training keeps its own
             failure_config=tune.FailureConfig(max_failures=ATTEMPTS - 1),
         ),
     )
     print(f'{len(trials)} trials to run, {pool.workers} at a time', file=sys.stderr)
     try:
-        with watch.bar:
+        with search_bar.bar:
             tuner.fit()
     except KeyboardInterrupt as interruption:
         raise type(interruption)('interrupted; the same command with --resume goes on') from None
     finally:
         pool.close()
-    if watch.failed:
+    if search_bar.failed:
         print('the same command with --resume runs them again, from their last checkpoints', file=sys.stderr)
-    return not watch.failed
+    return not search_bar.failed
