@@ -81,13 +81,8 @@ def ablation_tables(subset: str) -> str:
     """Return what the parts of recipes are worth, measured on the clips of a subset."""
     from tvn_mmaction.evaluation.ablation import Ablation, ablation_table, describe_ablation
 
-    files = sorted(RESULTS.glob(f'strong/ablation_{subset}/*.json'))
-    texts = []
-    for file, record in zip(files, of_subset(Ablation, files, subset), strict=True):
-        curves = file.with_suffix('.png')  # what tools/ablate.py drew, if it is kept
-        picture = f'\n![loss and accuracy by epoch]({curves.relative_to(CONFIGS)})\n' if curves.exists() else ''
-        texts.append(f'{ablation_table(record)}\n{describe_ablation(record)}\n{picture}')
-    return '\n'.join(texts) or NOT_MEASURED
+    records = of_subset(Ablation, RESULTS.glob(f'strong/ablation_{subset}/*.json'), subset)
+    return '\n'.join(f'{ablation_table(record)}\n{describe_ablation(record)}\n' for record in records) or NOT_MEASURED
 
 
 def dynamic_tables() -> str:
