@@ -69,6 +69,7 @@ def tables() -> dict[str, str]:
         'dependencies': dependencies_table(),
         'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
         'views': views_table(views) if views else NOT_MEASURED,
+        'gap': gap_tables(),
     }
     for name, subset in {'ablation': 'test', 'ablation on the validation': 'validation'}.items():
         found[name] = ablation_tables(subset)
@@ -83,6 +84,14 @@ def ablation_tables(subset: str) -> str:
 
     records = of_subset(Ablation, RESULTS.glob(f'strong/ablation_{subset}/*.json'), subset)
     return '\n'.join(f'{ablation_table(record)}\n{describe_ablation(record)}\n' for record in records) or NOT_MEASURED
+
+
+def gap_tables() -> str:
+    """Return what the recipes that were tested have not learned."""
+    from tvn_mmaction.evaluation.ablation import Ablation, gap_table
+
+    records = of_subset(Ablation, RESULTS.glob('strong/ablation_test/*.json'), 'test')
+    return '\n'.join(gap_table(record) for record in records) or NOT_MEASURED
 
 
 def dynamic_tables() -> str:

@@ -15,6 +15,7 @@ from tvn_mmaction.evaluation.ablation import (
     Run,
     ablation_table,
     describe_ablation,
+    gap_table,
     paired_p_value,
 )
 from tvn_mmaction.evaluation.ablation_plots import plot_ablation, plot_learning_curves, plot_search
@@ -35,6 +36,9 @@ def record() -> Ablation:
             epochs=30,
             initial_weights='scratch',
             difference=Difference('no part', 0.2, 0.01, 0.02) if 'recipe' in name else None,
+            class_top1={'Walk': 0.9, 'Run': 0.5} if 'recipe' in name else {'Walk': 0.4, 'Run': 0.3},
+            confused=[{'true': 'Run', 'predicted': 'Walk', 'clips': 7}],
+            never_right=['Run 03'],
         )
         for name, values in TOP1.items()
     ]
@@ -109,3 +113,17 @@ def test_pictures(tmp_path):
     plot_search(values, [0.2, 0.5, 0.3], [True, True, False], tmp_path / 'search.png')
     for name in ('ablation.png', 'curves.png', 'search.png'):
         assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
+
+
+def test_gap_begins_with_the_hardest_class_of_the_recipe():
+    made = record()
+    *rows, _, told = gap_table(made).splitlines()
+    assert rows == [
+        '| class | no part | the recipe |',
+        '| --- | --- | --- |',
+        '| Run | 30.0% | 50.0% |',
+        '| Walk | 40.0% | 90.0% |',
+    ]
+    assert 'Run for Walk 7.' in told and told.endswith('gets any clip right: Run 03.')
+    assert f'Of {3 * made.protocol.test_clips} answers' in told
+    assert gap_table(replace(made, rows=made.rows[:1])) == ''

@@ -185,6 +185,22 @@ def test_planted_results_say_what_they_are(config_file, tmp_path):
         assert (row.difference.against, row.difference.p_value) == (other, p_value)
         assert row.difference.p_corrected == pytest.approx(corrected)
         assert row.difference.top1 == pytest.approx(by_row[row.name].mean() - by_row[other].mean())
+    clips = np.arange(24)
+    for row in record.rows:
+        right = by_row[row.name]
+        assert row.class_top1 == pytest.approx(
+            {name: right[:, clips % 2 == label].mean() for label, name in enumerate('AB')}
+        )
+        wrong = {
+            f'{true}{other}': int((~right[:, clips % 2 == label]).sum())
+            for label, (true, other) in enumerate(('AB', 'BA'))
+        }
+        assert {f'{pair["true"]}{pair["predicted"]}': pair['clips'] for pair in row.confused} == {
+            pair: count for pair, count in wrong.items() if count
+        }
+        assert row.never_right == sorted(
+            {video for video in videos if not right[:, [other == video for other in videos]].any()}
+        )
     for picture in ('ablation.png', 'curves.png'):
         assert (tmp_path / picture).is_file()
 

@@ -13,9 +13,10 @@ import numpy as np
 from ..files import read_record, write_record
 from .result import Protocol, describe_machine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESAMPLES = 9999  # of the test of a difference
 SIGNIFICANCE = 0.05
+HARDEST = 10  # classes, confusions and long videos that are shown
 NOTE = (
     'Mean ± standard deviation over seeds. p says how often chance alone would make such a difference: the signs of '
     'the differences of whole long videos, means over seeds, are drawn at random; it is corrected over all rows '
@@ -64,6 +65,9 @@ class Row:
     epochs: int
     initial_weights: str | None
     difference: Difference | None
+    class_top1: dict[str, float]  # mean over seeds
+    confused: list[dict[str, str | int]]  # pairs of classes, clips of all seeds together; see `most_confused`
+    never_right: list[str]  # long videos of which no seed gets any clip right
 
     def over_seeds(self, measure: str) -> tuple[float, float | None]:
         """Return mean and standard deviation (None of one seed) of a field of `Run`."""
@@ -158,6 +162,31 @@ def ablation_table(record: Ablation) -> str:
             f'{row.gmacs_per_video:.2f}',
         ])  # fmt: skip
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
+def gap_table(record: Ablation) -> str:
+    """Return what the recipe has not learned: its hardest classes as a Markdown table, confusions, and whole videos.
+
+    Empty where no training of the recipe is finished.
+    """
+    recipe = next((row for row in record.rows if row.config == record.name and not row.options), None)
+    if recipe is None:
+        return ''
+    first = record.rows[0]
+    columns = ['class', *([first.name] if first is not recipe else []), recipe.name.rpartition(' = ')[2]]
+    lines = [columns, ['---'] * len(columns)]
+    for name in sorted(recipe.class_top1, key=recipe.class_top1.get)[:HARDEST]:
+        rows = (first, recipe) if first is not recipe else (recipe,)
+        lines.append([name, *(f'{row.class_top1[name]:.1%}' for row in rows)])
+    clips = round(record.protocol.test_clips * len(recipe.runs))
+    pairs = '; '.join(f'{pair["true"]} for {pair["predicted"]} {pair["clips"]}' for pair in recipe.confused[:HARDEST])
+    videos = ', '.join(recipe.never_right[:HARDEST]) or 'none'
+    more = f' and {len(recipe.never_right) - HARDEST} more' if len(recipe.never_right) > HARDEST else ''
+    told = (
+        f'The hardest classes of the recipe, top-1, means over seeds. Of {clips} answers, all seeds together, it takes '
+        f'{pairs or "no class for another"}. Long videos of which no seed gets any clip right: {videos}{more}.'
+    )
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines) + f'\n{told}\n'
 
 
 def describe_ablation(record: Ablation) -> str:

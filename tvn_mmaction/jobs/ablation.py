@@ -14,9 +14,10 @@ from scipy.stats import false_discovery_control
 from ..console import silent
 from ..engine.config import config_name, read_config
 from ..errors import UserError
-from ..evaluation import Protocol, Result, Scores
-from ..evaluation.ablation import Ablation, Difference, Row, Run, paired_p_value
+from ..evaluation import Protocol, Result, Scores, confusion_matrix
+from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
+from ..evaluation.metrics import most_confused
 from ..files import read_yaml
 from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation
 from .job import Job
@@ -205,12 +206,13 @@ def collect(plan: AblationPlan) -> Ablation | None:
     rows = [row for row in plan.rows if results[row.name]]
     if not rows:
         return None
-    differences = _differences(rows)
+    scores = _scores(rows)
+    differences = _differences(rows, scores)
     record = Ablation(
         name=config_name(plan.config.filename),
         options=plan.options,
         protocol=_in_common([result for found in results.values() for result in found.values()]),
-        rows=[_row(row, results[row.name], differences.get(row.name)) for row in rows],
+        rows=[_row(row, results[row.name], scores[row.name], differences.get(row.name)) for row in rows],
         missing=missing,
         environment=next(iter(results[rows[0].name].values())).environment,
     )
@@ -223,8 +225,13 @@ def collect(plan: AblationPlan) -> Ablation | None:
     return record
 
 
-def _row(row: PlannedRow, results: Mapping[int, Result], difference: Difference | None) -> Row:
+def _row(
+    row: PlannedRow, results: Mapping[int, Result], scores: Sequence[Scores], difference: Difference | None
+) -> Row:
     result = next(iter(results.values()))
+    right = _right(scores).mean(0)
+    videos, place = np.unique(scores[0].videos, return_inverse=True)
+    counts = sum(confusion_matrix(of_seed.scores, of_seed.labels) for of_seed in scores)
     return Row(
         name=row.name,
         config=result.name,
@@ -236,6 +243,13 @@ def _row(row: PlannedRow, results: Mapping[int, Result], difference: Difference 
         epochs=result.protocol.epochs,
         initial_weights=result.protocol.initial_weights,
         difference=difference,
+        class_top1={
+            name: float(right[scores[0].labels == label].mean())
+            for label, name in enumerate(scores[0].classes)
+            if (scores[0].labels == label).any()
+        },
+        confused=most_confused(counts, scores[0].classes, HARDEST),
+        never_right=videos[np.bincount(place, weights=right) == 0].tolist(),
     )
 
 
@@ -250,20 +264,28 @@ def _run(seed: int, result: Result) -> Run:
     )
 
 
-def _differences(rows: Sequence[PlannedRow]) -> dict[str, Difference]:
-    """Return the differences of rows by name; of those whose other row has a finished training too."""
-    clips, videos, right = None, None, {}
+def _scores(rows: Sequence[PlannedRow]) -> dict[str, list[Scores]]:
+    """Return by row what its finished trainings said of the clips, which are the same for all."""
+    found: dict[str, list[Scores]] = {}
     for row in rows:
         for job in (job for job in row.jobs.values() if job.result()):
-            scores = Scores.load(job.folder / 'scores.npz')
-            if clips is None:
-                clips, videos = scores.clips, scores.videos
-            if scores.clips != clips:
+            found.setdefault(row.name, []).append(Scores.load(job.folder / 'scores.npz'))
+            if found[row.name][-1].clips != found[rows[0].name][0].clips:
                 raise UserError(
                     f'{job.name} was tested on other clips than {rows[0].name}: rows of an ablation have one split'
                 )
-            right.setdefault(row.name, []).append(scores.scores.argmax(1) == scores.labels)
-    right = {name: np.stack(of_seeds) for name, of_seeds in right.items()}
+    return found
+
+
+def _right(scores: Sequence[Scores]) -> np.ndarray:
+    """Return which clips each seed gets right, `(seeds, clips)`."""
+    return np.stack([of_seed.scores.argmax(1) == of_seed.labels for of_seed in scores])
+
+
+def _differences(rows: Sequence[PlannedRow], scores: Mapping[str, list[Scores]]) -> dict[str, Difference]:
+    """Return the differences of rows by name; of those whose other row has a finished training too."""
+    right = {name: _right(of_seeds) for name, of_seeds in scores.items()}
+    videos = scores[rows[0].name][0].videos
     pairs = {row.name: row.against for row in rows if row.against in right}
     p_values = {name: paired_p_value(right[name], right[other], videos) for name, other in pairs.items()}
     corrected = false_discovery_control(list(p_values.values())) if p_values else []
