@@ -20,7 +20,7 @@ from tests.reliability.misuse_table import TABLE, Misuse
 from tests.videos import write_text, write_video
 from tvn_mmaction.datasets import build_frames
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
-from tvn_mmaction.engine import experiment
+from tvn_mmaction.engine import building
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.files import only_here
 
@@ -176,7 +176,7 @@ def command_of(case: Misuse, port: int) -> tuple[Path, list[str]]:
 def test_misuse_is_told(case, here, port, monkeypatch, capsys):
     for variable in case.environment:
         monkeypatch.setenv(*variable.format(port=port).split('='))
-    monkeypatch.setattr(experiment, 'LOCK_S', 0.1)
+    monkeypatch.setattr(building, 'LOCK_S', 0.1)
     tool, arguments = command_of(case, port)
     with only_here(here / 'busy'):
         try:
