@@ -60,8 +60,8 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tens
     if norm.training:
         weight = conv.weight.flatten(1)
         input_mean, product = Moments.apply(x.permute(0, 2, 3, 1).flatten(0, 2))
-        covariance = product - torch.outer(input_mean, input_mean)
-        mean = weight @ input_mean
+        covariance = (product - torch.outer(input_mean, input_mean)).to(weight.dtype)
+        mean = weight @ input_mean.to(weight.dtype)
         variance = ((weight @ covariance) * weight).sum(1).clamp(min=0)
         _update(norm, mean.detach(), variance.detach(), count=x.numel() // x.shape[1])
     scale = norm.weight * (variance + norm.eps).rsqrt()
@@ -77,19 +77,28 @@ def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) ->
 
 
 class Moments(torch.autograd.Function):
-    """The mean `(C,)` and the mean product `(C, C)` of the rows of `(rows, C)`, with a gradient in one pass."""
+    """The mean `(C,)` and the mean product `(C, C)` of the rows of `(rows, C)`, with a gradient in one pass.
+
+    Both are float64, and rows are multiplied part by part: where their difference cancels, what float32 lost in one
+    long sum would be most of it, more on processors without AVX-512.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Compute both."""
         ctx.save_for_backward(rows)
-        return rows.mean(0), rows.t() @ rows / len(rows)
+        count, channels = rows.shape
+        size = max(256, 4 * channels)  # of a part, so that the products are fewer numbers than the rows
+        parts, rest = rows[: count // size * size].unflatten(0, (-1, size)), rows[count // size * size :]
+        product = torch.bmm(parts.transpose(1, 2), parts).sum(0, dtype=torch.float64) + rest.t() @ rest
+        return rows.mean(0).double(), product / count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, mean: Tensor, product: Tensor) -> Tensor:
         """Return the gradient of the rows from those of the two."""
         (rows,) = ctx.saved_tensors
+        mean, product = mean.to(rows.dtype), product.to(rows.dtype)
         return torch.addmm(mean / len(rows), rows, (product + product.t()) / len(rows))
 
 
