@@ -172,13 +172,12 @@ def gap_table(record: Ablation) -> str:
     recipe = next((row for row in record.rows if row.config == record.name and not row.options), None)
     if recipe is None:
         return ''
-    first = record.rows[0]
-    columns = ['class', *([first.name] if first is not recipe else []), recipe.name.rpartition(' = ')[2]]
+    first = [row for row in record.rows[:1] if row is not recipe]
+    columns = ['class', *(row.name for row in first), recipe.name.rpartition(' = ')[2]]
     lines = [columns, ['---'] * len(columns)]
     for name in sorted(recipe.class_top1, key=recipe.class_top1.get)[:HARDEST]:
-        rows = (first, recipe) if first is not recipe else (recipe,)
-        lines.append([name, *(f'{row.class_top1[name]:.1%}' for row in rows)])
-    clips = round(record.protocol.test_clips * len(recipe.runs))
+        lines.append([name, *(f'{row.class_top1[name]:.1%}' for row in (*first, recipe))])
+    clips = record.protocol.test_clips * len(recipe.runs)
     pairs = '; '.join(f'{pair["true"]} for {pair["predicted"]} {pair["clips"]}' for pair in recipe.confused[:HARDEST])
     videos = ', '.join(recipe.never_right[:HARDEST]) or 'none'
     more = f' and {len(recipe.never_right) - HARDEST} more' if len(recipe.never_right) > HARDEST else ''

@@ -113,11 +113,12 @@ def plan(
     planned = []
     if plain:
         planned.append((f'`{config_name(plain)}`', None, plain, {}, f'plain_{config_name(plain)}'))
-    for name, against, off in rows_of(list(parts), only):
+    own_rows = rows_of(list(parts), only)
+    for name, against, off in own_rows:
         switched = {option: value for part in off for option, value in parts[part].items()}
         before = planned[-1][0] if planned and not against else against
         planned.append((name, before, config_file, switched, folder_of(off, list(parts))))
-    whole = next(name for name, _, off in rows_of(list(parts), only) if not off)
+    whole = next(name for name, _, off in own_rows if not off)
     planned += [(f'`{config_name(file)}`', whole, file, {}, f'beside_{config_name(file)}') for file in beside]
     names = [name for name, *_ in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
