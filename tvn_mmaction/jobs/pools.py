@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -93,11 +94,9 @@ class LocalPool:
                 code = self._run_process(job, gpu)
                 if code == 0:
                     return None
-                said = job.log.read_text(errors='replace').strip()
-                _, told, mistake = f'\n{said}'.rpartition('\nerror: ')
-                if code == 2 and told:
+                if mistake := mistake_of(job, code):
                     return mistake
-                reason = f'killed by {signal.Signals(-code).name}' if code < 0 else said.rpartition('\n')[2]
+                reason = f'killed by {signal.Signals(-code).name}' if code < 0 else last_line_of(job.log)
             raise RuntimeError(reason or f'exit code {code}')
         finally:
             self.places.put(gpu)
@@ -128,6 +127,18 @@ def start_process(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
         process.stdin.write(pickle.dumps(job))
         process.stdin.flush()
     return process
+
+
+def mistake_of(job: Job, code: int) -> str | None:
+    """Return what a user has to mend, where a process of a job ended with exit code 2 and said so."""
+    said = job.log.read_text(errors='replace').strip()
+    _, told, mistake = f'\n{said}'.rpartition('\nerror: ')
+    return mistake if code == 2 and told else None
+
+
+def last_line_of(log: Path) -> str:
+    """Return the last line of a log, such as the name and message of an exception."""
+    return log.read_text(errors='replace').strip().rpartition('\n')[2]
 
 
 class RayPool:

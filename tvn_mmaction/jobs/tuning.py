@@ -11,7 +11,7 @@ from typing import Any
 from ..console import console, progress_bar
 from ..errors import UserError
 from .job import Job
-from .pools import ATTEMPTS, RayPool, start_process
+from .pools import ATTEMPTS, RayPool, last_line_of, mistake_of, start_process
 from .sweep import STOPPED, PlannedTrial
 
 try:
@@ -23,6 +23,7 @@ except ImportError as error:
 HALVING = 3  # of the trials that reach a rung, one in so many goes on
 LOOK_S = 0.2  # between two looks at the epochs of a training
 METRIC = 'validation_top1'
+MISTAKE = 'mistake'  # what a user has to mend: no second process would go further
 
 
 class Training(tune.Trainable):
@@ -41,10 +42,11 @@ class Training(tune.Trainable):
                 if epoch['epoch'] > self.reported['epoch'] and METRIC in epoch:
                     self.reported = {name: epoch[name] for name in self.reported}
                     return dict(self.reported)
-            if code:
-                raise RuntimeError(self.job.log.read_text(errors='replace').strip().rpartition('\n')[2])
-            if code == 0:
-                return {**self.reported, 'done': True}
+            if code is not None:
+                mistake = mistake_of(self.job, code)
+                if code and not mistake:
+                    raise RuntimeError(last_line_of(self.job.log))  # Tune starts a second process
+                return {**self.reported, MISTAKE: mistake, 'done': True}
             time.sleep(LOOK_S)
 
     def cleanup(self) -> None:
@@ -78,6 +80,9 @@ class SearchBar(tune.Callback):
         """Note an end, by itself or by the scheduler; the epochs that are left need not be waited for."""
         number = trial.config['number']
         planned = self.trials[number]
+        if mistake := trial.last_result.get(MISTAKE):
+            self._note_failure(number, mistake)
+            return
         if planned.job.result() is None:
             (planned.job.folder / STOPPED).touch()
         self._say(number, f'stopped after epoch {self.epochs[number]}' if planned.stopped else 'finished')
@@ -85,11 +90,13 @@ class SearchBar(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """Note why a trial failed."""
         number = trial.config['number']
-        planned = self.trials[number]
-        log = planned.job.log
-        said = log.read_text(errors='replace').strip().rpartition('\n')[2] if log.exists() else ''
-        self.failed[planned.job.name] = said or 'its process could not be started'
-        self._say(number, f'failed: {self.failed[planned.job.name]}; see {log}')
+        log = self.trials[number].job.log
+        self._note_failure(number, (last_line_of(log) if log.exists() else '') or 'its process could not be started')
+
+    def _note_failure(self, number: int, reason: str) -> None:
+        job = self.trials[number].job
+        self.failed[job.name] = reason
+        self._say(number, f'failed: {reason}; see {job.log}')
 
     def _say(self, number: int, what: str) -> None:
         console.print(f'{self.trials[number].job.name}  {what}', highlight=False, soft_wrap=True)
