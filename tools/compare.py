@@ -26,6 +26,8 @@ from command_line import (
 if TYPE_CHECKING:
     from tvn_mmaction.jobs.comparison import Budget
 
+ROUNDS = 7  # of the benchmark
+
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
@@ -70,19 +72,22 @@ def main(args: argparse.Namespace) -> int:
 def compare(args: argparse.Namespace, budget: Budget, work_dir: Path) -> int:
     """See `main`; everything is written into `work_dir`."""
     from tvn_mmaction.comparison import load_comparison, write_report
+    from tvn_mmaction.engine.benchmark import measured
+    from tvn_mmaction.engine.clips import middle_frames
     from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.jobs.comparison import frames_of, jobs_of, measured, on_same_terms, within_budget
+    from tvn_mmaction.jobs.comparison import jobs_of, on_same_terms, within_budget
 
     options = parse_options(args.cfg_options)
     configs = on_same_terms(
         args.configs, work_dir, args.data_root, options, args.protocol, args.own_input, args.pretrained
     )
-    benchmark = measured(configs, work_dir / 'benchmark.json')
+    benchmark = measured(configs, work_dir / 'benchmark.json', ROUNDS)
     configs = within_budget(configs, budget, benchmark, work_dir)
     jobs = jobs_of(configs)
     all_went_well = run_unfinished(args, jobs, prepare_unfinished(jobs, jobs, args.resume), 'networks')
     comparison = load_comparison(work_dir, [job.name for job in jobs if job.result()])
-    written = write_report(comparison, frames_of(configs[0], comparison.disputed_clips), work_dir / 'report')
+    frames = middle_frames(configs[0], 'test_dataloader', comparison.disputed_clips)
+    written = write_report(comparison, frames, work_dir / 'report')
     print((work_dir / 'report/report.md').read_text(encoding='utf-8'))
     print(f'in {work_dir / "report"}: {", ".join(path.name for path in written)}')
     return 0 if all_went_well else 1

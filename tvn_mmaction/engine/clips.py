@@ -1,9 +1,12 @@
 """The clips of a config's loaders, inside of all wrappers."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -41,6 +44,22 @@ def clips_at_hand(config: Config, loader: str, count: int, **changes: Any) -> Su
         return None
     # mmengine's get_subset keeps the ids of what it once copied: later it takes one dead object for another.
     return Subset(dataset, evenly(len(dataset), count))
+
+
+def middle_frames(config: Config, loader: str, clips: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the middle frame, `(H, W, 3)` uint8 RGB, of a loader's clips by name; of those that can be read."""
+    dataset = build_without_videos(config, loader)
+    files = [dataset.get_data_info(index)['filename'] for index in range(len(dataset))]
+    wanted = {'/'.join(Path(file).parts[-2:]): file for file in files}
+    frames = {}
+    for clip in clips:
+        video = cv2.VideoCapture(wanted[clip])
+        video.set(cv2.CAP_PROP_POS_FRAMES, int(video.get(cv2.CAP_PROP_FRAME_COUNT)) // 2)
+        read, frame = video.read()
+        video.release()
+        if read:
+            frames[clip] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    return frames
 
 
 def evenly(total: int, count: int) -> list[int]:

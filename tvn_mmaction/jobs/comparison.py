@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
 from mmengine.config import Config
 
 from ..datasets.frame_store import reads_flow
-from ..engine.benchmark import measure
 from ..engine.clips import build_without_videos
 from ..engine.config import LOADERS, config_name, dataset_of, datasets, read_config, use_clip, use_epochs
-from ..engine.record import config_digest, environment
 from ..errors import UserError
 from ..evaluation import Benchmark, ModelCosts, Result
 from ..evaluation.pipelines import frames_per_image
@@ -38,7 +33,6 @@ TERMS = (
     'default_hooks',
     'augmentation',
 )
-ROUNDS = 7  # of the benchmark
 OWN_STEPS = ('Sample', 'Resize', 'Format')  # by the beginnings of their names
 
 
@@ -218,39 +212,6 @@ def _written(config: Config, work_dir: Path, name: str | None = None) -> Config:
     return read_config(file, str(work_dir / name), dataset.get('data_root'), config.options)
 
 
-def measured(configs: Sequence[Config], path: Path) -> Benchmark:
-    """Return what the networks cost, from `path` where the same ones were measured before on such a machine.
-
-    Raises:
-        UserError: A network cannot be built, run or trained.
-    """
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if path.exists():
-        benchmark = Benchmark.load(path)
-        same_machine = benchmark.environment == environment(configs[0], device)
-        if same_machine and [model.config_sha256 for model in benchmark.models] == [config_digest(c) for c in configs]:
-            return benchmark
-    benchmark = measure(configs, ROUNDS, device=device)
-    benchmark.save(path)
-    return benchmark
-
-
 def jobs_of(configs: Sequence[Config]) -> list[Job]:
     """Return the jobs of configs, each in its own work directory."""
     return [Job.of(config, config_name(config.filename), Path(config.work_dir)) for config in configs]
-
-
-def frames_of(config: Config, clips: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the middle frame, `(H, W, 3)` uint8 RGB, of test clips by name; of those that can be read."""
-    dataset = build_without_videos(config, 'test_dataloader')
-    files = [dataset.get_data_info(index)['filename'] for index in range(len(dataset))]
-    wanted = {'/'.join(Path(file).parts[-2:]): file for file in files}
-    frames = {}
-    for clip in clips:
-        video = cv2.VideoCapture(wanted[clip])
-        video.set(cv2.CAP_PROP_POS_FRAMES, int(video.get(cv2.CAP_PROP_FRAME_COUNT)) // 2)
-        read, frame = video.read()
-        video.release()
-        if read:
-            frames[clip] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    return frames
