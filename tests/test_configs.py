@@ -44,6 +44,7 @@ TINY = {
     'slowfast_r50': {'clip.frames': 8},
     'timesformer': {'model.backbone.num_transformer_layers': 2},
     'tvn1_distilled': {'model.teacher_share': 0},  # its teachers are to be trained first
+    'tvn1_medium_distilled': {'model.teacher_share': 0},
 }
 
 
