@@ -61,13 +61,19 @@ class KeepWeights(Hook):
 
 
 @functools.cache
-def off(*names: str) -> dict:
+def off(*names: str, parts: str = 'parts') -> dict:
     """Return the options that switch parts off, by default all."""
-    return {option: value for name in names or SWITCHES for option, value in SWITCHES[name].items()}
+    switches = yaml.safe_load((CONFIGS / f'strong/{parts}.yaml').read_text())
+    return {option: value for name in names or switches for option, value in switches[name].items()}
 
 
-def test_recipe_without_its_parts_is_the_plain_experiment():
-    recipe = read_config(RECIPE, options={**off(), 'train_cfg.max_epochs': 40, 'split.protocol': 'videowise'})
+@pytest.mark.parametrize(
+    ('recipe', 'parts'),
+    [('tvn1', 'parts'), ('tvn1', 'groups_of_parts'), ('tvn1_medium', 'groups_of_medium_parts')],
+)
+def test_recipe_without_its_parts_is_the_plain_experiment(recipe, parts):
+    options = {**off(parts=parts), 'train_cfg.max_epochs': 40, 'split.protocol': 'videowise'}
+    recipe = read_config(CONFIGS / f'strong/{recipe}_ucf50.py', options=options)
     plain = read_config(CONFIGS / 'tvn1_ucf50.py')
     assert recipe.default_hooks.pop('ema') is None
     assert recipe.optim_wrapper.pop('paramwise_cfg') is None

@@ -182,8 +182,9 @@ def gap_table(record: Ablation) -> str:
     videos = ', '.join(recipe.never_right[:HARDEST]) or 'none'
     more = f' and {len(recipe.never_right) - HARDEST} more' if len(recipe.never_right) > HARDEST else ''
     told = (
-        f'The hardest classes of the recipe, top-1, means over seeds. Of {clips} answers, all seeds together, it takes '
-        f'{pairs or "no class for another"}. Long videos of which no seed gets any clip right: {videos}{more}.'
+        f'The hardest classes of {record.name} after {recipe.epochs} epochs, top-1, means over seeds. Of {clips} '
+        f'answers, all seeds together, it takes {pairs or "no class for another"}. Long videos of which '
+        f'no seed gets any clip right: {videos}{more}.'
     )
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines) + f'\n{told}\n'
 
