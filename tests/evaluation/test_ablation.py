@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.test_cross_validation import result_of
 from tvn_mmaction.errors import UserError
+from tvn_mmaction.evaluation import ablation_plots
 from tvn_mmaction.evaluation.ablation import (
     Ablation,
     Difference,
@@ -113,6 +115,15 @@ def test_pictures(tmp_path):
     plot_search(values, [0.2, 0.5, 0.3], [True, True, False], tmp_path / 'search.png')
     for name in ('ablation.png', 'curves.png', 'search.png'):
         assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
+
+
+def test_legend_names_the_curves_of_all_rows(monkeypatch):
+    """Also those that the first row has not: where labels are mixed there is no accuracy in training."""
+    figures = []
+    monkeypatch.setattr(ablation_plots, '_save', lambda figure, path: figures.append(figure))
+    mixed, plain = [{'epoch': 1, 'validation_top1': 0.1}], [{'epoch': 1, 'train_top1': 0.2, 'validation_top1': 0.1}]
+    plot_learning_curves({'mixed': [mixed], 'plain': [plain], 'unfinished': [[]]}, Path('curves.png'))
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ['validation', 'train (while learning)']
 
 
 def test_gap_begins_with_the_hardest_class_of_the_recipe():

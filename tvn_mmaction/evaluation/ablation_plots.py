@@ -75,9 +75,10 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     for axes in grid:  # those that are left over
         axes.set_visible(False)
     figure.suptitle('top-1, %, by epoch; a line a seed', fontsize=9)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc='outside lower center', ncols=len(labels), fontsize=8)
+    # Not every row has every curve: where labels are mixed, for one, there is no accuracy in training.
+    found = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(found.values(), found, loc='outside lower center', ncols=len(found), fontsize=8)
     _save(figure, path)
 
 
