@@ -36,12 +36,23 @@ def test_state_follows_log_and_history(job):
     job.log.write_text(f'{ATTEMPT} 12\n{ATTEMPT} 13\n')
     assert look(job, future).name == 'retried'
     future.set_exception(RuntimeError('Traceback\nRuntimeError: broken'))
-    assert look(job, future) == State('failed', 40, 1, 2.5, 0.5, reason='RuntimeError: broken')
+    assert look(job, future) == State('failed', 40, 1, 2.5, 0.5, note='RuntimeError: broken')
     mistaken, lost = Future(), Future()
     mistaken.set_result('the clip is missing')
     lost.set_result(None)
-    assert look(job, mistaken).reason == 'the clip is missing'
-    assert 'ended without a result' in look(job, lost).reason
+    assert look(job, mistaken).note == 'the clip is missing'
+    assert 'ended without a result' in look(job, lost).note
+
+
+def test_pretraining_is_told_until_the_training_begins(job):
+    future = Future()
+    job.log.write_text(f'{ATTEMPT} 12\n')
+    (job.folder / 'pretraining').mkdir()
+    (job.folder / 'pretraining/history.json').write_text('[{"epoch": 1, "loss": 5}, {"epoch": 2, "loss": 4.5}]')
+    state = look(job, future)
+    assert line('tiny', state) == 'tiny  training  pretraining, epoch 2, loss 4.5000'
+    (job.folder / 'history.json').write_text('[{"epoch": 1, "loss": 2.5}]')
+    assert look(job, future) == State('training', 40, 1, 2.5)
 
 
 def render(states) -> list[str]:

@@ -12,6 +12,8 @@ from ..datasets.selection import Selection
 from ..errors import UserError
 from ..files import sha256_of
 
+PRETRAINING = 'pretraining'  # its folder in a work directory
+
 
 def use_features(config: Config, datasets: Iterable[Config]) -> None:
     """Let the pipelines of a config follow its variable `features`, and the network take the channels that there are.
@@ -89,7 +91,7 @@ def pretraining_file(config: Config) -> Path:
 
 def pretraining_folder(config: Config) -> Path:
     """Return where a config's pretraining writes."""
-    return Path(config.pretraining.get('work_dir') or Path(config.work_dir, 'pretraining'))
+    return Path(config.pretraining.get('work_dir') or Path(config.work_dir, PRETRAINING))
 
 
 def pretraining_seconds(config: Config) -> float | None:

@@ -21,6 +21,7 @@ from ..engine.clips import build_without_videos
 from ..engine.config import configure_training, read_config
 from ..engine.earlier import what_differs
 from ..engine.experiment import train
+from ..engine.preceding import PRETRAINING
 from ..engine.record import clips_of, digests_of_training, list_digest
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
@@ -79,8 +80,12 @@ class Job:
     @property
     def history(self) -> list[dict]:
         """The epochs it has behind it, see `EpochHistoryHook`."""
-        path = self.folder / 'history.json'
-        return json.loads(path.read_text()) if path.exists() else []
+        return _epochs(self.folder)
+
+    @property
+    def pretraining_history(self) -> list[dict]:
+        """The epochs of its pretraining, where it has one in its folder."""
+        return _epochs(self.folder / PRETRAINING)
 
     def result(self) -> Result | None:
         """Return the result where the job is finished, else None.
@@ -140,6 +145,11 @@ def main() -> None:
     job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_the_tool, daemon=True).start()
     run_tool(job.run)
+
+
+def _epochs(folder: Path) -> list[dict]:
+    path = folder / 'history.json'
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def _digests_of_training(config: Config) -> frozenset[str]:

@@ -29,7 +29,7 @@ class State:
     loss: float | None = None  # in it
     top1: float | None = None  # on the test clips, or those of a validation, after it, in [0, 1]
     seconds: float | None = None
-    reason: str = ''  # why it failed
+    note: str = ''  # why it failed, or how far its pretraining is
 
 
 def watch(jobs: Sequence[Job], futures: Mapping[str, Future[str | None]]) -> dict[str, str]:
@@ -78,7 +78,7 @@ def watch(jobs: Sequence[Job], futures: Mapping[str, Future[str | None]]) -> dic
                 description=f'{finished} of {len(jobs)} finished',
             )
             live.update(Group(table(states), progress), refresh=True)
-    return {name: state.reason for name, state in states.items() if state.name == 'failed'}
+    return {name: state.note for name, state in states.items() if state.name == 'failed'}
 
 
 def look(job: Job, future: Future[str | None] | None) -> State:
@@ -89,6 +89,9 @@ def look(job: Job, future: Future[str | None] | None) -> State:
         'waiting', job.epochs, last['epoch'], last.get('loss'), last.get('test_top1', last.get('validation_top1'))
     )
     if future and not future.done():
+        if not history and (pretrained := job.pretraining_history):
+            epoch = pretrained[-1]
+            state = replace(state, note=f'pretraining, epoch {epoch["epoch"]}, loss {epoch["loss"]:.4f}')
         return replace(state, name=('waiting', 'training', 'retried')[min(job.attempts, 2)])
     try:
         reason = future.result() if future else None
@@ -97,7 +100,7 @@ def look(job: Job, future: Future[str | None] | None) -> State:
     except Exception as error:  # whatever the job died of
         reason = str(error).strip().rpartition('\n')[2]
     if reason:
-        return replace(state, name='failed', reason=reason)
+        return replace(state, name='failed', note=reason)
     seconds = (result.costs['train_seconds'] or 0) + result.costs['test_seconds']
     return replace(state, name='finished', top1=result.metrics['top1'].value, seconds=seconds)
 
@@ -115,14 +118,14 @@ def table(states: Mapping[str, State]) -> Table:
             rows.add_row(f'{members[0][0]} to {members[-1][0]}', name, '', '', top1, style=STYLES[name])
         else:
             for job, state in members:
-                rows.add_row(job, *_cells(state), state.reason, style=STYLES[name])
+                rows.add_row(job, *_cells(state), state.note, style=STYLES[name])
     return rows
 
 
 def line(job: str, state: State) -> str:
     """Return the state of a job as a line."""
     epoch, loss, top1, duration = _cells(state)[1:]
-    parts = (epoch and f'epoch {epoch}', loss and f'loss {loss}', top1 and f'top-1 {top1}', duration, state.reason)
+    parts = (epoch and f'epoch {epoch}', loss and f'loss {loss}', top1 and f'top-1 {top1}', duration, state.note)
     return '  '.join([job, f'{state.name:8s}', *filter(None, parts)])
 
 
