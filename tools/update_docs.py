@@ -83,7 +83,11 @@ def ablation_tables(subset: str) -> str:
     from tvn_mmaction.evaluation.ablation import Ablation, ablation_table, describe_ablation
 
     records = of_subset(Ablation, RESULTS.glob(f'strong/ablation_{subset}/*.json'), subset)
-    return '\n'.join(f'{ablation_table(record)}\n{describe_ablation(record)}\n' for record in records) or NOT_MEASURED
+    sections = [
+        f'The recipe is `{record.name}`:\n\n{ablation_table(record)}\n{describe_ablation(record)}\n'
+        for record in records
+    ]
+    return '\n'.join(sections) or NOT_MEASURED
 
 
 def gap_tables() -> str:
