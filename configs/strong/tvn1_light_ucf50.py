@@ -3,9 +3,7 @@
 # spans, crops and flips, label smoothing, weight decay, clipping and averaged weights, at three times the learning
 # rate. 8 frames of 200 x 200 pixels: it spans the whole clip, 4.6 s at 25 fps in the median; in training a random half
 # or more of it.
-_base_ = 'tvn1_ucf50.py'
+_base_ = 'tvn1_medium_ucf50.py'
 
-augmentation = dict(colour=None, rand_augment=None, erasing=None)
-model = dict(
-    backbone=dict(drop_path_rate=0), cls_head=dict(dropout_ratio=0.5), data_preprocessor=dict(blending=None))
-optim_wrapper = dict(optimizer=dict(lr=0.03))
+augmentation = dict(colour=None, erasing=None)
+model = dict(data_preprocessor=dict(blending=None))

@@ -131,9 +131,11 @@ def start_process(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
 
 def mistake_of(job: Job, code: int) -> str | None:
     """Return what a user has to mend, where a process of a job ended with exit code 2 and said so."""
+    if code != 2:
+        return None
     said = job.log.read_text(errors='replace').strip()
     _, told, mistake = f'\n{said}'.rpartition('\nerror: ')
-    return mistake if code == 2 and told else None
+    return mistake if told else None
 
 
 def last_line_of(log: Path) -> str:
