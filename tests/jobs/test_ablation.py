@@ -1,6 +1,7 @@
 """Which trainings an ablation takes, and what planted results of them say together."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -149,6 +150,16 @@ def test_parts_of_the_recipe_are_all_in_it():
     for file in (REPOSITORY / 'configs').glob('*/*parts.yaml'):
         recipe = file.with_name('tvn1_medium_ucf50.py' if 'medium' in file.stem else 'tvn1_ucf50.py')
         assert plan(str(recipe), read_parts(file), [], REPOSITORY, only='full').jobs == []
+
+
+def test_training_of_a_row_is_with_its_pretraining(config_file, tmp_path):
+    planned = plan(config_file, {}, [0], tmp_path, only='full')
+    (job,) = planned.jobs
+    plant(job, np.ones(24, bool), [str(clip // 4) for clip in range(24)])
+    alone = collect(planned).rows[0].runs[0]
+    result = job.result()
+    replace(result, costs={**result.costs, 'pretraining_seconds': 7.0}).save(job.folder / 'result.json')
+    assert collect(planned).rows[0].runs[0] == replace(alone, train_seconds=alone.train_seconds + 7)
 
 
 def planted(config_file, folder) -> tuple:

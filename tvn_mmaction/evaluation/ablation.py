@@ -32,7 +32,7 @@ class Run:
     top1: float
     mean_class: float
     epoch_seconds: float  # mean over the epochs, without what is looked at in between
-    train_seconds: float
+    train_seconds: float  # with those of a pretraining
     test_seconds: float
 
 
