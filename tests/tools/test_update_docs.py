@@ -37,7 +37,8 @@ def test_tables_are_written_from_the_results(update_docs, document):
 
 
 def test_dependencies_are_those_of_setup_with_a_licence_each(update_docs):
-    text = (REPOSITORY / 'DEPENDENCIES.md').read_text(encoding='utf-8')
+    text = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
+    text = text.partition('<!-- dependencies -->')[2].partition('<!-- end of dependencies -->')[0]
     rows = [line.strip('| ').rpartition(' | ') for line in text.splitlines() if line.startswith('|')]
     now = [line.strip('| ').rpartition(' | ') for line in update_docs.dependencies_table().splitlines()]
     # Not the licences: another release may say the same in other words.
