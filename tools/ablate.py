@@ -3,6 +3,8 @@ r"""Train a recipe with and without its parts, and say what each part is worth.
     python tools/ablate.py configs/strong/tvn1_ucf50.py --seeds 0 1 2 --validation
     python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py \
         --beside configs/strong/ts[mn]_r18_ucf50.py --seeds 0 1 2 --cfg-options split.protocol=groups19to25
+    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full \
+        --beside configs/strong/tsn_r18_ucf50.py clip.size=72 --cfg-options clip.size=64
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
 where whole groups of the train clips are held out; without it the test clips are looked at once, at the end of each
@@ -17,7 +19,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import add_cfg_options, add_job_arguments, check_job_arguments, config_file, parse_options, run
+from command_line import (
+    add_cfg_options,
+    add_job_arguments,
+    check_job_arguments,
+    config_file,
+    key_value,
+    parse_options,
+    run,
+)
 
 if TYPE_CHECKING:
     from tvn_mmaction.jobs.ablation import AblationPlan
@@ -38,8 +48,9 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument('--plain', type=config_file, metavar='CONFIG', help='a row before all others')
     parser.add_argument(
-        '--beside', nargs='+', type=config_file, default=[], metavar='CONFIG',
-        help='rows behind all others, each compared with the recipe: other networks by the same one, say',
+        '--beside', nargs='+', action='extend', default=[], metavar='CONFIG',
+        help='rows behind all others, each compared with the recipe: other networks by the same one, say; '
+        'KEY=VALUE behind a config changes its row alone',
     )  # fmt: skip
     parser.add_argument(
         '--validation', action='store_true', help='hold groups of the train clips out, and leave the test alone'
@@ -52,15 +63,34 @@ def parse_args() -> argparse.Namespace:
     check_job_arguments(parser, args)
     if twice := {number for number in args.seeds if args.seeds.count(number) > 1}:
         parser.error(f'--seeds: {min(twice)} is there twice; give each seed once')
-    rows = [Path(file).resolve() for file in (args.config, *([args.plain] if args.plain else ()), *args.beside)]
-    if twice := next((file for place, file in enumerate(rows) if file in rows[:place]), None):
+    args.beside = rows_beside(parser, args.beside)
+    rows = [(args.config, []), *([(args.plain, [])] if args.plain else []), *args.beside]
+    rows = [(Path(file).resolve(), sorted(options)) for file, options in rows]
+    if twice := next((file for place, (file, _) in enumerate(rows) if rows[place] in rows[:place]), None):
         parser.error(f'{twice.name} is there twice, and a row shall not be compared with itself; name another config')
     if args.parts and args.only == 'full':
         parser.error(f'{args.parts}: --only full trains the recipe alone, without looking at its parts; leave one out')
-    if fixed := [word for word in args.cfg_options if re.match(r'randomness\.seed=|\w+_dataloader\..*subset=', word)]:
-        parser.error(f'--cfg-options {fixed[0]}: use --seeds and --validation, which the rows follow')
+    options = [*args.cfg_options, *(word for _, words in args.beside for word in words)]
+    if fixed := [word for word in options if re.match(r'randomness\.seed=|\w+_dataloader\..*subset=', word)]:
+        parser.error(f'{fixed[0]}: use --seeds and --validation, which the rows follow')
     args.parts = args.parts or Path(args.config).with_name('parts.yaml')
     return args
+
+
+def rows_beside(parser: argparse.ArgumentParser, words: list[str]) -> list[tuple[str, list[str]]]:
+    """Return the configs of `--beside`, each with the options behind it."""
+    rows: list[tuple[str, list[str]]] = []
+    for word in words:
+        try:
+            if '=' not in word:
+                rows.append((config_file(word), []))
+            elif not rows:
+                parser.error(f'--beside {word}: name the config first whose row it changes')
+            else:
+                rows[-1][1].append(key_value(word))
+        except argparse.ArgumentTypeError as error:
+            parser.error(f'argument --beside: {error}')
+    return rows
 
 
 def seed(text: str) -> int:
@@ -91,7 +121,7 @@ def main(args: argparse.Namespace) -> int:
             options=parse_options(args.cfg_options),
             only=args.only,
             plain=args.plain,
-            beside=args.beside,
+            beside=[(file, parse_options(words)) for file, words in args.beside],
             validation=args.validation,
         )
         return ablate(args, planned)

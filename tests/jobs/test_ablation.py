@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,14 +73,23 @@ def test_options_of_a_row_switch_its_parts_off(config_file, tmp_path):
 def test_rows_beside_are_compared_with_the_recipe(config_file, tmp_path, only):
     """Other configs stand behind all rows, without the recipe's parts, under the options of all rows."""
     (tmp_path / 'other.py').write_text(f"_base_ = '{config_file}'\n")
-    beside = [str(tmp_path / 'other.py')]
+    beside = [(str(tmp_path / 'other.py'), {})]
     planned = plan(config_file, PARTS, [3], tmp_path, only=only, options={'train_cfg.max_epochs': 4}, beside=beside)
     *_, row = planned.rows
     (recipe,) = (one for one in planned.rows if one.name == row.against)
-    assert (row.name, row.options, row.jobs[3].config) == ('`other`', {}, beside[0])
+    assert (row.name, row.options, row.jobs[3].config) == ('`other`', {}, beside[0][0])
     assert recipe.options == {} and recipe.config == config_file
     assert row.jobs[3].epochs == recipe.jobs[3].epochs == 4
     assert len({one.jobs[3].folder for one in planned.rows}) == len({job.folder for job in planned.jobs})
+
+
+def test_options_behind_a_config_beside_change_its_row_alone(config_file, tmp_path):
+    beside = [(config_file, {'train_cfg.max_epochs': 6}), (config_file, {'train_cfg.max_epochs': 7})]
+    planned = plan(config_file, {}, [3], tmp_path, only='full', options={'train_cfg.max_epochs': 4}, beside=beside)
+    name = f'`{Path(config_file).stem}`'
+    assert [row.jobs[3].epochs for row in planned.rows] == [4, 6, 7]
+    assert [row.name for row in planned.rows[1:]] == [f'{name}, train_cfg.max_epochs={n}' for n in (6, 7)]
+    assert len({row.jobs[3].folder for row in planned.rows}) == 3
 
 
 def test_rows_that_could_not_be_compared_are_told_before_any_training(config_file, tmp_path):
@@ -88,9 +98,9 @@ def test_rows_that_could_not_be_compared_are_told_before_any_training(config_fil
     loaders = ''.join(f'{kind}_dataloader = dict(dataset={split})\n' for kind in ('train', 'val', 'test'))
     other.write_text(f"_base_ = '{config_file}'\nsplit = {split}\n{loaders}")
     with pytest.raises(UserError, match=r'`other` and the recipe have other clips.*--cfg-options split\.protocol'):
-        plan(config_file, {}, [0], tmp_path, only='full', beside=[str(other)])
+        plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
     with pytest.raises(UserError, match='`other` is the name of two configs'):
-        plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[str(other)])
+        plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[(str(other), {})])
 
 
 def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):

@@ -84,7 +84,7 @@ def plan(
     options: Mapping[str, Any] | None = None,
     only: str | None = None,
     plain: str | None = None,
-    beside: Sequence[str] = (),
+    beside: Sequence[tuple[str, Mapping[str, Any]]] = (),
     validation: bool = False,
 ) -> AblationPlan:
     """Return the trainings of an ablation; no video is read.
@@ -99,7 +99,8 @@ def plan(
         only: `'adding'` for the rows that add part after part, `'leaving'` for those that leave one out, `'full'` for
             the recipe alone; by default all.
         plain: A config to begin with, by which the recipe is measured.
-        beside: Configs that are measured by the recipe, such as other networks with the same one.
+        beside: Configs that are measured by the recipe, such as other networks with the same one, each with the options
+            of its row alone.
         validation: Train on the subset `fit` and measure on `validation`, for choices.
 
     Raises:
@@ -119,7 +120,9 @@ def plan(
         before = planned[-1][0] if planned and not against else against
         planned.append((name, before, config_file, switched, folder_of(off, list(parts))))
     whole = next(name for name, _, off in own_rows if not off)
-    planned += [(f'`{config_name(file)}`', whole, file, {}, f'beside_{config_name(file)}') for file in beside]
+    for file, changed in beside:
+        name = ', '.join([f'`{config_name(file)}`', *(f'{option}={value}' for option, value in changed.items())])
+        planned.append((name, whole, file, dict(changed), re.sub(r'[^\w.=-]+', '_', f'beside_{name}'.replace('`', ''))))
     names = [name for name, *_ in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(
