@@ -80,12 +80,15 @@ def read_record(path: Path, schema_version: int, tool: str) -> dict[str, Any]:
         tool: The program that makes such records.
 
     Raises:
-        UserError: No such file, or another schema.
+        UserError: No such file, no JSON of this kind, or another schema.
     """
     if not path.is_file():
         raise UserError(f'no record at {path}: make it with {tool}')
-    fields = json.loads(path.read_text(encoding='utf-8'))
-    if fields.get('schema_version') != schema_version:
+    try:
+        fields = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise UserError(f'{path} is no record ({error}): make it anew with {tool}') from None
+    if not isinstance(fields, dict) or fields.get('schema_version') != schema_version:
         raise UserError(f'{path} has another schema than this release: measure again with {tool}')
     return fields
 

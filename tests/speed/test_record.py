@@ -22,6 +22,9 @@ def test_record_is_read_as_it_was_written(speed, tmp_path):
     assert Speed.load(tmp_path / 'speed.json') == speed
     with pytest.raises(UserError, match='no record at'):
         Speed.load(tmp_path / 'nothing.json')
+    (tmp_path / 'speed.json').write_text('{"engines": ')
+    with pytest.raises(UserError, match=r'speed\.json is no record .* make it anew with tools/speed\.py'):
+        Speed.load(tmp_path / 'speed.json')
     (tmp_path / 'speed.json').write_text('{}')
     with pytest.raises(UserError, match='another schema'):
         Speed.load(tmp_path / 'speed.json')

@@ -273,7 +273,7 @@ def _entry(
                for name in ('config_sha256', 'checkpoint_sha256')]  # fmt: skip
     costs = {}
     for name in ('parameters', 'gmacs_per_video', 'train_seconds', 'test_seconds'):
-        values = [result.costs.get(name) for result in results]
+        values = [result.training_seconds if name == 'train_seconds' else result.costs.get(name) for result in results]
         costs[name] = None if None in values else sum(values)
     flow_ms = [result.costs['flow_ms_per_clip'] for result in results if 'flow_ms_per_clip' in result.costs]
     if flow_ms:

@@ -114,7 +114,7 @@ def _row(comparison: Comparison, network: int) -> Row:
         input_width_px=width,
         views=views,
         epochs=result.protocol.epochs,
-        train_seconds=result.costs['train_seconds'],
+        train_seconds=result.training_seconds,
     )
 
 

@@ -16,6 +16,7 @@ from ..console import console
 from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
+from .history import HISTORY, read_history
 from .leaks import KEY, clips_seen
 from .loops import ExactTrainLoop
 from .record import training_record
@@ -54,8 +55,7 @@ class EpochHistoryHook(Hook):
             self.sums = Counter(trained.get('unfinished_epoch', {}))
             if self.entries:
                 # A checkpoint is saved before its epoch is validated; the file may know what was found then.
-                path = Path(runner.work_dir, 'history.json')
-                kept = json.loads(path.read_text()) if path.exists() else []
+                kept = read_history(Path(runner.work_dir))
                 for entry in kept[len(self.entries) - 1 : len(self.entries)]:
                     if entry.items() >= self.entries[-1].items():
                         self.entries[-1] = entry
@@ -77,7 +77,7 @@ class EpochHistoryHook(Hook):
             'history': self.entries,
         }
         self.clips_seen = clips_seen(runner.cfg, runner.train_dataloader.dataset)
-        self.path = Path(runner.work_dir) / 'history.json'
+        self.path = Path(runner.work_dir, HISTORY)
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(
             f'training {Path(runner.cfg.filename).stem}: {clips} clips, {steps} steps an epoch, epochs '

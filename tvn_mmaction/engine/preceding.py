@@ -11,6 +11,7 @@ from ..datasets.features import FILE_NAME, FeatureRecord, check_features
 from ..datasets.selection import Selection
 from ..errors import UserError
 from ..files import sha256_of
+from .history import read_history
 
 PRETRAINING = 'pretraining'  # its folder in a work directory
 
@@ -96,10 +97,8 @@ def pretraining_folder(config: Config) -> Path:
 
 def pretraining_seconds(config: Config) -> float | None:
     """Return how long the pretraining of a config took, None where it has none or nobody knows."""
-    history = pretraining_folder(config) / 'history.json' if config.get('pretraining') else None
-    if not history or not history.is_file():
-        return None
-    return sum(epoch['train_seconds'] for epoch in json.loads(history.read_text(encoding='utf-8')))
+    history = read_history(pretraining_folder(config)) if config.get('pretraining') else []
+    return sum(epoch['train_seconds'] for epoch in history) or None
 
 
 def describe_selection(step: Config) -> None:

@@ -130,7 +130,7 @@ def pool_folds(
         confusions=most_confused(counts, pooled.classes, CONFUSIONS),
         costs={
             'parameters': results[0].costs['parameters'],
-            'train_seconds': sum(result.costs['train_seconds'] or 0 for result in results),
+            'train_seconds': sum(result.training_seconds or 0 for result in results),
             'test_seconds': sum(result.costs['test_seconds'] for result in results),
         },
         environment={key: _one_or_all([machine.get(key) for machine in environments]) for key in environments[0]},

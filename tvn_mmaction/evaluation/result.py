@@ -63,6 +63,12 @@ class Result:
     broken_clips: dict[str, dict[str, str]] = field(default_factory=lambda: {'train': {}, 'test': {}})
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def training_seconds(self) -> float | None:
+        """How long its training took, and the pretraining before it; None where nobody knows."""
+        seconds = self.costs.get('train_seconds')
+        return seconds and seconds + self.costs.get('pretraining_seconds', 0)
+
     def save(self, path: Path) -> None:
         """Write JSON, complete or not at all."""
         write_record(path, self)

@@ -263,7 +263,7 @@ def _run(seed: int, result: Result) -> Run:
         top1=result.metrics['top1'].value,
         mean_class=result.metrics['mean_class'].value,
         epoch_seconds=float(np.mean([epoch['train_seconds'] for epoch in result.history])),
-        train_seconds=result.costs['train_seconds'] + result.costs.get('pretraining_seconds', 0),
+        train_seconds=result.training_seconds,
         test_seconds=result.costs['test_seconds'],
     )
 

@@ -1,7 +1,6 @@
 """One training and test among several: its folder, what it has got to, and the process that runs it."""
 
 import copy
-import json
 import os
 import pickle
 import platform
@@ -21,6 +20,7 @@ from ..engine.clips import build_without_videos
 from ..engine.config import configure_training, read_config
 from ..engine.earlier import what_differs
 from ..engine.experiment import train
+from ..engine.history import HISTORY, read_history
 from ..engine.preceding import PRETRAINING
 from ..engine.record import clips_of, digests_of_training, list_digest
 from ..errors import UserError, run_tool
@@ -80,12 +80,12 @@ class Job:
     @property
     def history(self) -> list[dict]:
         """The epochs it has behind it, see `EpochHistoryHook`."""
-        return _epochs(self.folder)
+        return read_history(self.folder)
 
     @property
     def pretraining_history(self) -> list[dict]:
         """The epochs of its pretraining, where it has one in its folder."""
-        return _epochs(self.folder / PRETRAINING)
+        return read_history(self.folder / PRETRAINING)
 
     def result(self) -> Result | None:
         """Return the result where the job is finished, else None.
@@ -123,7 +123,7 @@ class Job:
                 raise UserError(
                     f'{self.folder} has checkpoints of {what}: name another --work-dir, or remove the folder'
                 )
-        stale = ['terminal.log'] if resume else ['terminal.log', 'last_checkpoint', 'history.json']
+        stale = ['terminal.log'] if resume else ['terminal.log', 'last_checkpoint', HISTORY]
         for name in stale:
             (self.folder / name).unlink(missing_ok=True)
 
@@ -145,11 +145,6 @@ def main() -> None:
     job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_the_tool, daemon=True).start()
     run_tool(job.run)
-
-
-def _epochs(folder: Path) -> list[dict]:
-    path = folder / 'history.json'
-    return json.loads(path.read_text()) if path.exists() else []
 
 
 def _digests_of_training(config: Config) -> frozenset[str]:

@@ -210,10 +210,10 @@ def _trial(planned: PlannedTrial) -> Trial | None:
     """Return what a trial found; None where it has not ended."""
     result = planned.job.result()
     if result:
-        seconds = result.costs['train_seconds'] or 0.0
+        seconds = result.training_seconds or 0.0
         return Trial(planned.options, result.metrics['top1'].value, result.protocol.epochs, False, seconds)
     measured = [epoch for epoch in planned.job.history if 'validation_top1' in epoch]
     if not planned.stopped or not measured:
         return None
-    seconds = sum(epoch['train_seconds'] for epoch in planned.job.history)
+    seconds = sum(epoch['train_seconds'] for epoch in (*planned.job.pretraining_history, *planned.job.history))
     return Trial(planned.options, measured[-1]['validation_top1'], measured[-1]['epoch'], True, seconds)

@@ -101,7 +101,7 @@ def look(job: Job, future: Future[str | None] | None) -> State:
         reason = str(error).strip().rpartition('\n')[2]
     if reason:
         return replace(state, name='failed', note=reason)
-    seconds = (result.costs['train_seconds'] or 0) + result.costs['test_seconds']
+    seconds = (result.training_seconds or 0) + result.costs['test_seconds']
     return replace(state, name='finished', top1=result.metrics['top1'].value, seconds=seconds)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import random
 import signal
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
+from ..engine.history import read_history
 from ..errors import UserError
 from .process import end_of_log, start_training
 
@@ -59,7 +59,7 @@ def digest_of_training(work_dir: Path) -> str:
     """Return the SHA-256 of all that a finished training has computed, which its last checkpoint and history hold."""
     last = Path((work_dir / 'last_checkpoint').read_text())
     checkpoint = torch.load(last, map_location='cpu', weights_only=True)
-    history = json.loads((work_dir / 'history.json').read_text())
+    history = read_history(work_dir)
     losses = [{name: value for name, value in entry.items() if name not in TIMES} for entry in history]
     buffer = io.BytesIO()
     torch.save([{name: checkpoint[name] for name in KEPT}, losses], buffer)
