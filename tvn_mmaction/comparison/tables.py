@@ -10,6 +10,7 @@ from typing import Any
 
 from ..evaluation.pipelines import input_size
 from ..evaluation.report import describe_leak
+from ..evaluation.result import count_of_threads
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
 from .published import published_table
 
@@ -269,7 +270,7 @@ def protocol_facts(comparison: Comparison) -> tuple[dict[str, str], dict[str, di
             different[name] = values
     if benchmark := comparison.benchmark:
         common['latency measured'] = (
-            f'{benchmark.device} ({benchmark.environment["device"]}), {benchmark.threads} threads, '
+            f'{benchmark.device} ({benchmark.environment["device"]}), {count_of_threads(benchmark.threads)}, '
             f'{benchmark.precision}, {benchmark.memory_format} inputs, {benchmark.rounds} rounds, the networks in '
             'turns; one view at a time, times the views, from normalised pixels to scores'
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..files import write_record
+from .result import count_of_threads
 
 SCHEMA_VERSION = 1
 
@@ -120,10 +121,9 @@ def benchmark_table(benchmark: Benchmark) -> str:
 
 def describe_benchmark(benchmark: Benchmark) -> str:
     """Return under which conditions the numbers hold, and why counts of multiply-accumulates differ, in Markdown."""
-    threads = '1 thread' if benchmark.threads == 1 else f'{benchmark.threads} threads'
     paragraphs = [
-        f'On {benchmark.device} ({benchmark.environment["device"]}), {threads}, {benchmark.precision}, '
-        f'{benchmark.memory_format} inputs; medians and 95th percentiles of {benchmark.rounds} '
+        f'On {benchmark.device} ({benchmark.environment["device"]}), {count_of_threads(benchmark.threads)}, '
+        f'{benchmark.precision}, {benchmark.memory_format} inputs; medians and 95th percentiles of {benchmark.rounds} '
         f'rounds, the models in turns; training steps of {benchmark.models[0].train_batch} clips; × is to '
         f'{benchmark.reference}. GMACs are of one view by MMEngine, MB what a forward pass of one view or a training '
         'step takes on top of weights and optimiser.'

@@ -145,5 +145,9 @@ class Scores:
 
 def describe_machine(environment: Mapping[str, Any]) -> str:
     """Return device and threads in words."""
-    threads = environment['threads']
-    return f'{environment["device"]}, {threads} thread{"" if threads == 1 else "s"}'
+    return f'{environment["device"]}, {count_of_threads(environment["threads"])}'
+
+
+def count_of_threads(threads: int) -> str:
+    """Return a number of threads in words."""
+    return '1 thread' if threads == 1 else f'{threads} threads'

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.benchmark import Timing
+from ..evaluation.result import count_of_threads
 from ..files import read_record, write_record
 
 SCHEMA_VERSION = 1
@@ -144,7 +145,7 @@ def describe_engines(benchmark: EngineBenchmark) -> str:
     environment = benchmark.environment
     return (
         f'Milliseconds for one clip from pixels to scores, medians of {benchmark.rounds} rounds in turns, on '
-        f'{environment["device"]}, {benchmark.threads} threads, where a product of matrices in fp32 makes '
+        f'{environment["device"]}, {count_of_threads(benchmark.threads)}, where a product of matrices in fp32 makes '
         f'{benchmark.sgemm_gflops:.0f} GFLOP/s; PyTorch {environment["torch"]}, ONNX Runtime '
         f'{environment["onnxruntime"]}, OpenVINO {environment["openvino"]}; weights at random, which cost the same.'
     )
