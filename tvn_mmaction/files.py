@@ -106,10 +106,15 @@ def read_yaml(path: Path, what: str, cure: str) -> Any:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Takes 1e-3 for a number, as YAML 1.2 does and the 1.1 of PyYAML does not."""
+
+    number = re.compile(r'[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$')
+    Loader.add_implicit_resolver('tag:yaml.org,2002:float', number, list('-+0123456789'))
     if not path.is_file():
         raise UserError(f'no {what} at {path}: {cure}')
     try:
-        return yaml.safe_load(path.read_text(encoding='utf-8'))
+        return yaml.load(path.read_text(encoding='utf-8'), Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f'{path} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
 

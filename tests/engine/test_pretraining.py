@@ -1,11 +1,14 @@
 """A pretraining runs before its training, on the same clips, and goes on as exactly; what saw a test is refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.model import BaseModule
+from torch import nn
 
 from tests.experiments import REPOSITORY, call_tool, write_config, write_data
 from tests.reliability.faults import SignalHook
@@ -16,7 +19,7 @@ from tvn_mmaction.engine.clips import build_without_videos
 from tvn_mmaction.engine.config import LOADERS
 from tvn_mmaction.engine.leaks import check_leaks, clips_seen
 from tvn_mmaction.engine.preceding import pretraining_file
-from tvn_mmaction.engine.pretraining import pretrain, pretraining_config
+from tvn_mmaction.engine.pretraining import begin_with, pretrain, pretraining_config
 from tvn_mmaction.engine.record import config_digest, initial_weights
 from tvn_mmaction.errors import Termination, UserError
 
@@ -73,6 +76,38 @@ def test_training_begins_with_the_backbone_of_its_pretraining(tmp_path, data_roo
     assert not (work / 'pretraining/result.json').exists()
 
 
+class Drawn(nn.Module):
+    """A backbone that draws its weights whatever an init_cfg says, as MMAction2's X3D does."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 1)
+
+    def init_weights(self):
+        """Draw."""
+        nn.init.normal_(self.conv.weight)
+
+
+class Network(BaseModule):
+    """It, and a head."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.backbone, self.cls_head = Drawn(channels), nn.Linear(channels, 2)
+
+
+def test_every_backbone_begins_with_what_was_pretrained(tmp_path):
+    before, after = Network(4), Network(4)
+    torch.save({'state_dict': before.state_dict()}, tmp_path / 'before.pth')
+    head = after.cls_head.weight.clone()
+    begin_with(after, tmp_path / 'before.pth')
+    after.init_weights()
+    assert torch.equal(after.backbone.conv.weight, before.backbone.conv.weight)
+    assert torch.equal(after.backbone.conv.bias, before.backbone.conv.bias) and torch.equal(after.cls_head.weight, head)
+    with pytest.raises(UserError, match=r'before\.pth has another backbone than the training \(size mismatch'):
+        begin_with(Network(5), tmp_path / 'before.pth')
+
+
 def test_no_clip_of_a_test_is_read(tmp_path, data_root):
     """Those of the test groups cannot be read here, and nobody notices."""
     shutil.copytree(data_root.parent, tmp_path / 'data')
@@ -123,9 +158,11 @@ def test_pretraining_of_another_recipe_is_not_taken(tmp_path, data_root):
     first = read_config(file, str(tmp_path / 'one'), options=elsewhere)
     configure_training(first)
     assert pretrain(first) == tmp_path / 'shared/epoch_2.pth'
-    other = {**elsewhere, 'pretraining.options.optim_wrapper.optimizer.lr': 0.5}
-    with pytest.raises(UserError, match=r'shared holds a training of another .*lr is 0\.01 there and 0\.5 here'):
-        engine.train(read_config(file, str(tmp_path / 'two'), options=other))
+    for option, there, here in (('optim_wrapper.optimizer.lr', 0.01, 0.5), ('train_cfg.max_epochs', 2, 1)):
+        other = {**elsewhere, f'pretraining.options.{option}': here}
+        told = rf'shared holds a training of another .*{re.escape(f"{option} is {there} there and {here} here")}'
+        with pytest.raises(UserError, match=told):
+            engine.train(read_config(file, str(tmp_path / 'two'), options=other))
 
 
 def test_record_knows_the_recipe_and_not_the_place(tmp_path, data_root):
@@ -187,6 +224,11 @@ def test_any_network_of_frames_is_pretrained_by_one_option(tmp_path, data_root, 
         ({'pretraining.config': 'gone.py'}, r'pretraining\.config is gone\.py, and there is no .*gone\.py'),
         ({'pretraining': 'pretrain.py'}, r'pretraining is pretrain\.py; it needs config'),
         ({'pretraining.epochs': 3}, r"pretraining is .*'epochs': 3.*; it needs config"),
+        ({'pretraining.options.split.protocol': 'videowise'}, r'reads 9 clips and the training 6, and they differ'),
+        (
+            {'pretraining.options.train_cfg': {'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 4}},
+            r'pretrain\.py trains by steps, and a pretraining counts epochs',
+        ),
         ({'load_from': 'mine.pth'}, r'load_from=mine\.pth and pretraining=pretrain\.py: begin with one of them'),
     ],
 )
@@ -219,12 +261,15 @@ USES = {
 
 
 @pytest.mark.parametrize('use', USES)
-def test_weights_that_have_seen_the_test_are_refused_before_a_training(tmp_path, data_root, trained, use):
+def test_weights_that_have_seen_the_test_are_refused_before_a_training(tmp_path, data_root, trained, use, monkeypatch):
     file = write_config(tmp_path, data_root, 'train_cfg = dict(max_epochs=1)\n')
     seen = read_config(file, str(tmp_path / 'leaks'), options=USES[use](trained['other']))
     with pytest.raises(UserError, match=r'was trained on 6 of the 6 clips of val_dataloader.* would be no test'):
         engine.train(seen)
     assert not list((tmp_path / 'leaks').glob('*.pth'))
+    monkeypatch.setenv('HOME', str(trained['other'].parent))
+    with pytest.raises(UserError, match=r'was trained on 6 of the 6 clips of val_dataloader'):
+        check_leaks(read_config(file, options=USES[use](Path('~', trained['other'].name))))
     unseen = read_config(file, options=USES[use](trained['same']))
     check_leaks(unseen)
     assert initial_weights(unseen) == ('scratch' if use == 'teachers' else str(trained['same']))

@@ -57,6 +57,7 @@ def test_draws_are_within_their_bounds_and_the_same_each_time():
         ('a: []', 'a is []; give a list of values'),
         ('a: {normal: [0, 1]}', 'one of uniform, loguniform, randint'),
         ('a: {uniform: [1, 0]}', 'a lower and an upper bound'),
+        ('a: {randint: [0.5, 3]}', 'both bounds of a randint are whole numbers'),
         ('a: {loguniform: [0, 1]}', 'both bounds of a loguniform are above 0'),
     ],
 )
@@ -64,6 +65,25 @@ def test_space_that_is_none_is_refused(tmp_path, content, message):
     (tmp_path / 'space.yaml').write_text(content)
     with pytest.raises(UserError, match=re.escape(message)):
         read_space(tmp_path / 'space.yaml')
+
+
+def test_numbers_with_an_exponent_alone_are_numbers(tmp_path):
+    """As in YAML 1.2, and not in the 1.1 of PyYAML."""
+    (tmp_path / 'space.yaml').write_text('a: [1e-3, -2E+2, 1.5e-1]\nb: {loguniform: [1e-4, 1e-1]}\nc: [e1, 1e]')
+    space = read_space(tmp_path / 'space.yaml')
+    assert space == {'a': [0.001, -200.0, 0.15], 'b': {'loguniform': [0.0001, 0.1]}, 'c': ['e1', '1e']}
+
+
+def test_values_of_a_grid_are_taken_as_they_are():
+    values = [0.99995, 0.99999, 0.0123456]
+    assert [choice[LR] for choice in choices({LR: values}, None)] == values
+
+
+def test_trials_of_options_with_one_last_name_have_names_of_their_own(config_file, tmp_path):
+    other = 'param_scheduler.0.end'
+    planned = plan(config_file, {other: [1, 2], 'param_scheduler.1.end': [1, 2], LR: [0.1]}, None, tmp_path)
+    assert len({trial.job.name for trial in planned.trials}) == 4
+    assert planned.trials[0].job.name == 'param_scheduler.0.end=1 param_scheduler.1.end=1 lr=0.1'
 
 
 def test_trials_never_read_the_test(config_file, tmp_path):
@@ -75,6 +95,8 @@ def test_trials_never_read_the_test(config_file, tmp_path):
     assert [trial.job.name for trial in planned.trials] == ['dropout_ratio=0.2', 'dropout_ratio=0.8']
     again = plan(config_file, {DROPOUT: [0.8]}, None, tmp_path, options={'train_cfg.max_epochs': 4})
     assert again.trials[0].job == planned.trials[1].job
+    with pytest.raises(UserError, match=r'^test_dataloader\.dataset\.subset: .* leave it out'):
+        plan(config_file, {'test_dataloader.dataset.subset': ['test']}, None, tmp_path)
     with pytest.raises(UserError, match='it is what is searched; leave one of the two out'):
         plan(config_file, {DROPOUT: [0.8]}, None, tmp_path, options={DROPOUT: 0.5})
 

@@ -1,6 +1,7 @@
 """A student learns its teachers' scores from its own input; they stay as they are, and outside of it."""
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.deploy.networks import randomise, write_checkpoint
 from tests.experiments import write_config
 from tests.reliability.test_resume import RANDOM, assert_same_bits, train, what_is_kept
 from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine.record import config_digest
 from tvn_mmaction.engine.teachers import check_teachers, load_teacher
 from tvn_mmaction.errors import UserError
 
@@ -161,6 +163,25 @@ def test_teacher_of_another_input_or_of_other_classes_is_told(teacher, tmp_path,
         check_teachers(config)
 
 
+def test_record_knows_the_teachers_and_not_their_place(teacher, tmp_path):
+    own = shutil.copy(teacher, tmp_path / 'own.pth')
+    digest = config_digest(student(tmp_path, [teacher])[0])
+    elsewhere = {'model.teachers': [str(own)]}
+    there, _ = student(tmp_path, [teacher], **elsewhere)
+    assert config_digest(there) == digest
+    own.write_bytes(own.read_bytes() + b'.')
+    taught, _ = student(tmp_path, [teacher], **elsewhere)
+    assert config_digest(taught) != digest
+    own.unlink()  # a test needs none, and the config that a run leaves still says what taught its network
+    taught.dump(tmp_path / 'kept.py')
+    assert config_digest(read_config(tmp_path / 'kept.py')) == config_digest(taught)
+
+
+def test_teachers_that_are_no_list_are_told(teacher, tmp_path):
+    with pytest.raises(UserError, match=r'model\.teachers is .a\.pth.; give a list of checkpoints: model\.teachers=\['):
+        student(tmp_path, [teacher], **{'model.teachers': 'a.pth'})
+
+
 def test_missing_teacher_is_told_and_a_test_needs_none(teacher, tmp_path):
     config, model = student(tmp_path, [teacher])
     config.model.teachers = model.teachers = [str(tmp_path / 'gone.pth')]
@@ -174,7 +195,6 @@ def test_missing_teacher_is_told_and_a_test_needs_none(teacher, tmp_path):
     ('options', 'told'),
     [
         ({'model.teachers': []}, 'give a list of checkpoints'),
-        ({'model.teachers': 'teacher.pth'}, 'give a list of checkpoints'),
         ({'model.teacher_share': 1.5}, r'teacher_share is 1\.5'),
         ({'model.temperature': 0}, 'temperature 0'),
     ],

@@ -36,8 +36,6 @@ def call(folder, monkeypatch):
         ([], 'one of the arguments --grid --space is required'),
         ([*GRID, '--space', 'space.yaml'], 'not allowed with argument'),
         (['--grid', 'lr'], '--grid: lr: give KEY=VALUE'),
-        (['--grid', 'test_dataloader.dataset.subset=train,test'], 'measured on the validation; leave it out'),
-        ([*GRID, '--cfg-options', 'test_dataloader.dataset.subset=test'], 'measured on the validation; leave it out'),
         ([*GRID, '--samples', '0'], '--samples: 0: give a whole number above 0'),
         ([*GRID, '--address', 'auto'], 'add --engine ray'),
     ],
@@ -53,6 +51,9 @@ def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
     [
         (['--space', 'nowhere.yaml'], 'no space at nowhere.yaml'),
         (['--space', 'space.yaml'], 'say with --samples how many trials there are'),
+        (['--grid', 'test_dataloader.dataset.subset=train,test'], 'measured on the validation; leave it out'),
+        ([*GRID, '--cfg-options', 'test_dataloader.dataset.subset=test'], 'measured on the validation; leave it out'),
+        (['--grid', 'split.fold=0,1'], 'split.fold is searched: trials are compared on the same clips'),
         (['--grid', 'clap.size=2,3'], '--cfg-options clap: tiny.py has no such variable'),
         ([*GRID, '--cfg-options', 'optim_wrapper.optimizer.lr=0.5'], 'it is what is searched'),
         ([*GRID, '--cfg-options', 'split.protocol=ucf101like'], '5 folds of whole groups need 5 groups or more'),

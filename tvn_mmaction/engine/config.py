@@ -20,7 +20,7 @@ from ..evaluation.pipelines import frames_per_image
 from .augmentation import use_augmentation
 from .checkpoints import newest_checkpoint
 from .clip_needs import check_clip, fixed_frames, follow_clip
-from .preceding import use_features, use_pretraining, use_selection
+from .preceding import use_features, use_pretraining, use_selection, use_teachers
 from .telling import shortened
 from .views import use_views
 
@@ -114,6 +114,7 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     use_features(config, all_datasets(config))
     use_selection(config, all_datasets(config))
     use_pretraining(config)
+    use_teachers(config)
     if not any(name.startswith('param_scheduler') for name in options):
         _end_schedule(config, own_epochs)
     _keep_scores(config)

@@ -12,6 +12,7 @@ from ..errors import UserError
 from .checkpoints import meta_of
 from .clips import build_without_videos
 from .config import dataset_of
+from .preceding import teachers_of
 from .record import clips_of, weights_before
 from .telling import telling
 
@@ -61,8 +62,8 @@ def check_leaks(config: Config) -> None:
 
 def _files(config: Config) -> list[Path]:
     """Return the checkpoints at hand that a training begins with or learns from."""
-    named = [*weights_before(config), *(config.model.get('teachers') or [])]
-    return [path for path in map(Path, named) if path.is_file()]
+    named = [*(Path(source).expanduser() for source in weights_before(config)), *teachers_of(config)]
+    return [path for path in named if path.is_file()]
 
 
 def _clips(config: Config, loader: str) -> list[Clip]:

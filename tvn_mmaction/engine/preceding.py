@@ -1,4 +1,4 @@
-"""The networks before a network: those that made the features it reads, selected its frames, or it begins with."""
+"""The networks before a network: those that made its features, chose its frames, or that it begins with or copies."""
 
 import functools
 import json
@@ -99,6 +99,29 @@ def pretraining_seconds(config: Config) -> float | None:
     """Return how long the pretraining of a config took, None where it has none or nobody knows."""
     history = read_history(pretraining_folder(config)) if config.get('pretraining') else []
     return sum(epoch['train_seconds'] for epoch in history) or None
+
+
+def teachers_of(config: Config) -> list[Path]:
+    """Return the checkpoints that a config's network is taught by; `~` is the home folder."""
+    return [Path(teacher).expanduser() for teacher in config.model.get('teachers') or []]
+
+
+def use_teachers(config: Config) -> None:
+    """Let a config whose network is taught by others say what their checkpoints hold, so that every record does.
+
+    Args:
+        config: Changed in place; of teachers that are not there it keeps what it says.
+
+    Raises:
+        UserError: Its teachers are no list.
+    """
+    teachers = config.model.get('teachers')
+    if not teachers:
+        return
+    if not isinstance(teachers, list | tuple):
+        raise UserError(f'model.teachers is {teachers!r}; give a list of checkpoints: model.teachers=[a.pth,b.pth]')
+    if all(file.is_file() for file in teachers_of(config)):
+        config.teachers_sha256 = [sha256_of(file) for file in teachers_of(config)]
 
 
 def describe_selection(step: Config) -> None:

@@ -6,15 +6,17 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from torch import nn
 
+from ..compat import load_from_local
 from ..console import console
 from ..errors import UserError
 from ..outputs import make_folder
 from .building import alone_in, build_runner
-from .checkpoints import newest_checkpoint
+from .checkpoints import newest_checkpoint, what_does_not_fit
+from .clips import build_without_videos
 from .config import LOADERS, configure_training, dataset_of, read_config
 from .earlier import check_earlier_training
 from .preceding import pretraining_file, pretraining_folder
-from .record import PRECISIONS
+from .record import PRECISIONS, clips_of
 
 FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables of the training
 
@@ -32,21 +34,23 @@ def pretrain(config: Config) -> Path | None:
         The last checkpoint; None where the config has no pretraining, or goes on from a checkpoint of its own.
 
     Raises:
-        UserError: The pretraining's config is missing or cannot be built, the folder has another training, or as of any
-            training.
+        UserError: The pretraining's config is missing or cannot be built, it reads other clips, the folder has another
+            training, or as of any training.
     """
     if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
         return None
     stage = pretraining_config(config)
+    _check_same_clips(config, stage)
     folder = Path(stage.work_dir)
     make_folder(folder, 'pretraining.work_dir')
     with alone_in(folder, config):
-        check_earlier_training(stage)
-        found = newest_checkpoint(folder)
-        if found and found.meta.get('epoch') == stage.train_cfg.max_epochs:
-            if is_main_process():
-                console.print(f'pretrained before: {found.path}', highlight=False, soft_wrap=True)
-            return found.path
+        check_earlier_training(stage)  # before it may go on: then it could have had another number of epochs
+        if found := newest_checkpoint(folder):
+            if found.meta.get('epoch') == stage.train_cfg.max_epochs:
+                if is_main_process():
+                    console.print(f'pretrained before: {found.path}', highlight=False, soft_wrap=True)
+                return found.path
+            stage.resume, stage.load_from = True, str(found.path)
         build_runner(stage, training=True).train()
         barrier()  # the main process has written the last checkpoint
         return newest_checkpoint(folder).path
@@ -59,7 +63,7 @@ def pretraining_config(config: Config) -> Config:
     `FOLLOWED`, and then `pretraining.options`.
 
     Raises:
-        UserError: It is missing, or cannot be read with these options.
+        UserError: It is missing, cannot be read with these options, or counts no epochs.
     """
     file, own = pretraining_file(config), config.pretraining
     if not file.is_file():
@@ -86,15 +90,47 @@ def pretraining_config(config: Config) -> Config:
     dataset_of(stage, 'train_dataloader').update(same_clips)
     configure_training(
         stage,
-        resume='auto' if (folder / 'last_checkpoint').exists() else None,
         amp=config.optim_wrapper.get('type') in PRECISIONS,
         validate=False,
         launcher=config.get('launcher', 'none'),
     )
+    if not stage.train_cfg.get('max_epochs'):
+        raise UserError(f'{file} trains by steps, and a pretraining counts epochs: give it train_cfg.max_epochs')
     return stage
 
 
+def _check_same_clips(config: Config, stage: Config) -> None:
+    """Check that a pretraining reads what the training does, so that it sees no clip of a test."""
+    own, read = ({clip.path for clip in clips_of(build_without_videos(one, 'train_dataloader')) or ()}
+                 for one in (config, stage))  # fmt: skip
+    if different := sorted(own ^ read):
+        raise UserError(
+            f'pretraining.config {config.pretraining.config} reads {len(read)} clips and the training {len(own)}, and '
+            f'they differ, for one in {different[0]}: leave split and dataset out of pretraining.options, and let its '
+            'config have a variable split'
+        )
+
+
 def begin_with(network: nn.Module, checkpoint: Path) -> None:
-    """Let a recognizer begin its training with the backbone of a checkpoint, whose other parts stay behind."""
-    # In the place of drawing them, so that whatever copies the first weights of a training copies these.
-    network.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
+    """Let a recognizer begin its training with the backbone of a checkpoint, whose other parts stay behind.
+
+    Raises:
+        UserError: The checkpoint has another backbone.
+    """
+    state = load_from_local(str(checkpoint), map_location='cpu')['state_dict']
+    weights = {name.removeprefix('backbone.'): value for name, value in state.items() if name.startswith('backbone.')}
+    try:
+        network.backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f'{checkpoint} has another backbone than the training ({what_does_not_fit(error)}): leave model.backbone '
+            'out of pretraining.options'
+        ) from None
+    draw = network.init_weights
+
+    def init_weights() -> None:
+        draw()
+        network.backbone.load_state_dict(weights)
+
+    # Where the first weights are drawn, so that whatever copies them copies these; not every backbone has an init_cfg.
+    network.init_weights = init_weights

@@ -20,7 +20,7 @@ from ..evaluation.pipelines import CROPS, frames_per_image
 from ..files import sha256_of
 from .checkpoints import meta_of
 from .config import all_datasets, dataset_of
-from .preceding import networks_before, pretraining_seconds, steps_from_video, trained_otherwise
+from .preceding import networks_before, pretraining_seconds, steps_from_video, teachers_of, trained_otherwise
 
 WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
 # By the type of a step, what only says where its files lie; of what they hold, a config that was read has the digest.
@@ -34,7 +34,7 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
     """Return what a checkpoint should say of its training, as plain data.
 
     Keys: `config_sha256`, `options` (of the command line), `train_pipeline`, `batch_size` (over all processes),
-    `precision`, `initial_weights`, `pretraining_seconds`, `teachers_sha256` and `train_list_sha256`.
+    `precision`, `initial_weights`, `pretraining_seconds` and `train_list_sha256`.
     """
     return {
         'config_sha256': config_digest(config),
@@ -44,7 +44,6 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
         'precision': PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
         'initial_weights': initial_weights(config),
         'pretraining_seconds': pretraining_seconds(config),
-        'teachers_sha256': [sha256_of(Path(teacher)) for teacher in config.model.get('teachers') or []],
         'train_list_sha256': list_digest(clips_of(train_dataset)),
     }
 
@@ -144,6 +143,8 @@ def config_content(config: Config) -> dict[str, Any]:
         dataset.pop('data_root', None)
     content.pop('selection', None)
     (content.get('features') or {}).pop('folder', None)
+    if content.get('teachers_sha256'):
+        content['model'].pop('teachers', None)
     if content.get('pretraining'):
         content['pretraining'].pop('work_dir', None)
         content['pretraining']['config'] = Path(content['pretraining']['config']).name
@@ -173,7 +174,7 @@ def initial_weights(config: Config) -> str:
     teachers at hand it is what they began with.
     """
     sources = weights_before(config)
-    for teacher in (file for file in map(Path, config.model.get('teachers') or []) if file.is_file()):
+    for teacher in (file for file in teachers_of(config) if file.is_file()):
         sources.append(meta_of(teacher).get('training', {}).get('initial_weights') or str(teacher))
     if config.get('pretraining'):
         sources.append(f'{Path(config.pretraining.config).stem} on the same clips')

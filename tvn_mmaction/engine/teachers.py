@@ -13,6 +13,7 @@ from ..random_state import seeded
 from .checkpoints import checkpoint_file
 from .clips import build_without_videos
 from .config import dataset_of
+from .preceding import teachers_of
 
 if TYPE_CHECKING:
     from ..deploy.description import Description
@@ -35,7 +36,7 @@ def check_teachers(config: Config) -> None:
         UserError: One does not, or cannot be loaded.
     """
     pipeline = dataset_of(config, 'train_dataloader').pipeline
-    for checkpoint in config.model.get('teachers') or []:
+    for checkpoint in teachers_of(config):
         _, description = _loaded(checkpoint)
         own, theirs = list(made_up_inputs(pipeline).shape), description.input_shape
         if (own, frames_per_image(pipeline)) != (theirs, frames_per_image(description.pipeline)):

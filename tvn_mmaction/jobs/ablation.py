@@ -131,11 +131,11 @@ def plan(
     rows = []
     for name, against, file, switched, folder in planned:
         own = {**options, **switched}
-        if validation:
-            own |= on_validation(recipe if file == config_file else read_config(file, data_root=data_root))
-        else:
-            own |= NO_LOOK_BETWEEN_EPOCHS
         with silent():
+            if validation:
+                own |= on_validation(read_config(file, data_root=data_root, options=own))
+            else:
+                own |= NO_LOOK_BETWEEN_EPOCHS
             config, jobs = read_config(file, data_root=data_root, options=own), {}
         for seed in seeds:
             seeded = copy.deepcopy(config)

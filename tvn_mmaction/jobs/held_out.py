@@ -17,9 +17,12 @@ def on_validation(config: Config) -> dict[str, Any]:
     Raises:
         UserError: A data set of the config has no such subsets.
     """
+    loaders = {loader: config.get(loader) or {} for loader in LOADERS}
+    others = (config.get('train_cfg') or {}).get('other_loaders', [])  # as OmniSource has
+    loaders |= {f'train_cfg.other_loaders.{number}': loader for number, loader in enumerate(others)}
     options = {}
-    for loader in LOADERS:
-        name, dataset = f'{loader}.dataset', (config.get(loader) or {}).get('dataset')
+    for loader, content in loaders.items():
+        name, dataset = f'{loader}.dataset', content.get('dataset')
         while dataset and 'dataset' in dataset:  # a wrapper such as RepeatDataset
             name, dataset = f'{name}.dataset', dataset.dataset
         if dataset is None:
@@ -29,5 +32,5 @@ def on_validation(config: Config) -> dict[str, Any]:
                 f'{config.filename}: {dataset.type} of {loader} has no subset to hold out as a validation; use '
                 'UCF50Dataset'
             )
-        options[f'{name}.subset'] = 'fit' if loader == 'train_dataloader' else 'validation'
+        options[f'{name}.subset'] = 'fit' if loader.startswith('train_') else 'validation'
     return options

@@ -6,6 +6,7 @@ that lag behind are stopped by its scheduler (`jobs/tuning.py`).
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ def read_space(file: str | Path) -> Space:
                 f'{file}: {name} is {values!r}; give a list of values, or one of {", ".join(DISTRIBUTIONS)} with a '
                 'lower and an upper bound, as in {loguniform: [0.001, 0.1]}'
             )
+        if drawn[0][0] == 'randint' and not all(isinstance(bound, int) for bound in drawn[0][1]):
+            raise UserError(f'{file}: {name} is {values!r}; both bounds of a randint are whole numbers')
         if drawn[0][0] == 'loguniform' and drawn[0][1][0] <= 0:
             raise UserError(f'{file}: {name} is {values!r}; both bounds of a loguniform are above 0')
     return space
@@ -109,8 +112,8 @@ def choices(space: Space, samples: int | None) -> list[dict[str, Any]]:
     if samples and not drawn:
         samples = min(samples, len(ParameterGrid(whole)))
     found = ParameterSampler(whole, samples, random_state=0) if samples else ParameterGrid(whole)
-    plain = ({name: _plain(choice[name]) for name in space} for choice in found)
-    return list({json.dumps(choice, default=str): choice for choice in plain}.values())  # each once
+    short = ({name: _short(choice[name]) if name in drawn else choice[name] for name in space} for choice in found)
+    return list({json.dumps(choice, default=str): choice for choice in short}.values())  # each once
 
 
 def is_drawn(values: Any) -> bool:
@@ -125,7 +128,7 @@ def _distribution(name: str, bounds: Sequence[float]) -> Any:
     return scipy.stats.uniform(low, high - low) if name == 'uniform' else scipy.stats.loguniform(low, high)
 
 
-def _plain(value: Any) -> Any:
+def _short(value: Any) -> Any:
     """Return a drawn value as Python's own, and as short as it may be."""
     value = value.item() if hasattr(value, 'item') else value
     return float(f'{value:.{FIGURES}g}') if isinstance(value, float) else value
@@ -156,14 +159,22 @@ def plan(
     options = dict(options or {})
     if both := sorted(set(options) & set(space)):
         raise UserError(f'--cfg-options {", ".join(both)}: it is what is searched; leave one of the two out')
-    config = read_config(config_file, data_root=data_root, options=options)
-    common = {**options, **on_validation(config)}
+    held_out = on_validation(read_config(config_file, data_root=data_root, options=options))
+    if taken := sorted({*options, *space} & set(held_out)):
+        raise UserError(
+            f'{taken[0]}: a search trains on the subset fit and is measured on the validation; leave it out'
+        )
+    if split := [name for name in space if name.partition('.')[0] == 'split']:
+        raise UserError(f'{split[0]} is searched: trials are compared on the same clips; set it with --cfg-options')
+    common = {**options, **held_out}
+    last = Counter(option.rpartition('.')[2] for option in space)
+    names = {option: part if last[part := option.rpartition('.')[2]] == 1 else option for option in space}
     trials = []
     for choice in choices(space, samples):
-        name = ' '.join(as_options({option.rpartition('.')[2]: value for option, value in choice.items()}))
+        name = ' '.join(as_options({names[option]: value for option, value in choice.items()}))
         folder = work_dir / f'trial_{sha256_of(json.dumps(choice, sort_keys=True, default=str))[:10]}'
         with silent():
-            trial = read_config(config_file, str(folder), data_root, {**common, **choice})
+            trial = read_config(config_file, str(folder), data_root, {**options, **choice, **held_out})
         trials.append(PlannedTrial(choice, Job.of(trial, name, folder)))
     with silent():
         whole = read_config(config_file, data_root=data_root, options=common)
