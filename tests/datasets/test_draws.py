@@ -2,10 +2,12 @@
 
 from collections.abc import Sized
 
+import numpy as np
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler
 
 from tvn_mmaction.datasets.draws import Draw, DrawSampler, RepeatedSampler
+from tvn_mmaction.datasets.steady import SteadyDataset
 
 
 def draws(sampler, clips: Sized, first: int = 0) -> list[list[Draw]]:
@@ -55,3 +57,16 @@ def test_repeated_clips_share_a_batch_and_no_random_numbers():
 def test_clip_of_two_batches_has_no_random_numbers_twice():
     batches = draws(RepeatedSampler(range(9), repeats=3, seed=3), range(9))
     assert len({draw for batch in batches for draw in batch}) == 9
+
+
+def test_repeated_clip_is_augmented_otherwise_each_time_and_again_alike():
+    class Noise(list):
+        """A data set whose samples are drawn."""
+
+        def __getitem__(self, index: int) -> float:
+            return float(np.random.rand())
+
+    dataset = SteadyDataset(Noise(range(4)), test_mode=False, time_limit_s=60)
+    (batch,) = draws(RepeatedSampler(dataset, repeats=2, seed=3), dataset)
+    samples = [dataset[draw] for draw in batch]
+    assert len(set(samples)) == 4 and samples == [dataset[draw] for draw in batch]

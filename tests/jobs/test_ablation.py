@@ -12,10 +12,11 @@ from scipy.stats import false_discovery_control
 from tests.experiments import REPOSITORY, write_config, write_data
 from tests.jobs.planted import plant
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.config import datasets
+from tvn_mmaction.engine.config import all_datasets, datasets
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation.ablation import Ablation, paired_p_value
 from tvn_mmaction.jobs.ablation import collect, folder_of, plan, read_parts, rows_of
+from tvn_mmaction.jobs.held_out import on_validation
 
 PARTS = {
     'dropout': {'model.cls_head.dropout_ratio': 0},
@@ -108,6 +109,13 @@ def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):
     config = read_config(config_file, options=row.jobs[0].options)
     assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
     assert [dataset.subset for dataset in datasets(config)] == ['train', 'test']
+
+
+def test_validation_is_held_out_of_every_loader():
+    """Also of those of the training loop, such as OmniSource's of images."""
+    file = REPOSITORY / 'configs/compare/omnisource_slowonly_r50_ucf50.py'
+    config = read_config(file, options=on_validation(read_config(file)))
+    assert [dataset.subset for dataset in all_datasets(config)] == ['fit', 'validation', 'validation', 'fit']
 
 
 def test_validation_leaves_the_test_alone(config_file, tmp_path):

@@ -1,6 +1,7 @@
 """Augmentation of training clips: its steps by name, and those that MMAction2 does not have.
 
 All random numbers are Python's and NumPy's, which every clip gets anew from seed, epoch and index; see `SteadyDataset`.
+Only the order in which MMAction2's `ColorJitter` does its operations is one for a whole training.
 """
 
 from collections.abc import Callable, Sequence

@@ -199,7 +199,7 @@ def describe_ablation(record: Ablation) -> str:
         f'{protocol.subset} clips. {NOTE} Times on {describe_machine(environment)}.'
     ]
     if record.missing:
-        parts.append(f'Not finished and not in it: {", ".join(record.missing)}.')
+        parts.append(f'Not finished and not in it: {"; ".join(record.missing)}.')
     return ' '.join(parts)
 
 

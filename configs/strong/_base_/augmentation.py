@@ -1,4 +1,5 @@
-# What a training clip goes through, all of its frames alike; the option augmentation.NAME=None leaves a step out.
+# What a training clip goes through, all of its frames alike, but that the magnitude of RandAugment drifts from the
+# first to the last; the option augmentation.NAME=None leaves a step out.
 # A random part of the video is sampled as if it were all of it; then the frames are cropped, flipped, and so on. They
 # are cropped before they get the network's size, from what the decoder or the frame store has.
 augmentation = dict(
