@@ -129,7 +129,7 @@ def main(args: argparse.Namespace) -> int:
 
 def ablate(args: argparse.Namespace, planned: AblationPlan) -> int:
     """See `main`."""
-    from tvn_mmaction.evaluation.ablation import ablation_table, describe_ablation, gap_table
+    from tvn_mmaction.evaluation.ablation import HOW_TO_READ, ablation_table, describe_ablation, gap_table
     from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
     from tvn_mmaction.jobs.ablation import collect
 
@@ -137,7 +137,7 @@ def ablate(args: argparse.Namespace, planned: AblationPlan) -> int:
     all_went_well = run_unfinished(args, jobs, prepare_unfinished(jobs, jobs, args.resume), 'trainings')
     record = collect(planned)
     if record:
-        print(f'{ablation_table(record)}\n{describe_ablation(record)}\n\n{gap_table(record)}')
+        print(f'{ablation_table(record)}\n{describe_ablation(record)} {HOW_TO_READ}\n\n{gap_table(record)}')
         print(f'in {planned.folder}: ablation.json, ablation.png, curves.png')
     return 0 if all_went_well else 1
 

@@ -72,22 +72,24 @@ def tables() -> dict[str, str]:
         'gap': gap_tables(),
     }
     for name, subset in {'ablation': 'test', 'ablation on the validation': 'validation'}.items():
-        found[name] = ablation_tables(subset)
+        files = sorted(RESULTS.glob(f'strong/ablation_{subset}/*.json'))
+        found[name] = ablation_tables(files, subset)
+        found |= {f'{name}, {file.stem}': ablation_tables([file], subset) for file in files}
     for folder in sorted(RESULTS.glob('comparison/*')):
         found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
     return found
 
 
-def ablation_tables(subset: str) -> str:
+def ablation_tables(files: Iterable[Path], subset: str) -> str:
     """Return what the parts of recipes are worth, measured on the clips of a subset."""
-    from tvn_mmaction.evaluation.ablation import Ablation, ablation_table, describe_ablation
+    from tvn_mmaction.evaluation.ablation import HOW_TO_READ, Ablation, ablation_table, describe_ablation
 
-    records = of_subset(Ablation, RESULTS.glob(f'strong/ablation_{subset}/*.json'), subset)
+    records = of_subset(Ablation, files, subset)
     sections = [
         f'The recipe is `{record.name}`:\n\n{ablation_table(record)}\n{describe_ablation(record)}\n'
         for record in records
     ]
-    return '\n'.join(sections) or NOT_MEASURED
+    return '\n'.join([*sections, f'{HOW_TO_READ}\n']) if sections else NOT_MEASURED
 
 
 def gap_tables() -> str:

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 2
 RESAMPLES = 9999  # of the test of a difference
 SIGNIFICANCE = 0.05
 HARDEST = 10  # classes, confusions and long videos that are shown
-NOTE = (
+HOW_TO_READ = (  # what a table's numbers are
     'Mean ± standard deviation over seeds. p says how often chance alone would make such a difference: the signs of '
     'the differences of whole long videos, means over seeds, are drawn at random; it is corrected over all rows '
     '(Benjamini and Hochberg). It does not know of the chance in training, which the deviations show.'
@@ -196,7 +196,7 @@ def describe_ablation(record: Ablation) -> str:
     parts = [
         f'{record.name}{f" with {options}" if options else ""}, {protocol.data}, {protocol.split}, fold '
         f'{protocol.split_fold}: trained on {protocol.train_clips} clips, measured on {protocol.test_clips} '
-        f'{protocol.subset} clips. {NOTE} Times on {describe_machine(environment)}.'
+        f'{protocol.subset} clips. Times on {describe_machine(environment)}.'
     ]
     if record.missing:
         parts.append(f'Not finished and not in it: {"; ".join(record.missing)}.')
