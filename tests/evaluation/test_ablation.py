@@ -121,9 +121,13 @@ def test_legend_names_the_curves_of_all_rows(monkeypatch):
     """Also those that the first row has not: where labels are mixed there is no accuracy in training."""
     figures = []
     monkeypatch.setattr(ablation_plots, '_save', lambda figure, path: figures.append(figure))
-    mixed, plain = [{'epoch': 1, 'validation_top1': 0.1}], [{'epoch': 1, 'train_top1': 0.2, 'validation_top1': 0.1}]
+    mixed = [{'epoch': 1, 'loss': 2.5, 'validation_top1': 0.1}]
+    plain = [{'epoch': 1, 'train_top1': 0.2, 'validation_top1': 0.1}]
     plot_learning_curves({'mixed': [mixed], 'plain': [plain], 'unfinished': [[]]}, Path('curves.png'))
-    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ['validation', 'train (while learning)']
+    named = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert named == ['validation', 'train (while learning)', 'loss (right)']
+    ((loss,),) = [axes.lines for axes in figures[0].axes if axes.lines and axes.lines[0].get_label() == 'loss (right)']
+    assert loss.get_ydata().tolist() == [2.5]  # no share, and not in percent
 
 
 def test_gap_begins_with_the_hardest_class_of_the_recipe():

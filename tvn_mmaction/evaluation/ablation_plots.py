@@ -45,7 +45,7 @@ def plot_ablation(record: Ablation, path: Path) -> None:
 
 
 def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Path) -> None:
-    """Draw the accuracy on train and on the clips that were held out over the epochs, axes a row, into a PNG.
+    """Draw the loss and the accuracy on train and on the clips that were held out by epoch, axes a row, into a PNG.
 
     Args:
         histories: By row, one a seed, as `Result.history` has them.
@@ -55,26 +55,34 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     lines = -(-len(histories) // columns)
     figure = _figure(2.7 * columns + 0.6, 2.1 * lines + 0.8)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
-    for axes, (name, of_seeds) in zip(grid, histories.items(), strict=False):
+    highest_loss = max((epoch['loss'] for of_seeds in histories.values() for history in of_seeds for epoch in history
+                        if 'loss' in epoch), default=1)  # fmt: skip
+    for place, (axes, (name, of_seeds)) in enumerate(zip(grid, histories.items(), strict=False)):
+        losses = axes.twinx()
+        losses.set_ylim(0, 1.02 * highest_loss)
+        losses.tick_params(labelright=place % columns == columns - 1 or place == len(histories) - 1)
+        losses.spines['top'].set_visible(False)
         for measure, label, colour in (
             ('train_top1', 'train (while learning)', 'C0'),
             ('test_top1', 'test', 'C1'),
             ('validation_top1', 'validation', 'C2'),
+            ('loss', 'loss (right)', '0.6'),
         ):
+            where, unit = (losses, 1) if measure == 'loss' else (axes, 100)
             curves = [
-                [(epoch['epoch'], 100 * epoch[measure]) for epoch in history if epoch.get(measure) is not None]
+                [(epoch['epoch'], unit * epoch[measure]) for epoch in history if epoch.get(measure) is not None]
                 for history in of_seeds
             ]
             for number, curve in enumerate(curve for curve in curves if curve):
-                axes.plot(*zip(*curve, strict=True), color=colour, linewidth=1, label='' if number else label)
+                where.plot(*zip(*curve, strict=True), color=colour, linewidth=1, label='' if number else label)
         axes.set_title(name.replace('`', ''), fontsize=8)
         axes.set_ylim(0, 102)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
+        axes.spines['top'].set_visible(False)
     for axes in grid:  # those that are left over
         axes.set_visible(False)
-    figure.suptitle('top-1, %, by epoch; a line a seed', fontsize=9)
+    figure.suptitle('top-1, %, and loss by epoch; a line a seed', fontsize=9)
     # Not every row has every curve: where labels are mixed, for one, there is no accuracy in training.
     found = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if found:
