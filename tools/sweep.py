@@ -49,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for all that is written (work_dirs/sweep_CONFIG)')
     add_cfg_options(parser, 'change all trials')
     args = parser.parse_args()
+    names = [word.partition('=')[0] for word in args.grid or ()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        parser.error(f'--grid: {twice} is there twice; give all its values in one, as in {twice}=A,B')
     check_job_arguments(parser, args)
     return args
 

@@ -122,6 +122,8 @@ def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
 def test_misspelt_option_is_told(config_file):
     with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable; it has .*train_cfg'):
         read_config(config_file, options={'trian_cfg.max_epochs': 1})
+    with pytest.raises(UserError, match=r'default_hooks\.emaa: .*tiny\.py has no such hook to leave out; it has '):
+        read_config(config_file, options={'default_hooks.emaa': None})
 
 
 def test_architecture_of_the_readme_trains(tmp_path, data_root):

@@ -201,6 +201,14 @@ def test_pretraining_follows_its_training(recipe):
     assert sampling.clip_len * sampling.get('num_clips', 1) == 4
 
 
+def test_option_of_a_pretraining_keeps_the_rest_of_what_it_follows():
+    options = {'clip.frames': 4, 'split.protocol': 'group5', 'pretraining.options.clip.size': 96}
+    config = read_config(STRONG / 'tvn1_ucf50_ssl.py', 'work', options=options)
+    configure_training(config)
+    stage = pretraining_config(config)
+    assert stage.clip == dict(frames=4, size=96) and stage.split.protocol == 'group5'
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('recipe', ['pretrain_contrastive_ucf50.py', 'pretrain_rate_ucf50.py'])
 @pytest.mark.parametrize('name', ['tsn_r18', 'tvn1_rgb_and_difference'])

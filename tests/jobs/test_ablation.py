@@ -12,11 +12,11 @@ from scipy.stats import false_discovery_control
 from tests.experiments import REPOSITORY, write_config, write_data
 from tests.jobs.planted import plant
 from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine.config import all_datasets, datasets
+from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation.ablation import Ablation, paired_p_value
+from tvn_mmaction.jobs import prepare_unfinished
 from tvn_mmaction.jobs.ablation import collect, folder_of, plan, read_parts, rows_of
-from tvn_mmaction.jobs.held_out import on_validation
 
 PARTS = {
     'dropout': {'model.cls_head.dropout_ratio': 0},
@@ -104,18 +104,26 @@ def test_rows_that_could_not_be_compared_are_told_before_any_training(config_fil
         plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[(str(other), {})])
 
 
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        ("model = dict(type='DistilledRecognizer2D', teachers=['gone.pth'])", r'the teacher gone\.pth is not there'),
+        ("pretraining = dict(config='gone.py')", r'pretraining\.config is gone\.py, and there is no'),
+    ],
+)
+def test_what_a_later_row_lacks_is_told_before_the_first_training(config_file, tmp_path, content, told):
+    other = tmp_path / 'other.py'
+    other.write_text(f"_base_ = '{config_file}'\n{content}\n")
+    planned = plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
+    with pytest.raises(UserError, match=told):
+        prepare_unfinished(planned.jobs, planned.jobs, resume=False)
+
+
 def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):
     (row,) = plan(config_file, {}, [0], tmp_path, only='full').rows
     config = read_config(config_file, options=row.jobs[0].options)
     assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
     assert [dataset.subset for dataset in datasets(config)] == ['train', 'test']
-
-
-def test_validation_is_held_out_of_every_loader():
-    """Also of those of the training loop, such as OmniSource's of images."""
-    file = REPOSITORY / 'configs/compare/omnisource_slowonly_r50_ucf50.py'
-    config = read_config(file, options=on_validation(read_config(file)))
-    assert [dataset.subset for dataset in all_datasets(config)] == ['fit', 'validation', 'validation', 'fit']
 
 
 def test_validation_leaves_the_test_alone(config_file, tmp_path):
@@ -136,7 +144,7 @@ def test_validation_leaves_the_test_alone(config_file, tmp_path):
         ({'flip': {'augmentation.flip': None}}, 'part flip is switched off by augmentation.flip, and'),
         ({'a': {'model.cls_head.dropout': 0}}, 'has no such variable: correct the list'),
         ({'a': {'param_scheduler.7.end': 0}}, 'has no such variable: correct the list'),
-        ({'a': {'model.cls_head.dropout_ratio': 0.5}}, 'which .* has already: take the part out'),
+        ({'a': {'model.cls_head.dropout_ratio': 0.5}}, 'which .* has already: name a list of the parts of this'),
     ],
 )
 def test_part_that_is_not_in_the_recipe_is_refused(config_file, tmp_path, parts, message):

@@ -185,7 +185,7 @@ def test_teachers_that_are_no_list_are_told(teacher, tmp_path):
 def test_missing_teacher_is_told_and_a_test_needs_none(teacher, tmp_path):
     config, model = student(tmp_path, [teacher])
     config.model.teachers = model.teachers = [str(tmp_path / 'gone.pth')]
-    with pytest.raises(UserError, match=r'no checkpoint at .*gone\.pth'):
+    with pytest.raises(UserError, match=r'the teacher .*gone\.pth is not there: train it first'):
         check_teachers(config)
     data = model.eval().data_preprocessor(batch())
     assert len(model(**data, mode='predict')) == 4

@@ -36,6 +36,7 @@ def call(folder, monkeypatch):
         ([], 'one of the arguments --grid --space is required'),
         ([*GRID, '--space', 'space.yaml'], 'not allowed with argument'),
         (['--grid', 'lr'], '--grid: lr: give KEY=VALUE'),
+        (['--grid', 'lr=1,2', 'lr=3'], '--grid: lr is there twice; give all its values in one, as in lr=A,B'),
         ([*GRID, '--samples', '0'], '--samples: 0: give a whole number above 0'),
         ([*GRID, '--address', 'auto'], 'add --engine ray'),
     ],

@@ -53,7 +53,8 @@ def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[in
     if not any(fold >= 0 for fold in folds):
         raise UserError(
             f'protocol {protocol} tests none of the {len(clips)} clips ({PROTOCOLS[protocol].description}); '
-            'use another one, or tell tools/build_ucf50.py with --group-pattern where names hold the group'
+            'use another one, such as split.protocol=group5, or tell tools/build_ucf50.py with --group-pattern where '
+            'names hold the group'
         )
     return folds
 
@@ -93,7 +94,11 @@ def hold_out(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: s
     divide = _balanced_groups(5) if PROTOCOLS[protocol].by_group else _videowise
     places = [place for place, tested in enumerate(folds) if tested not in (fold, DROPPED)]
     held = [DROPPED] * len(clips)
-    for place, part in zip(places, divide([clips[place] for place in places], seed), strict=True):
+    try:
+        parts = divide([clips[place] for place in places], seed)
+    except UserError as error:
+        raise UserError(f'the validation, a fifth of the groups that are trained on: {error}') from None
+    for place, part in zip(places, parts, strict=True):
         held[place] = 0 if part == 0 else NEVER_TESTED
     return held
 

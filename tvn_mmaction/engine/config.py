@@ -79,6 +79,11 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     own_clip = dict(config.get('clip') or {})
     own_views = dict(config.get('views') or {})
     own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
+    hooks = config.get('default_hooks') or {}
+    for option in options:
+        hook = re.fullmatch(r'default_hooks\.(\w+)', option)
+        if hook and options[option] is None and hook[1] not in hooks:
+            raise UserError(f'--cfg-options {option}: {file} has no such hook to leave out; it has {", ".join(hooks)}')
     config.merge_from_dict(dict(options))
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:

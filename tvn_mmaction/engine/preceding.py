@@ -124,6 +124,19 @@ def use_teachers(config: Config) -> None:
         config.teachers_sha256 = [sha256_of(file) for file in teachers_of(config)]
 
 
+def check_teachers_are_there(config: Config) -> None:
+    """Check that the teachers of a config, if it has any, are there.
+
+    Raises:
+        UserError: One is not.
+    """
+    if missing := [file for file in teachers_of(config) if not file.is_file()]:
+        raise UserError(
+            f'the teacher {missing[0]} is not there: train it first, as {config.filename} says in its first comment, '
+            'or name others with --cfg-options model.teachers=[FILE,FILE]'
+        )
+
+
 def describe_selection(step: Config) -> None:
     """Let a `SelectedFrames` of a config say what its file holds, so that every record that keeps the step does.
 

@@ -1,6 +1,8 @@
 """The pretraining of a training: run, or found, before it, on the very clips that it trains on."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
@@ -83,7 +85,7 @@ def pretraining_config(config: Config) -> Config:
     else:
         options['model.cls_head.in_channels'] = config.model.cls_head.in_channels
     dataset = dataset_of(config, 'train_dataloader')
-    options |= own.get('options') or {}
+    options |= _by_dotted_name(own.get('options') or {})
     folder = pretraining_folder(config)
     stage = read_config(file, str(folder), dataset.get('data_root'), options)
     same_clips = {name: dataset[name] for name in ('subset', 'ann_file') if name in dataset}
@@ -97,6 +99,17 @@ def pretraining_config(config: Config) -> Config:
     if not stage.train_cfg.get('max_epochs'):
         raise UserError(f'{file} trains by steps, and a pretraining counts epochs: give it train_cfg.max_epochs')
     return stage
+
+
+def _by_dotted_name(options: Mapping[str, Any], place: str = '') -> dict[str, Any]:
+    """Return nested options by one name each, so that they change what a pretraining follows and keep the rest."""
+    found = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping) and value and '_delete_' not in value:
+            found |= _by_dotted_name(value, f'{place}{name}.')
+        else:
+            found[f'{place}{name}'] = value
+    return found
 
 
 def _check_same_clips(config: Config, stage: Config) -> None:

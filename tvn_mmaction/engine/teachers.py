@@ -13,7 +13,7 @@ from ..random_state import seeded
 from .checkpoints import checkpoint_file
 from .clips import build_without_videos
 from .config import dataset_of
-from .preceding import teachers_of
+from .preceding import check_teachers_are_there, teachers_of
 
 if TYPE_CHECKING:
     from ..deploy.description import Description
@@ -35,6 +35,7 @@ def check_teachers(config: Config) -> None:
     Raises:
         UserError: One does not, or cannot be loaded.
     """
+    check_teachers_are_there(config)
     pipeline = dataset_of(config, 'train_dataloader').pipeline
     for checkpoint in teachers_of(config):
         _, description = _loaded(checkpoint)

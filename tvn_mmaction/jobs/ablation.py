@@ -19,7 +19,7 @@ from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paire
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
 from ..evaluation.metrics import most_confused
 from ..files import read_yaml
-from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation
+from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation, warn_of_siblings
 from .job import Job
 
 RECIPE, NO_PART = 'the recipe', 'no part'
@@ -144,6 +144,8 @@ def plan(
             jobs[seed] = Job.of(seeded, f'{name}, seed {seed}', work_dir / folder / f'seed{seed}')
         rows.append(PlannedRow(name, against, file, switched, jobs))
     _check_same_clips(rows)
+    if validation:
+        warn_of_siblings(config)
     return AblationPlan(recipe, options, rows, work_dir)
 
 
@@ -191,8 +193,8 @@ def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
             found = found[step]
         if found == value:
             raise UserError(
-                f'part {name} is switched off by {option}={value}, which {recipe.filename} has already: take the part '
-                'out of the list'
+                f'part {name} is switched off by {option}={value}, which {recipe.filename} has already: name a list of '
+                'the parts of this recipe behind it, such as configs/strong/groups_of_medium_parts.yaml'
             )
 
 

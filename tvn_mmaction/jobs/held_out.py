@@ -1,10 +1,14 @@
-"""The options by which a training chooses on its validation, or leaves the test alone until it is over."""
+"""The options by which trainings are chosen on a validation, or leave the test alone until they are over."""
 
 from typing import Any
 
 from mmengine.config import Config
 
+from ..console import console
+from ..datasets.protocols import with_sibling
+from ..engine.clips import build_without_videos
 from ..engine.config import LOADERS
+from ..engine.record import clips_of
 from ..errors import UserError
 
 # Nothing is measured between epochs, so that the test clips are looked at once, at the end.
@@ -34,3 +38,20 @@ def on_validation(config: Config) -> dict[str, Any]:
             )
         options[f'{name}.subset'] = 'fit' if loader.startswith('train_') else 'validation'
     return options
+
+
+def warn_of_siblings(config: Config) -> None:
+    """Tell where a validation has clips of long videos that are trained on, as under a split by single clips.
+
+    Args:
+        config: With the options of `on_validation`.
+    """
+    fit, validation = (clips_of(build_without_videos(config, f'{name}_dataloader')) or [] for name in ('train', 'test'))
+    if siblings := with_sibling(validation, fit):
+        console.print(
+            f'{len(siblings)} of the {len(validation)} validation clips have siblings in what is trained on: such a '
+            'validation prefers what remembers long videos; for whole groups, --cfg-options split.protocol=group5',
+            style='yellow',
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -14,6 +14,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..console import silent
 from ..engine.building import LOCK_S
 from ..engine.checkpoints import newest_checkpoint
 from ..engine.clips import build_without_videos
@@ -21,7 +22,8 @@ from ..engine.config import configure_training, read_config
 from ..engine.earlier import what_differs
 from ..engine.experiment import train
 from ..engine.history import HISTORY, read_history
-from ..engine.preceding import PRETRAINING
+from ..engine.preceding import PRETRAINING, check_teachers_are_there
+from ..engine.pretraining import pretraining_config
 from ..engine.record import clips_of, digests_of_training, list_digest
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
@@ -107,8 +109,14 @@ class Job:
 
         Raises:
             UserError: The checkpoint to go on from cannot be read; there is one of another configuration or other
-                clips; the folder cannot be written; or another process works on the job.
+                clips; the folder cannot be written; another process works on the job; or a network before its own is
+                missing, its pretraining or a teacher.
         """
+        with silent():
+            config = read_config(self.config, str(self.folder), self.data_root, self.options)
+        check_teachers_are_there(config)  # which its process would tell after all jobs before it
+        if config.get('pretraining'):
+            pretraining_config(config)
         make_folder(self.folder, '--work-dir')
         with only_here(self.folder, LOCK_S):
             self._prepare(resume)

@@ -24,7 +24,7 @@ from ..evaluation.ablation_plots import plot_search
 from ..evaluation.fusion import check_scikit_learn
 from ..evaluation.sweep import Sweep, Trial, as_options, ranked
 from ..files import read_yaml, sha256_of
-from .held_out import on_validation
+from .held_out import on_validation, warn_of_siblings
 from .job import Job
 
 DISTRIBUTIONS = ('uniform', 'loguniform', 'randint')  # of scipy.stats, each from a lower to an upper bound
@@ -178,6 +178,7 @@ def plan(
         trials.append(PlannedTrial(choice, Job.of(trial, name, folder)))
     with silent():
         whole = read_config(config_file, data_root=data_root, options=common)
+    warn_of_siblings(whole)
     return SweepPlan(whole, options, dict(space), trials, work_dir)
 
 

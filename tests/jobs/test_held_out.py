@@ -1,0 +1,45 @@
+"""What a validation holds out, and where clips of long videos are on both sides of it."""
+
+import pytest
+
+from tests.experiments import REPOSITORY, write_config
+from tests.videos import write_video
+from tvn_mmaction.datasets.builder import build
+from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine.config import all_datasets
+from tvn_mmaction.errors import UserError
+from tvn_mmaction.jobs.held_out import on_validation, warn_of_siblings
+
+
+def test_validation_is_held_out_of_every_loader():
+    """Also of those of the training loop, such as OmniSource's of images."""
+    file = REPOSITORY / 'configs/compare/omnisource_slowonly_r50_ucf50.py'
+    config = read_config(file, options=on_validation(read_config(file)))
+    assert [dataset.subset for dataset in all_datasets(config)] == ['fit', 'validation', 'validation', 'fit']
+
+
+@pytest.mark.parametrize(('protocol', 'told'), [('videowise', True), ('groups19to25', False)])
+def test_validation_with_siblings_of_what_is_trained_on_is_told(tmp_path, capsys, protocol, told):
+    for name in ('Biking', 'Diving'):
+        for group in (1, 2, 3, 4, 5, 19):
+            for clip in (1, 2):
+                write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi', 4)
+    build(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
+    file = write_config(tmp_path, tmp_path / 'lists')
+    options = {'split.protocol': protocol}
+    options |= on_validation(read_config(file, options=options))
+    warn_of_siblings(read_config(file, options=options))
+    said = capsys.readouterr().err
+    assert ('validation clips have siblings in what is trained on' in said) == told
+
+
+def test_validation_of_too_few_groups_is_told(tmp_path):
+    for name in ('Biking', 'Diving'):
+        for group in (1, 2, 19):
+            write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', 4)
+    build(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
+    file = write_config(tmp_path, tmp_path / 'lists')
+    options = {'split.protocol': 'groups19to25'}
+    options |= on_validation(read_config(file, options=options))
+    with pytest.raises(UserError, match='the validation, a fifth of the groups that are trained on: 5 folds of whole'):
+        warn_of_siblings(read_config(file, options=options))
