@@ -177,6 +177,8 @@ def print_protocol(summary: dict) -> None:
     siblings = sum(fold['test_clips_with_sibling_in_train'] for fold in folds)
     copies = sum(fold['test_clips_with_copy_in_train'] for fold in folds)
     print(f'leak         {siblings} of {tested} test clips have a sibling of the same long video in train')
+    if siblings:
+        print('             whole long videos are tested by --cfg-options split.protocol=group5')
     if copies:
         print(f'             {copies} of {tested} test clips are in train as well, under another name')
 
