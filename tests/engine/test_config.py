@@ -124,6 +124,10 @@ def test_misspelt_option_is_told(config_file):
         read_config(config_file, options={'trian_cfg.max_epochs': 1})
     with pytest.raises(UserError, match=r'default_hooks\.emaa: .*tiny\.py has no such hook to leave out; it has '):
         read_config(config_file, options={'default_hooks.emaa': None})
+    medium = REPOSITORY / 'configs/strong/tvn1_medium_ucf50.py'
+    with pytest.raises(UserError, match=r'rand_augment\.magnitude: .*leaves rand_augment out, and an option'):
+        read_config(medium, options={'augmentation.rand_augment.magnitude': 3})
+    assert read_config(medium, options={'augmentation.rand_augment': None}).augmentation.rand_augment is None
 
 
 def test_architecture_of_the_readme_trains(tmp_path, data_root):

@@ -79,11 +79,7 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     own_clip = dict(config.get('clip') or {})
     own_views = dict(config.get('views') or {})
     own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
-    hooks = config.get('default_hooks') or {}
-    for option in options:
-        hook = re.fullmatch(r'default_hooks\.(\w+)', option)
-        if hook and options[option] is None and hook[1] not in hooks:
-            raise UserError(f'--cfg-options {option}: {file} has no such hook to leave out; it has {", ".join(hooks)}')
+    _check_leaving_out(config, file, options)
     config.merge_from_dict(dict(options))
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:
@@ -127,6 +123,20 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     _use_decoder(config)
     _check_frames(config)
     return config
+
+
+def _check_leaving_out(config: Config, file: Path, options: Mapping[str, Any]) -> None:
+    """Check that options leave out hooks that are there, and change no step of the augmentation that is left out."""
+    for option, value in options.items():
+        part, name, *rest = [*option.split('.'), '', '']
+        there = config.get(part) or {}
+        if part == 'default_hooks' and value is None and name not in there:
+            raise UserError(f'--cfg-options {option}: {file} has no such hook to leave out; it has {", ".join(there)}')
+        if part == 'augmentation' and rest[0] and name in there and there[name] is None:
+            raise UserError(
+                f'--cfg-options {option}: {file} leaves {name} out, and an option changes only what is there; use a '
+                'config that has it, or leave the option out'
+            )
 
 
 def config_name(file: str | Path) -> str:
