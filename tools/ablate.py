@@ -82,7 +82,7 @@ def rows_beside(parser: argparse.ArgumentParser, words: list[str]) -> list[tuple
     rows: list[tuple[str, list[str]]] = []
     for word in words:
         try:
-            if '=' not in word:
+            if '=' not in word or Path(word).is_file():
                 rows.append((config_file(word), []))
             elif not rows:
                 parser.error(f'--beside {word}: name the config first whose row it changes')

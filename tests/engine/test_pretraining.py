@@ -202,11 +202,16 @@ def test_pretraining_follows_its_training(recipe):
 
 
 def test_option_of_a_pretraining_keeps_the_rest_of_what_it_follows():
-    options = {'clip.frames': 4, 'split.protocol': 'group5', 'pretraining.options.clip.size': 96}
+    slow = {'backbone.layer1': dict(lr_mult=0.1)}
+    own = {'clip.size': 96, 'model.cls_head.temperature': 0.2, 'optim_wrapper.paramwise_cfg': {'custom_keys': slow}}
+    options = {'clip.frames': 4, 'split.protocol': 'group5'}
+    options |= {f'pretraining.options.{name}': value for name, value in own.items()}
     config = read_config(STRONG / 'tvn1_ucf50_ssl.py', 'work', options=options)
     configure_training(config)
     stage = pretraining_config(config)
     assert stage.clip == dict(frames=4, size=96) and stage.split.protocol == 'group5'
+    assert stage.optim_wrapper.paramwise_cfg.custom_keys['backbone.layer1'] == dict(lr_mult=0.1)
+    assert stage.model.backbone == config.model.backbone and stage.model.cls_head.temperature == 0.2
 
 
 @pytest.mark.slow

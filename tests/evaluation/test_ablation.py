@@ -103,8 +103,8 @@ def test_table_has_a_row_for_each_and_its_costs():
 
 def test_what_is_missing_is_told():
     assert 'Not finished' not in describe_ablation(record())
-    described = describe_ablation(replace(record(), missing=['no part, seed 2']))
-    assert 'clip.size=96' in described and 'Not finished and not in it: no part, seed 2.' in described
+    described = describe_ablation(replace(record(), missing=['no part, seed 2', 'a, b=1, seed 0']))
+    assert 'clip.size=96' in described and 'and not in it: no part, seed 2; a, b=1, seed 0.' in described
 
 
 def test_pictures(tmp_path):
@@ -128,6 +128,18 @@ def test_legend_names_the_curves_of_all_rows(monkeypatch):
     assert named == ['validation', 'train (while learning)', 'loss (right)']
     ((loss,),) = [axes.lines for axes in figures[0].axes if axes.lines and axes.lines[0].get_label() == 'loss (right)']
     assert loss.get_ydata().tolist() == [2.5]  # no share, and not in percent
+
+
+@pytest.mark.parametrize('draw', ['curves', 'search'])
+def test_axes_that_are_left_over_are_hidden(monkeypatch, draw):
+    figures = []
+    monkeypatch.setattr(ablation_plots, '_save', lambda figure, path: figures.append(figure))
+    names = 'abcde'  # in two lines of four
+    if draw == 'curves':
+        plot_learning_curves({name: [[{'epoch': 1, 'loss': 1.0}]] for name in names}, Path('curves.png'))
+    else:
+        plot_search({name: [1, 2] for name in names}, [0.1, 0.2], [True, True], Path('search.png'))
+    assert [axes.get_visible() for axes in figures[0].axes[:8]] == [True] * 5 + [False] * 3
 
 
 def test_gap_begins_with_the_hardest_class_of_the_recipe():

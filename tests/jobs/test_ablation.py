@@ -15,7 +15,6 @@ from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation.ablation import Ablation, paired_p_value
-from tvn_mmaction.jobs import prepare_unfinished
 from tvn_mmaction.jobs.ablation import collect, folder_of, plan, read_parts, rows_of
 
 PARTS = {
@@ -100,6 +99,9 @@ def test_rows_that_could_not_be_compared_are_told_before_any_training(config_fil
     other.write_text(f"_base_ = '{config_file}'\nsplit = {split}\n{loaders}")
     with pytest.raises(UserError, match=r'`other` and the recipe have other clips.*--cfg-options split\.protocol'):
         plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
+    held_out = {'split.protocol': 'videowise', 'train_dataloader.dataset.subset': 'train'}
+    with pytest.raises(UserError, match=r'train_dataloader\.dataset\.subset: --validation sets it for all rows'):
+        plan(config_file, {}, [0], tmp_path, only='full', options=held_out, validation=True)
     with pytest.raises(UserError, match='`other` is the name of two configs'):
         plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[(str(other), {})])
 
@@ -114,9 +116,8 @@ def test_rows_that_could_not_be_compared_are_told_before_any_training(config_fil
 def test_what_a_later_row_lacks_is_told_before_the_first_training(config_file, tmp_path, content, told):
     other = tmp_path / 'other.py'
     other.write_text(f"_base_ = '{config_file}'\n{content}\n")
-    planned = plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
     with pytest.raises(UserError, match=told):
-        prepare_unfinished(planned.jobs, planned.jobs, resume=False)
+        plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
 
 
 def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):

@@ -66,7 +66,7 @@ class Row:
     input_width_px: int | None
     views: int
     epochs: int | None
-    train_seconds: float | None
+    train_seconds: float | None  # with those of a pretraining
 
 
 def comparison_rows(comparison: Comparison) -> dict[str, list[Row]]:

@@ -53,7 +53,7 @@ def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[in
     if not any(fold >= 0 for fold in folds):
         raise UserError(
             f'protocol {protocol} tests none of the {len(clips)} clips ({PROTOCOLS[protocol].description}); '
-            'use another one, such as split.protocol=group5, or tell tools/build_ucf50.py with --group-pattern where '
+            'use another one, such as group5, or tell tools/build_ucf50.py with --group-pattern where '
             'names hold the group'
         )
     return folds

@@ -127,12 +127,16 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
 
 def _check_leaving_out(config: Config, file: Path, options: Mapping[str, Any]) -> None:
     """Check that options leave out hooks that are there, and change no step of the augmentation that is left out."""
+    hooks = {*(config.get('default_hooks') or {}), 'ema'}  # which only some have, and a command may be about several
+    steps = config.get('augmentation') or {}
     for option, value in options.items():
         part, name, *rest = [*option.split('.'), '', '']
-        there = config.get(part) or {}
-        if part == 'default_hooks' and value is None and name not in there:
-            raise UserError(f'--cfg-options {option}: {file} has no such hook to leave out; it has {", ".join(there)}')
-        if part == 'augmentation' and rest[0] and name in there and there[name] is None:
+        if part == 'default_hooks' and name and value is None and name not in hooks:
+            raise UserError(
+                f'--cfg-options {option}: {file} has no such hook to leave out; correct the name to one of '
+                f'{", ".join(sorted(hooks))}'
+            )
+        if part == 'augmentation' and rest[0] and name in steps and steps[name] is None:
             raise UserError(
                 f'--cfg-options {option}: {file} leaves {name} out, and an option changes only what is there; use a '
                 'config that has it, or leave the option out'

@@ -42,7 +42,7 @@ def pretrain(config: Config) -> Path | None:
     if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
         return None
     stage = pretraining_config(config)
-    _check_same_clips(config, stage)
+    check_same_clips(config, stage)
     folder = Path(stage.work_dir)
     make_folder(folder, 'pretraining.work_dir')
     with alone_in(folder, config):
@@ -102,18 +102,29 @@ def pretraining_config(config: Config) -> Config:
 
 
 def _by_dotted_name(options: Mapping[str, Any], place: str = '') -> dict[str, Any]:
-    """Return nested options by one name each, so that they change what a pretraining follows and keep the rest."""
+    """Return nested options by one name each, so that they change what a pretraining follows and keep the rest.
+
+    A mapping with dots in its keys, such as `custom_keys`, stays whole.
+    """
     found = {}
     for name, value in options.items():
-        if isinstance(value, Mapping) and value and '_delete_' not in value:
+        if isinstance(value, Mapping) and value and '_delete_' not in value and '.' not in ''.join(value):
             found |= _by_dotted_name(value, f'{place}{name}.')
         else:
             found[f'{place}{name}'] = value
     return found
 
 
-def _check_same_clips(config: Config, stage: Config) -> None:
-    """Check that a pretraining reads what the training does, so that it sees no clip of a test."""
+def check_same_clips(config: Config, stage: Config) -> None:
+    """Check that a pretraining reads what the training does, so that it sees no clip of a test.
+
+    Args:
+        config: Of the training.
+        stage: Of the pretraining, as `pretraining_config` returns it.
+
+    Raises:
+        UserError: It reads others.
+    """
     own, read = ({clip.path for clip in clips_of(build_without_videos(one, 'train_dataloader')) or ()}
                  for one in (config, stage))  # fmt: skip
     if different := sorted(own ^ read):

@@ -57,7 +57,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
     highest_loss = max((epoch['loss'] for of_seeds in histories.values() for history in of_seeds for epoch in history
                         if 'loss' in epoch), default=1)  # fmt: skip
-    for place, (axes, (name, of_seeds)) in enumerate(zip(grid, histories.items(), strict=False)):
+    for place, ((name, of_seeds), axes) in enumerate(zip(histories.items(), grid, strict=False)):
         losses = axes.twinx()
         losses.set_ylim(0, 1.02 * highest_loss)
         losses.tick_params(labelright=place % columns == columns - 1 or place == len(histories) - 1)
@@ -79,6 +79,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
         axes.set_ylim(0, 102)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
+        axes.tick_params(labelbottom=place + columns >= len(histories))
         axes.spines['top'].set_visible(False)
     for axes in grid:  # those that are left over
         axes.set_visible(False)
@@ -104,7 +105,7 @@ def plot_search(values: Mapping[str, Sequence], top1: Sequence[float], ended: Se
     figure = _figure(2.9 * columns + 0.6, 2.5 * lines + 0.6)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
     percent = 100 * np.array(top1)
-    for axes, (name, of_trials) in zip(grid, values.items(), strict=False):
+    for (name, of_trials), axes in zip(values.items(), grid, strict=False):
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in of_trials)
         places = list(of_trials) if numbers else [str(value) for value in of_trials]
         colours = ['C0' if whole else 'none' for whole in ended]

@@ -36,7 +36,7 @@ class CrossValidation:
     metrics: dict[str, Estimate]  # over the test clips of all folds
     per_class: dict[str, dict[str, float | None]]  # clips, and accuracy where there are any
     confusions: list[dict[str, Any]]  # true, predicted, clips: the most frequent ones
-    costs: dict[str, float | None]  # parameters; train_seconds and test_seconds of all folds
+    costs: dict[str, float | None]  # parameters; seconds of training, with pretraining, and test of all folds
     environment: dict[str, Any]  # a list of values where the folds differ
     schema_version: int = SCHEMA_VERSION
 

@@ -65,7 +65,7 @@ class Result:
 
     @property
     def training_seconds(self) -> float | None:
-        """How long its training took, and the pretraining before it; None where nobody knows."""
+        """Seconds that its training took, and the pretraining before it; None where nobody knows."""
         seconds = self.costs.get('train_seconds')
         return seconds and seconds + self.costs.get('pretraining_seconds', 0)
 

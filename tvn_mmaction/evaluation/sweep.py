@@ -21,7 +21,7 @@ class Trial:
     top1: float  # after its last epoch
     epochs: int
     stopped: bool  # by the scheduler, before its last epoch
-    train_seconds: float
+    train_seconds: float  # with those of a pretraining
 
 
 @dataclass(frozen=True)

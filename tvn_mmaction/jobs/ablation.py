@@ -105,7 +105,7 @@ def plan(
 
     Raises:
         UserError: A config cannot be read, or a part switches nothing off in it; two rows have one name, or other
-            clips.
+            clips; or what the validation sets is set.
     """
     options = dict(options or {})
     recipe = read_config(config_file, data_root=data_root, options=options)
@@ -133,7 +133,10 @@ def plan(
         own = {**options, **switched}
         with silent():
             if validation:
-                own |= on_validation(read_config(file, data_root=data_root, options=own))
+                held_out = on_validation(read_config(file, data_root=data_root, options=own))
+                if taken := sorted(set(own) & set(held_out)):
+                    raise UserError(f'{taken[0]}: --validation sets it for all rows; leave it out')
+                own |= held_out
             else:
                 own |= NO_LOOK_BETWEEN_EPOCHS
             config, jobs = read_config(file, data_root=data_root, options=own), {}

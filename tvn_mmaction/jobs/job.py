@@ -23,7 +23,7 @@ from ..engine.earlier import what_differs
 from ..engine.experiment import train
 from ..engine.history import HISTORY, read_history
 from ..engine.preceding import PRETRAINING, check_teachers_are_there
-from ..engine.pretraining import pretraining_config
+from ..engine.pretraining import check_same_clips, pretraining_config
 from ..engine.record import clips_of, digests_of_training, list_digest
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
@@ -53,8 +53,12 @@ class Job:
         """Return the job of a config, as `read_config` returns it, that writes into `folder`; no video is read.
 
         Raises:
-            UserError: Clips are missing.
+            UserError: Clips are missing, or a teacher, or its pretraining cannot be: told before the first of all jobs.
         """
+        check_teachers_are_there(config)
+        if config.get('pretraining'):
+            with silent():
+                check_same_clips(config, pretraining_config(config))
         train, test = (build_without_videos(config, loader) for loader in ('train_dataloader', 'test_dataloader'))
         split = {f'split.{key}': value for key, value in (config.get('split') or {}).items()}
         return cls(
@@ -109,14 +113,8 @@ class Job:
 
         Raises:
             UserError: The checkpoint to go on from cannot be read; there is one of another configuration or other
-                clips; the folder cannot be written; another process works on the job; or a network before its own is
-                missing, its pretraining or a teacher.
+                clips; the folder cannot be written; or another process works on the job.
         """
-        with silent():
-            config = read_config(self.config, str(self.folder), self.data_root, self.options)
-        check_teachers_are_there(config)  # which its process would tell after all jobs before it
-        if config.get('pretraining'):
-            pretraining_config(config)
         make_folder(self.folder, '--work-dir')
         with only_here(self.folder, LOCK_S):
             self._prepare(resume)

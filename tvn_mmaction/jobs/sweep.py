@@ -154,7 +154,8 @@ def plan(
         options: Of the command line, for all trials.
 
     Raises:
-        UserError: A config cannot be read, has no validation or no epochs, or a choice does not fit.
+        UserError: A config cannot be read, has no validation or no epochs, or a choice does not fit; or the split is
+            searched, or what the validation sets is set.
     """
     options = dict(options or {})
     if both := sorted(set(options) & set(space)):

@@ -59,7 +59,8 @@ def digest_of_training(work_dir: Path) -> str:
     """Return the SHA-256 of all that a finished training has computed, which its last checkpoint and history hold."""
     last = Path((work_dir / 'last_checkpoint').read_text())
     checkpoint = torch.load(last, map_location='cpu', weights_only=True)
-    history = read_history(work_dir)
+    if not (history := read_history(work_dir)):
+        raise UserError(f'{work_dir} has no history of its epochs, by which trainings are compared: train there again')
     losses = [{name: value for name, value in entry.items() if name not in TIMES} for entry in history]
     buffer = io.BytesIO()
     torch.save([{name: checkpoint[name] for name in KEPT}, losses], buffer)
