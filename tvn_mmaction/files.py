@@ -114,7 +114,7 @@ def read_yaml(path: Path, what: str, cure: str) -> Any:
     if not path.is_file():
         raise UserError(f'no {what} at {path}: {cure}')
     try:
-        return yaml.load(path.read_text(encoding='utf-8'), Loader)
+        return Loader(path.read_text(encoding='utf-8')).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f'{path} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
 

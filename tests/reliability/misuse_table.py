@@ -264,7 +264,7 @@ TABLE = [
            ('need 5 groups', '2', 'use another protocol')),
     Misuse('search of nothing', 'sweep tiny.py', ('--grid', '--space', 'required'), as_process=True),
     Misuse('search on the test', 'sweep tiny.py --grid test_dataloader.dataset.subset=test',
-           ('test_dataloader.dataset.subset=test', 'validation', 'leave it out')),
+           ('test_dataloader.dataset.subset', "'test'", 'validation', 'leave it out')),
     Misuse('search in a text', 'sweep tiny.py --space notes.txt',
            ('searches nothing', 'notes.txt', 'give lines')),
     Misuse('search of an unknown variable', 'sweep tiny.py --grid trian_cfg.max_epochs=3',

@@ -90,18 +90,20 @@ def test_networks_with_exits_are_shown_with_picture_and_classes(update_docs, mon
     assert '| full network |' in text and '| class | clips that leave' in text
 
 
-def test_ablations_on_a_validation_have_a_place_of_their_own(update_docs, tmp_path, monkeypatch):
-    monkeypatch.setattr(update_docs, 'RESULTS', tmp_path)
-    assert update_docs.ablation_tables('test') == update_docs.NOT_MEASURED
+def test_ablations_on_a_validation_have_a_place_of_their_own(update_docs, tmp_path):
+    def tables(subset: str) -> str:
+        return update_docs.ablation_tables(tmp_path.glob(f'strong/ablation_{subset}/*.json'), subset)
+
+    assert tables('test') == update_docs.NOT_MEASURED
     measured = ablation()
     chosen = replace(measured, protocol=replace(measured.protocol, subset='validation'))
     measured.save(tmp_path / 'strong/ablation_test/a.json')
     chosen.save(tmp_path / 'strong/ablation_validation/a.json')
-    assert '| no part | 3 |' in update_docs.ablation_tables('test')
-    assert 'validation clips' in update_docs.ablation_tables('validation')
+    assert '| no part | 3 |' in tables('test')
+    assert 'validation clips' in tables('validation')
     chosen.save(tmp_path / 'strong/ablation_test/b.json')
     with pytest.raises(UserError, match=r'b\.json is a result on the validation clips: keep only those of a test'):
-        update_docs.ablation_tables('test')
+        tables('test')
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -135,7 +135,7 @@ def plan(
             if validation:
                 held_out = on_validation(read_config(file, data_root=data_root, options=own))
                 if taken := sorted(set(own) & set(held_out)):
-                    raise UserError(f'{taken[0]}: --validation sets it for all rows; leave it out')
+                    raise UserError(f'{taken[0]} is {own[taken[0]]!r}: --validation sets it for all rows; leave it out')
                 own |= held_out
             else:
                 own |= NO_LOOK_BETWEEN_EPOCHS

@@ -162,8 +162,9 @@ def plan(
         raise UserError(f'--cfg-options {", ".join(both)}: it is what is searched; leave one of the two out')
     held_out = on_validation(read_config(config_file, data_root=data_root, options=options))
     if taken := sorted({*options, *space} & set(held_out)):
+        value = {**options, **space}[taken[0]]
         raise UserError(
-            f'{taken[0]}: a search trains on the subset fit and is measured on the validation; leave it out'
+            f'{taken[0]} is {value!r}: a search trains on the subset fit and is measured on the validation; leave it out'
         )
     if split := [name for name in space if name.partition('.')[0] == 'split']:
         raise UserError(f'{split[0]} is searched: trials are compared on the same clips; set it with --cfg-options')
