@@ -95,7 +95,7 @@ def test_trials_never_read_the_test(config_file, tmp_path):
     assert [trial.job.name for trial in planned.trials] == ['dropout_ratio=0.2', 'dropout_ratio=0.8']
     again = plan(config_file, {DROPOUT: [0.8]}, None, tmp_path, options={'train_cfg.max_epochs': 4})
     assert again.trials[0].job == planned.trials[1].job
-    with pytest.raises(UserError, match=r'^test_dataloader\.dataset\.subset is .*test.*: .* leave it out'):
+    with pytest.raises(UserError, match=r'^test_dataloader\.dataset\.subset is .*test.*, and .* leave it out'):
         plan(config_file, {'test_dataloader.dataset.subset': ['test']}, None, tmp_path)
     with pytest.raises(UserError, match='it is what is searched; leave one of the two out'):
         plan(config_file, {DROPOUT: [0.8]}, None, tmp_path, options={DROPOUT: 0.5})

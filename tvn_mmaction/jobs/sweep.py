@@ -164,7 +164,7 @@ def plan(
     if taken := sorted({*options, *space} & set(held_out)):
         value = {**options, **space}[taken[0]]
         raise UserError(
-            f'{taken[0]} is {value!r}: a search trains on the subset fit and is measured on the validation; leave it out'
+            f'{taken[0]} is {value!r}, and a search trains on fit and is measured on the validation; leave it out'
         )
     if split := [name for name in space if name.partition('.')[0] == 'split']:
         raise UserError(f'{split[0]} is searched: trials are compared on the same clips; set it with --cfg-options')
