@@ -127,6 +127,8 @@ def test_misspelt_option_is_told(config_file):
     medium = REPOSITORY / 'configs/strong/tvn1_medium_ucf50.py'
     with pytest.raises(UserError, match=r'rand_augment\.magnitude: .*leaves rand_augment out, and an option'):
         read_config(medium, options={'augmentation.rand_augment.magnitude': 3})
+    with pytest.raises(UserError, match=r'blending\.augments: .*leaves blending out, and an option'):
+        read_config(medium.with_name('tvn1_light_ucf50.py'), options={'model.data_preprocessor.blending.augments': []})
     assert read_config(medium, options={'augmentation.rand_augment': None}).augmentation.rand_augment is None
 
 

@@ -126,20 +126,22 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
 
 
 def _check_leaving_out(config: Config, file: Path, options: Mapping[str, Any]) -> None:
-    """Check that options leave out hooks that are there, and change no step of the augmentation that is left out."""
+    """Check that options change no part that is left out, and leave out no hook that is not there."""
     hooks = {*(config.get('default_hooks') or {}), 'ema'}  # which only some have, and a command may be about several
-    steps = config.get('augmentation') or {}
     for option, value in options.items():
-        part, name, *rest = [*option.split('.'), '', '']
-        if part == 'default_hooks' and name and value is None and name not in hooks:
+        part: Any = config
+        for name in option.split('.')[:-1]:
+            part = part.get(name, {}) if isinstance(part, dict | Config) else {}
+            if part is None:
+                raise UserError(
+                    f'--cfg-options {option}: {file} leaves {name} out, and an option changes only what is there; use '
+                    'a config that has it, or leave the option out'
+                )
+        where, _, hook = option.partition('.')
+        if where == 'default_hooks' and hook and value is None and hook.partition('.')[0] not in hooks:
             raise UserError(
                 f'--cfg-options {option}: {file} has no such hook to leave out; correct the name to one of '
                 f'{", ".join(sorted(hooks))}'
-            )
-        if part == 'augmentation' and rest[0] and name in steps and steps[name] is None:
-            raise UserError(
-                f'--cfg-options {option}: {file} leaves {name} out, and an option changes only what is there; use a '
-                'config that has it, or leave the option out'
             )
 
 
