@@ -7,9 +7,9 @@ r"""Train a recipe with and without its parts, and say what each part is worth.
         --beside configs/strong/tsn_r18_ucf50.py clip.size=72 --cfg-options clip.size=64
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
-where whole groups of the train clips are held out; without it the test clips are looked at once, at the end of each
-training. Each row and seed is a process of its own; finished ones are never run again. The record has the rows of the
-command that wrote it.
+where some of the train clips are held out, whole groups if the protocol tests those; without it the test clips are
+looked at once, at the end of each training. Each row and seed is a process of its own; finished ones are never run
+again. The record has the rows of the command that wrote it.
 """
 
 from __future__ import annotations

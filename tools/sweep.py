@@ -4,9 +4,9 @@ r"""Search values of a config, by grid or by chance, on the validation.
         model.cls_head.dropout_ratio=0.5,0.8
     python tools/sweep.py configs/tvn1_ucf50.py --space space.yaml --samples 30 --engine ray --workers 8
 
-Each trial trains on the subset fit and is measured on the validation, whole groups of the train clips; the test clips
-are never read. With --engine ray those that lag behind are stopped early; local ones all have their epochs. Trials
-are processes of their own, and those that are over are never run again.
+Each trial trains on the subset fit and is measured on the validation, some of the train clips, whole groups where the
+protocol tests those; the test clips are never read. With --engine ray those that lag behind are stopped early; local
+ones all have their epochs. Trials are processes of their own, and those that are over are never run again.
 """
 
 from __future__ import annotations

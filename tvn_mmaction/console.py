@@ -18,6 +18,11 @@ from rich.progress import (
 console = Console(stderr=True, markup=False, emoji=False)  # names of files and classes are anybody's
 
 
+def warn(text: str) -> None:
+    """Tell what does not stop a run, and should be known."""
+    console.print(text, style='yellow', highlight=False, soft_wrap=True)
+
+
 def progress_bar(visible: bool = True) -> Progress:
     """Return a live display with one line per task: what, bar, count, `fields['status']` and the time left."""
     return Progress(

@@ -9,7 +9,7 @@ import numpy as np
 from mmaction.datasets import SampleFrames
 from mmaction.registry import TRANSFORMS
 
-from ..console import console
+from ..console import warn
 from ..errors import UserError
 from ..files import sha256_of, write_atomically
 
@@ -133,7 +133,7 @@ class SelectedFrames(SampleFrames):
             told = (
                 f'{selection} was made by looking at the labels: its accuracy is a bound for selections, and no result'
             )
-            console.print(told, style='yellow', highlight=False, soft_wrap=True)
+            warn(told)
         self.selection, self.best = selection, chosen.best(count)
 
     def transform(self, results: dict) -> dict:

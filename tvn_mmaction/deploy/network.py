@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..compat import load_from_local
-from ..console import console
+from ..console import warn
 from ..datasets.pipeline import made_up_inputs, with_decoder
 from ..engine.checkpoints import what_does_not_fit
 from ..engine.config import dataset_of, use_class_count
@@ -114,12 +114,9 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[ClassS
             'that it was trained with'
         ) from None
     if 'calibration' in meta:
-        console.print(
+        warn(
             f'{checkpoint} has thresholds for early exits, which tools/test.py --budget alone uses: everywhere else '
-            'each video takes the full network',
-            style='yellow',
-            highlight=False,
-            soft_wrap=True,
+            'each video takes the full network'
         )
     network = ClassScores(recognizer, clip)
     return network, Description(

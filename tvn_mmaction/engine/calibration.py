@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 
-from ..console import console, progress_bar
+from ..console import console, progress_bar, warn
 from ..datasets.steady import name_of_clip
 from ..errors import UserError
 from ..evaluation import ClipScores, accuracies
@@ -201,12 +201,9 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
             f'and {config.filename} tests {tuple(shape)}: test with what it was calibrated with'
         )
     if calibration.latency_on and calibration.latency_on != _machine(config):
-        console.print(
+        warn(
             f'--budget {budget:g} is a share of the milliseconds on {describe_machine(calibration.latency_on)}, and '
-            f'this is {describe_machine(_machine(config))}: here it may take another share',
-            style='yellow',
-            highlight=False,
-            soft_wrap=True,
+            f'this is {describe_machine(_machine(config))}: here it may take another share'
         )
     network.thresholds.copy_(torch.tensor(setting.thresholds))
 

@@ -217,6 +217,13 @@ def configure_training(
         config.load_from = (newest and str(newest.path)) if resume == 'auto' else resume
 
 
+def loaders_of(config: Config) -> dict[str, Config]:
+    """Return every loader of the config by its dotted name, also a training loop's other ones, as OmniSource has."""
+    others = (config.get('train_cfg') or {}).get('other_loaders', [])
+    named = {name: config[name] for name in LOADERS if config.get(name)}
+    return named | {f'train_cfg.other_loaders.{number}': loader for number, loader in enumerate(others)}
+
+
 def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:
     """Yield every data set of the config's loaders, wrappers such as RepeatDataset before what is inside of them."""
     for loader in loaders:
@@ -229,9 +236,8 @@ def dataset_of(config: Config, loader: str) -> Config:
 
 
 def all_datasets(config: Config) -> Iterator[Config]:
-    """Yield every data set of the config, also those of a training loop's other loaders, as OmniSource has."""
-    yield from datasets(config)
-    for loader in (config.get('train_cfg') or {}).get('other_loaders', []):
+    """Yield every data set of the config's loaders, see `loaders_of`."""
+    for loader in loaders_of(config).values():
         yield from _datasets_of(loader)
 
 

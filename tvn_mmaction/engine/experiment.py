@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
-from ..console import console
+from ..console import console, warn
 from ..datasets.steady import name_of_clip
 from ..errors import UserError
 from ..evaluation import (
@@ -174,11 +174,9 @@ def _record(
         broken_clips={'train': broken.clips['train'] or meta.get('broken_clips', {}), 'test': broken.clips['test']},
     )
     if result.protocol.split is None:
-        console.print(
+        warn(
             'the split is unknown: these are not the lists that the checkpoint was trained on'
-            + (', or not those of the network that made its features or selected its frames' if before else ''),
-            style='yellow',
-            soft_wrap=True,
+            + (', or not those of the network that made its features or selected its frames' if before else '')
         )
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
     groups = [clip.group for clip in clips_of(dataset) or ()]

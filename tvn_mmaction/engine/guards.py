@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
-from ..console import console
+from ..console import warn
 from ..datasets.steady import SteadyDataset, name_of_clip
 from ..errors import UserError
 
@@ -78,7 +78,7 @@ class BrokenClipsHook(Hook):
                 if name not in self.clips[side]:
                     self.clips[side][name] = reason
                     told = f'{name} cannot be read and {consequence}: {reason}'
-                    console.print(told, style='yellow', highlight=False, soft_wrap=True)
+                    warn(told)
                     runner.logger.info(told)
 
     def _gather(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from ..console import console
+from ..console import warn
 from ..datasets.features import TOOL, FeatureRecord, file_of
 from ..datasets.selection import Selection
 from ..errors import UserError
@@ -33,13 +33,10 @@ def check_before_training(config: Config) -> None:
         return
     clips = clips_of(build_without_videos(config, 'train_dataloader'))
     if read := trained_otherwise(pipeline, list_digest(clips)):
-        console.print(
+        warn(
             f'the result will state no split: {config.filename} reads {read}, a network that was not trained on the '
             'same clips, as far as anybody knows, and may have seen the test; for a split, train both with the same '
-            'split and subset',
-            style='yellow',
-            highlight=False,
-            soft_wrap=True,
+            'split and subset'
         )
 
 

@@ -120,8 +120,9 @@ def use_teachers(config: Config) -> None:
         return
     if not isinstance(teachers, list | tuple):
         raise UserError(f'model.teachers is {teachers!r}; give a list of checkpoints: model.teachers=[a.pth,b.pth]')
-    if all(file.is_file() for file in teachers_of(config)):
-        config.teachers_sha256 = [sha256_of(file) for file in teachers_of(config)]
+    files = teachers_of(config)
+    if all(file.is_file() for file in files):
+        config.teachers_sha256 = [sha256_of(file) for file in files]
 
 
 def check_teachers_are_there(config: Config) -> None:

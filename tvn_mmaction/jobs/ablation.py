@@ -18,6 +18,7 @@ from ..evaluation import Protocol, Result, Scores, confusion_matrix
 from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
 from ..evaluation.metrics import most_confused
+from ..evaluation.sweep import as_options
 from ..files import read_yaml
 from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation, warn_of_siblings
 from .job import Job
@@ -121,8 +122,9 @@ def plan(
         planned.append((name, before, config_file, switched, folder_of(off, list(parts))))
     whole = next(name for name, _, off in own_rows if not off)
     for file, changed in beside:
-        name = ', '.join([f'`{config_name(file)}`', *(f'{option}={value}' for option, value in changed.items())])
-        planned.append((name, whole, file, dict(changed), re.sub(r'[^\w.=-]+', '_', f'beside_{name}'.replace('`', ''))))
+        told = as_options(changed)
+        folder = re.sub(r'[^\w.=-]+', '_', '_'.join(['beside', config_name(file), *told]))
+        planned.append((', '.join([f'`{config_name(file)}`', *told]), whole, file, dict(changed), folder))
     names = [name for name, *_ in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(
@@ -148,7 +150,7 @@ def plan(
         rows.append(PlannedRow(name, against, file, switched, jobs))
     _check_same_clips(rows)
     if validation:
-        warn_of_siblings(config)
+        warn_of_siblings(config)  # the last row's, whose clips are all rows'
     return AblationPlan(recipe, options, rows, work_dir)
 
 

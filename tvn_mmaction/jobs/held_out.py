@@ -4,10 +4,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..console import console
+from ..console import warn
 from ..datasets.protocols import with_sibling
 from ..engine.clips import build_without_videos
-from ..engine.config import LOADERS
+from ..engine.config import loaders_of
 from ..engine.record import clips_of
 from ..errors import UserError
 
@@ -21,11 +21,8 @@ def on_validation(config: Config) -> dict[str, Any]:
     Raises:
         UserError: A data set of the config has no such subsets.
     """
-    loaders = {loader: config.get(loader) or {} for loader in LOADERS}
-    others = (config.get('train_cfg') or {}).get('other_loaders', [])  # as OmniSource has
-    loaders |= {f'train_cfg.other_loaders.{number}': loader for number, loader in enumerate(others)}
     options = {}
-    for loader, content in loaders.items():
+    for loader, content in loaders_of(config).items():
         name, dataset = f'{loader}.dataset', content.get('dataset')
         while dataset and 'dataset' in dataset:  # a wrapper such as RepeatDataset
             name, dataset = f'{name}.dataset', dataset.dataset
@@ -48,10 +45,7 @@ def warn_of_siblings(config: Config) -> None:
     """
     fit, validation = (clips_of(build_without_videos(config, f'{name}_dataloader')) or [] for name in ('train', 'test'))
     if siblings := with_sibling(validation, fit):
-        console.print(
+        warn(
             f'{len(siblings)} of the {len(validation)} validation clips have siblings in what is trained on: such a '
-            'validation prefers what remembers long videos; for whole groups, --cfg-options split.protocol=group5',
-            style='yellow',
-            highlight=False,
-            soft_wrap=True,
+            'validation prefers what remembers long videos; for whole groups, --cfg-options split.protocol=group5'
         )

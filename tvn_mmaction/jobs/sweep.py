@@ -168,7 +168,6 @@ def plan(
         )
     if split := [name for name in space if name.partition('.')[0] == 'split']:
         raise UserError(f'{split[0]} is searched: trials are compared on the same clips; set it with --cfg-options')
-    common = {**options, **held_out}
     last = Counter(option.rpartition('.')[2] for option in space)
     names = {option: part if last[part := option.rpartition('.')[2]] == 1 else option for option in space}
     trials = []
@@ -179,7 +178,7 @@ def plan(
             trial = read_config(config_file, str(folder), data_root, {**options, **choice, **held_out})
         trials.append(PlannedTrial(choice, Job.of(trial, name, folder)))
     with silent():
-        whole = read_config(config_file, data_root=data_root, options=common)
+        whole = read_config(config_file, data_root=data_root, options={**options, **held_out})
     warn_of_siblings(whole)
     return SweepPlan(whole, options, dict(space), trials, work_dir)
 
