@@ -40,7 +40,7 @@ def test_work_dir_is_named_after_the_config(config_file):
 
 @pytest.mark.parametrize('decoder', ['Decord', 'OpenCV', 'PyAV'])
 def test_decoder_is_one_variable(config_file, decoder, monkeypatch):
-    monkeypatch.setattr('tvn_mmaction.engine.config.find_spec', lambda module: True)
+    monkeypatch.setattr('tvn_mmaction.engine.decoder.find_spec', lambda module: True)
     config = read_config(config_file, options={'decoder': decoder})
     for dataset in datasets(config):
         types = [transform['type'] for transform in dataset.pipeline]
@@ -152,7 +152,7 @@ def test_part_of_a_config_is_told():
 
 
 def test_missing_decoder_is_told_with_those_that_are_there(config_file, monkeypatch):
-    monkeypatch.setattr('tvn_mmaction.engine.config.find_spec', lambda module: module == 'cv2')
+    monkeypatch.setattr('tvn_mmaction.engine.decoder.find_spec', lambda module: module == 'cv2')
     with pytest.raises(UserError, match=r'Decord is not installed; use --cfg-options decoder=OpenCV'):
         read_config(config_file)
 

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,13 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..console import console
-from ..datasets.frame_store import Settings, check_store, reads_flow
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
-from ..datasets.pipeline import VIDEO_DECODERS
 from ..errors import UserError
 from ..evaluation.pipelines import frames_per_image
 from .augmentation import use_augmentation
 from .checkpoints import newest_checkpoint
 from .clip_needs import check_clip, fixed_frames, follow_clip
+from .decoder import use_decoder
 from .preceding import use_features, use_pretraining, use_selection, use_teachers
 from .telling import shortened
 from .views import use_views
@@ -27,7 +24,6 @@ from .views import use_views
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 PARTS_FILE = 'parts.yaml'  # of a folder of configs, see tools/ablate.py
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
-DECODERS = {**VIDEO_DECODERS, 'FrameStore': 'lmdb'}  # by the prefix of Init and Decode, the module that they import
 # Where a model has its number of classes.
 CLASS_COUNTS = (
     'cls_head.num_classes',
@@ -120,7 +116,7 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
         _end_schedule(config, own_epochs)
     _keep_scores(config)
     _use_classes_of_data(config, rooted)
-    _use_decoder(config)
+    use_decoder(config, all_datasets(config))
     _check_frames(config)
     return config
 
@@ -396,52 +392,6 @@ def _get(part: Any, name: str) -> Any:
     for step in name.split('.'):
         part = dict(enumerate(part)).get(int(step)) if isinstance(part, list) else (part or {}).get(step)
     return part
-
-
-def _use_decoder(config: Config) -> None:
-    """Let the transforms of `config.decoder` read all videos."""
-    decoder = config.get('decoder')
-    if decoder is None:
-        return
-    if decoder not in DECODERS:
-        raise UserError(f'decoder is {decoder!r}; known are {", ".join(DECODERS)}')
-    if not find_spec(DECODERS[decoder]):
-        others = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
-        raise UserError(
-            f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}, or install the '
-            f'package {DECODERS[decoder]}'
-        )
-    known = {name + step: (name, step) for name in DECODERS for step in ('Init', 'Decode')}
-    for dataset in all_datasets(config):
-        if decoder != 'FrameStore' and reads_flow(dataset.get('pipeline', [])):
-            raise UserError(f'decoder is {decoder}, and {config.filename} sees optical flow: leave decoder=FrameStore')
-        readers = [transform for transform in dataset.get('pipeline', []) if transform['type'] in known]
-        for transform in readers:
-            name, step = known[transform['type']]
-            if name != decoder and 'FrameStore' in (name, decoder):
-                transform.clear()  # of arguments that are about videos, or about a store
-            transform['type'] = decoder + step
-        if decoder == 'FrameStore' and readers:
-            _use_frame_store(dataset, readers)
-
-
-def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
-    """Check the frame store of a data set, and tell the transforms that read it what its frames are like."""
-    if not dataset.get('data_root'):
-        raise UserError(
-            f'decoder is FrameStore, and {dataset.type} has no data_root, beside whose manifest the store would lie; '
-            'use UCF50Dataset, or --cfg-options decoder=Decord'
-        )
-    if not Path(dataset.data_root, FILE_NAME).is_file():
-        return  # a missing manifest is told when the data set is built
-    settings = asdict(check_store(dataset.data_root, dataset.pipeline))
-    del settings['flow']  # whether it is read, transforms say themselves
-    for transform in (transform for transform in readers if transform['type'] == 'FrameStoreInit'):
-        if transform.setdefault('store', settings) != settings:
-            raise UserError(
-                f'the config is for frames of {Settings(**transform["store"])}, and the store in {dataset.data_root} '
-                f'holds {Settings(**settings)}: make it anew with tools/build_ucf50.py --frames and these numbers'
-            )
 
 
 def _check_frames(config: Config) -> None:
