@@ -242,6 +242,7 @@ def test_any_network_of_frames_is_pretrained_by_one_option(tmp_path, data_root, 
             {'pretraining.options.train_cfg': {'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 4}},
             r'pretrain\.py trains by steps, and a pretraining counts epochs',
         ),
+        ({'pretraining.options.model.backbone.arch': 'tvn2'}, r'pretrain\.py another backbone than the training \('),
         ({'load_from': 'mine.pth'}, r'load_from=mine\.pth and pretraining=pretrain\.py: begin with one of them'),
     ],
 )

@@ -100,7 +100,7 @@ def test_rows_that_could_not_be_compared_are_told_before_any_training(config_fil
     with pytest.raises(UserError, match=r'`other` and the recipe have other clips.*--cfg-options split\.protocol'):
         plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
     held_out = {'split.protocol': 'videowise', 'train_dataloader.dataset.subset': 'train'}
-    with pytest.raises(UserError, match=r'train_dataloader\.dataset\.subset is .train.: --validation sets it'):
+    with pytest.raises(UserError, match=r'train_dataloader\.dataset\.subset is .train., and the validation sets it'):
         plan(config_file, {}, [0], tmp_path, only='full', options=held_out, validation=True)
     with pytest.raises(UserError, match='`other` is the name of two configs'):
         plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[(str(other), {})])

@@ -87,10 +87,10 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     if unknown:
         on_features = 'clip' in unknown and config.get('features')
         length = ', and features.length sets the steps of its clips' if on_features else ''
-        raise UserError(
-            f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; it has '
-            f'{", ".join(sorted(given))}'
-        )
+        known = {name: config[name] for name in sorted(given & set(config))}
+        meant = [name for name in _dotted_names(known) if any(name.endswith(f'.{option}') for option in options)]
+        cure = f'perhaps {" or ".join(meant)} is meant' if meant else f'it has {", ".join(sorted(given))}'
+        raise UserError(f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; {cure}')
     for name in options:
         if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
             raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
@@ -119,6 +119,14 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     use_decoder(config, all_datasets(config))
     _check_frames(config)
     return config
+
+
+def _dotted_names(part: Mapping[str, Any], place: str = '') -> Iterator[str]:
+    """Yield the dotted name of everything in a part of a config, but for what is in lists."""
+    for name, value in part.items():
+        yield f'{place}{name}'
+        if isinstance(value, Mapping):
+            yield from _dotted_names(value, f'{place}{name}.')
 
 
 def _check_leaving_out(config: Config, file: Path, options: Mapping[str, Any]) -> None:

@@ -1,17 +1,21 @@
 """The pretraining of a training: run, or found, before it, on the very clips that it trains on."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..compat import load_from_local
 from ..console import console
 from ..errors import UserError
 from ..outputs import make_folder
+from ..random_state import seeded
 from .building import alone_in, build_runner
 from .checkpoints import newest_checkpoint, what_does_not_fit
 from .clips import build_without_videos
@@ -43,6 +47,7 @@ def pretrain(config: Config) -> Path | None:
         return None
     stage = pretraining_config(config)
     check_same_clips(config, stage)
+    check_same_backbone(config, stage)
     folder = Path(stage.work_dir)
     make_folder(folder, 'pretraining.work_dir')
     with alone_in(folder, config):
@@ -133,6 +138,29 @@ def check_same_clips(config: Config, stage: Config) -> None:
             f'they differ, for one in {different[0]}: leave split and dataset out of pretraining.options, and let its '
             'config have a variable split'
         )
+
+
+def check_same_backbone(config: Config, stage: Config) -> None:
+    """Check that a pretraining is of a network with which the training can begin, before either has run.
+
+    Args:
+        config: Of the training.
+        stage: Of the pretraining, as `pretraining_config` returns it.
+
+    Raises:
+        UserError: Their backbones have other weights.
+    """
+    if config.model.backbone == stage.model.backbone:
+        return
+    with seeded(0), DefaultScope.overwrite_default_scope(config.get('default_scope')):
+        own, pretrained = (MODELS.build(copy.deepcopy(one.model.backbone)) for one in (config, stage))
+    try:
+        own.load_state_dict(pretrained.state_dict())
+    except RuntimeError as error:
+        raise UserError(
+            f'pretraining.options give {config.pretraining.config} another backbone than the training '
+            f'({what_does_not_fit(error)}): leave model.backbone out of them'
+        ) from None
 
 
 def begin_with(network: nn.Module, checkpoint: Path) -> None:

@@ -135,10 +135,7 @@ def plan(
         own = {**options, **switched}
         with silent():
             if validation:
-                held_out = on_validation(read_config(file, data_root=data_root, options=own))
-                if taken := sorted(set(own) & set(held_out)):
-                    raise UserError(f'{taken[0]} is {own[taken[0]]!r}: --validation sets it for all rows; leave it out')
-                own |= held_out
+                own |= on_validation(read_config(file, data_root=data_root, options=own), own)
             else:
                 own |= NO_LOOK_BETWEEN_EPOCHS
             config, jobs = read_config(file, data_root=data_root, options=own), {}

@@ -1,5 +1,6 @@
 """The options by which trainings are chosen on a validation, or leave the test alone until they are over."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -15,11 +16,15 @@ from ..errors import UserError
 NO_LOOK_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
 
 
-def on_validation(config: Config) -> dict[str, Any]:
+def on_validation(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that let a config train on the subset `fit` and measure on `validation`; the test is not read.
 
+    Args:
+        config: It.
+        given: Options that its trainings have beside these, none of which they may be.
+
     Raises:
-        UserError: A data set of the config has no such subsets.
+        UserError: A data set of the config has no such subsets, or one is given.
     """
     options = {}
     for loader, content in loaders_of(config).items():
@@ -34,6 +39,10 @@ def on_validation(config: Config) -> dict[str, Any]:
                 'UCF50Dataset'
             )
         options[f'{name}.subset'] = 'fit' if loader.startswith('train_') else 'validation'
+    if taken := sorted(set(given) & set(options)):
+        raise UserError(
+            f'{taken[0]} is {given[taken[0]]!r}, and the validation sets it, for all trainings alike; leave it out'
+        )
     return options
 
 

@@ -160,12 +160,8 @@ def plan(
     options = dict(options or {})
     if both := sorted(set(options) & set(space)):
         raise UserError(f'--cfg-options {", ".join(both)}: it is what is searched; leave one of the two out')
-    held_out = on_validation(read_config(config_file, data_root=data_root, options=options))
-    if taken := sorted({*options, *space} & set(held_out)):
-        value = {**options, **space}[taken[0]]
-        raise UserError(
-            f'{taken[0]} is {value!r}, and a search trains on fit and is measured on the validation; leave it out'
-        )
+    base = read_config(config_file, data_root=data_root, options=options)
+    held_out = on_validation(base, {**options, **space})
     if split := [name for name in space if name.partition('.')[0] == 'split']:
         raise UserError(f'{split[0]} is searched: trials are compared on the same clips; set it with --cfg-options')
     last = Counter(option.rpartition('.')[2] for option in space)

@@ -1,0 +1,13 @@
+# TVN-1 by the recipe of tvn1_medium_ucf50.py, but on a dense part of the clip: 8 frames, stride 6, of 200 x 200 pixels,
+# at random in training, the middle ones in testing (one view). It spans 43 frames, 1.72 s at 25 fps. It sees no random
+# part of the clip as if it were all.
+_base_ = 'tvn1_medium_ucf50.py'
+
+augmentation = dict(span=None)
+sampling = dict(type='SampleFrames', clip_len=_base_.clip.frames, frame_interval=6, num_clips=1)
+init, decode = dict(type='DecordInit'), dict(type='DecordDecode')
+train_pipeline = [init, sampling, decode, _base_.of_frames, *_base_.rest]
+test_pipeline = [init, dict(**sampling, test_mode=True), decode, *_base_.rest]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
