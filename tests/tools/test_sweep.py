@@ -52,8 +52,8 @@ def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
     [
         (['--space', 'nowhere.yaml'], 'no space at nowhere.yaml'),
         (['--space', 'space.yaml'], 'say with --samples how many trials there are'),
-        (['--grid', 'test_dataloader.dataset.subset=train,test'], 'validation; leave it out'),
-        ([*GRID, '--cfg-options', 'test_dataloader.dataset.subset=test'], 'validation; leave it out'),
+        (['--grid', 'test_dataloader.dataset.subset=train,test'], 'for all trainings alike; leave it out'),
+        ([*GRID, '--cfg-options', 'test_dataloader.dataset.subset=test'], 'for all trainings alike; leave it out'),
         (['--grid', 'split.fold=0,1'], 'split.fold is searched: trials are compared on the same clips'),
         (['--grid', 'clap.size=2,3'], '--cfg-options clap: tiny.py has no such variable'),
         ([*GRID, '--cfg-options', 'optim_wrapper.optimizer.lr=0.5'], 'it is what is searched'),
