@@ -103,8 +103,10 @@ def test_table_has_a_row_for_each_and_its_costs():
 
 def test_what_is_missing_is_told():
     assert 'Not finished' not in describe_ablation(record())
-    described = describe_ablation(replace(record(), missing=['no part, seed 2', 'a, b=1, seed 0']))
-    assert 'clip.size=96' in described and 'and not in it: no part, seed 2; a, b=1, seed 0.' in described
+    described = describe_ablation(replace(record(), missing=['no part, seed 2', 'a, b=1, seed 0', '+ a, seed 2']))
+    assert 'clip.size=96' in described and 'not in it: seed 2 of no part, + a; seed 0 of a, b=1.' in described
+    two = describe_ablation(replace(record(), missing=[f'{row}, seed {seed}' for seed in (1, 2) for row in ('a', 'b')]))
+    assert 'not in it: seed 1 and seed 2 of a, b.' in two
 
 
 def test_pictures(tmp_path):

@@ -199,8 +199,20 @@ def describe_ablation(record: Ablation) -> str:
         f'{protocol.subset} clips. Times on {describe_machine(environment)}.'
     ]
     if record.missing:
-        parts.append(f'Not finished and not in it: {"; ".join(record.missing)}.')
+        parts.append(f'Not finished and not in it: {_told_missing(record.missing)}.')
     return ' '.join(parts)
+
+
+def _told_missing(names: Sequence[str]) -> str:
+    """Return the names of trainings, 'ROW, seed 2', in words: the rows that lack the same seeds together."""
+    seeds: dict[str, list[str]] = {}
+    for name in names:
+        row, _, seed = name.rpartition(', ')
+        seeds.setdefault(row, []).append(seed)
+    rows: dict[str, list[str]] = {}
+    for row, lacked in seeds.items():
+        rows.setdefault(' and '.join(lacked), []).append(row)
+    return '; '.join(f'{lacked} of {", ".join(lacking)}' for lacked, lacking in rows.items())
 
 
 def _mean(value: float, deviation: float | None) -> str:
