@@ -101,6 +101,11 @@ def test_table_has_a_row_for_each_and_its_costs():
     assert '±' not in ablation_table(single)
 
 
+def test_long_options_of_a_row_do_not_widen_the_table():
+    named = [replace(row, name=f'`a`, clip.size=72, model.teachers=[{"b" * 90}]') for row in record().rows]
+    assert '| `a`, clip.size=72, … |' in ablation_table(replace(record(), rows=named))
+
+
 def test_what_is_missing_is_told():
     assert 'Not finished' not in describe_ablation(record())
     described = describe_ablation(replace(record(), missing=['no part, seed 2', 'a, b=1, seed 0', '+ a, seed 2']))

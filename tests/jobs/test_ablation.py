@@ -92,6 +92,17 @@ def test_options_behind_a_config_beside_change_its_row_alone(config_file, tmp_pa
     assert len({row.jobs[3].folder for row in planned.rows}) == 3
 
 
+def test_options_that_are_too_long_for_the_name_of_a_folder_make_one_all_the_same(config_file, tmp_path):
+    marks = [[f'{"a-long-value" * 30}/{number}'] for number in range(2)]
+    planned = plan(
+        config_file, {}, [3], tmp_path, only='full', beside=[(config_file, {'model.mark': mark}) for mark in marks]
+    )
+    folders = {row.jobs[3].folder for row in planned.rows}
+    assert len(folders) == 3
+    for folder in folders:
+        folder.mkdir(parents=True)
+
+
 def test_rows_that_could_not_be_compared_are_told_before_any_training(config_file, tmp_path):
     other = tmp_path / 'other.py'
     split = "dict(protocol='videowise', fold=0, seed=7)"

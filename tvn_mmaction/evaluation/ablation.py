@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .result import Protocol, describe_machine
 SCHEMA_VERSION = 2
 RESAMPLES = 9999  # of the test of a difference
 SIGNIFICANCE = 0.05
+LONGEST_NAME = 80  # characters of a row's in a table; options behind them are in the record
 HARDEST = 10  # classes, confusions and long videos that are shown
 HOW_TO_READ = (  # what a table's numbers are
     'Mean ± standard deviation over seeds. p says how often chance alone would make such a difference: the signs of '
@@ -149,7 +151,7 @@ def ablation_table(record: Ablation) -> str:
     for row in record.rows:
         epoch_s, train_s = (row.over_seeds(measure)[0] for measure in ('epoch_seconds', 'train_seconds'))
         lines.append([
-            row.name,
+            textwrap.shorten(row.name, LONGEST_NAME, placeholder=' …'),
             str(len(row.runs)),
             _mean(*row.over_seeds('top1')),
             *_difference(row.difference),

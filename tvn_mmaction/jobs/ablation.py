@@ -19,11 +19,12 @@ from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paire
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
 from ..evaluation.metrics import most_confused
 from ..evaluation.sweep import as_options
-from ..files import read_yaml
+from ..files import read_yaml, sha256_of
 from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation, warn_of_siblings
 from .job import Job
 
 RECIPE, NO_PART = 'the recipe', 'no part'
+LONGEST_FOLDER = 100  # characters of the name of a row's; file systems take some 250
 # In what no rows may differ, for they are to be compared on the same clips.
 COMMON = ('data', 'split', 'split_fold', 'split_seed', 'subset', 'train_list_sha256', 'test_list_sha256')
 
@@ -124,6 +125,8 @@ def plan(
     for file, changed in beside:
         told = as_options(changed)
         folder = re.sub(r'[^\w.=-]+', '_', '_'.join(['beside', config_name(file), *told]))
+        if len(folder) > LONGEST_FOLDER:
+            folder = f'{folder[:LONGEST_FOLDER]}_{sha256_of(folder)[:10]}'
         planned.append((', '.join([f'`{config_name(file)}`', *told]), whole, file, dict(changed), folder))
     names = [name for name, *_ in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
