@@ -161,3 +161,11 @@ def test_gap_begins_with_the_hardest_class_of_the_recipe():
     assert 'Run for Walk 7.' in told and told.endswith('gets any clip right: Run 03.')
     assert f'Of {3 * made.protocol.test_clips} answers' in told
     assert gap_table(replace(made, rows=made.rows[:1])) == ''
+
+
+@pytest.mark.filterwarnings('error')
+def test_pictures_have_room_for_rows_with_long_options(tmp_path):
+    named = [replace(row, name=f'`{row.name}`, model.teachers=[{"a/long/path," * 20}]') for row in record().rows]
+    plot_ablation(replace(record(), rows=named), tmp_path / 'ablation.png')
+    history = [{'epoch': 1, 'train_top1': 0.2}]
+    plot_learning_curves({row.name: [history] for row in named}, tmp_path / 'curves.png')

@@ -17,7 +17,7 @@ from .result import Protocol, describe_machine
 SCHEMA_VERSION = 2
 RESAMPLES = 9999  # of the test of a difference
 SIGNIFICANCE = 0.05
-LONGEST_NAME = 80  # characters of a row's in a table; options behind them are in the record
+LONGEST_NAME = 80  # characters of a row's in tables and pictures
 HARDEST = 10  # classes, confusions and long videos that are shown
 HOW_TO_READ = (  # what a table's numbers are
     'Mean ± standard deviation over seeds. p says how often chance alone would make such a difference: the signs of '
@@ -143,6 +143,11 @@ def paired_p_value(right: np.ndarray, other: np.ndarray, videos: Sequence[str]) 
     return float(found.pvalue)
 
 
+def short_name(name: str) -> str:
+    """Return the name of a row as tables and pictures have it: of options too long for them only the record knows."""
+    return textwrap.shorten(name, LONGEST_NAME, placeholder=' …')
+
+
 def ablation_table(record: Ablation) -> str:
     """Return a Markdown table, one row a configuration."""
     columns = ['', 'seeds', 'top-1', 'difference, points', 'p', 'mean class', 'epochs', 's per epoch', 'training']
@@ -151,7 +156,7 @@ def ablation_table(record: Ablation) -> str:
     for row in record.rows:
         epoch_s, train_s = (row.over_seeds(measure)[0] for measure in ('epoch_seconds', 'train_seconds'))
         lines.append([
-            textwrap.shorten(row.name, LONGEST_NAME, placeholder=' …'),
+            short_name(row.name),
             str(len(row.runs)),
             _mean(*row.over_seeds('top1')),
             *_difference(row.difference),

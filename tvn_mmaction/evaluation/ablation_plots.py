@@ -1,14 +1,16 @@
 """Pictures of an ablation and of a search."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .ablation import Ablation
+from .ablation import Ablation, short_name
 from .plots import _figure, _save
 
 COLUMNS = 4  # of learning curves
+TITLE_WIDTH = 44  # characters
 
 
 def plot_ablation(record: Ablation, path: Path) -> None:
@@ -30,7 +32,7 @@ def plot_ablation(record: Ablation, path: Path) -> None:
         if row.difference:
             label += f' ({100 * row.difference.top1:+.1f}{", p < 0.05" if row.difference.significant else ""})'
         axes.text(101, place, label, va='center', fontsize=8)
-    axes.set_yticks(places, [row.name.replace('`', '') for row in record.rows], fontsize=8)
+    axes.set_yticks(places, [_title(row.name) for row in record.rows], fontsize=8)
     axes.margins(y=0.01)
     axes.invert_yaxis()
     protocol = record.protocol
@@ -75,7 +77,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
             ]
             for number, curve in enumerate(curve for curve in curves if curve):
                 where.plot(*zip(*curve, strict=True), color=colour, linewidth=1, label='' if number else label)
-        axes.set_title(name.replace('`', ''), fontsize=8)
+        axes.set_title(_title(name), fontsize=8)
         axes.set_ylim(0, 102)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
@@ -89,6 +91,11 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     if found:
         figure.legend(found.values(), found, loc='outside lower center', ncols=len(found), fontsize=8)
     _save(figure, path)
+
+
+def _title(name: str) -> str:
+    """Return the name of a row for a picture, in lines."""
+    return textwrap.fill(short_name(name.replace('`', '')), TITLE_WIDTH, break_long_words=False)
 
 
 def plot_search(values: Mapping[str, Sequence], top1: Sequence[float], ended: Sequence[bool], path: Path) -> None:
