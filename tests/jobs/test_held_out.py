@@ -14,7 +14,7 @@ from tvn_mmaction.jobs.held_out import on_validation, warn_of_siblings
 def test_validation_is_held_out_of_every_loader():
     """Also of those of the training loop, such as OmniSource's of images."""
     file = REPOSITORY / 'configs/compare/omnisource_slowonly_r50_ucf50.py'
-    config = read_config(file, options=on_validation(read_config(file)))
+    config = read_config(file, options=on_validation(read_config(file), {}))
     assert [dataset.subset for dataset in all_datasets(config)] == ['fit', 'validation', 'validation', 'fit']
 
 
@@ -27,7 +27,7 @@ def test_validation_with_siblings_of_what_is_trained_on_is_told(tmp_path, capsys
     build(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
     file = write_config(tmp_path, tmp_path / 'lists')
     options = {'split.protocol': protocol}
-    options |= on_validation(read_config(file, options=options))
+    options |= on_validation(read_config(file, options=options), options)
     warn_of_siblings(read_config(file, options=options))
     said = capsys.readouterr().err
     assert ('validation clips have siblings in what is trained on' in said) == told
@@ -40,6 +40,6 @@ def test_validation_of_too_few_groups_is_told(tmp_path):
     build(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
     file = write_config(tmp_path, tmp_path / 'lists')
     options = {'split.protocol': 'groups19to25'}
-    options |= on_validation(read_config(file, options=options))
+    options |= on_validation(read_config(file, options=options), options)
     with pytest.raises(UserError, match='the validation, a fifth of the groups that are trained on: 5 folds of whole'):
         warn_of_siblings(read_config(file, options=options))
