@@ -122,9 +122,15 @@ def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
 def test_misspelt_option_is_told(config_file):
     with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable; it has .*train_cfg'):
         read_config(config_file, options={'trian_cfg.max_epochs': 1})
-    for short, whole in (('max_epochs', 'train_cfg.max_epochs'), ('optimizer.lr', 'optim_wrapper.optimizer.lr')):
-        with pytest.raises(UserError, match=rf'has no such variable; perhaps {re.escape(whole)} is meant'):
-            read_config(config_file, options={short: 1})
+    for options, told in (
+        ({'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
+        ({'optimizer.lr': 1}, 'perhaps optim_wrapper.optimizer.lr is meant'),
+        ({'protocol': 'logo'}, 'perhaps split.protocol is meant'),
+        ({'clp.size': 64, 'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
+        ({'clp.size': 64, 'optim_wrapper.optimizer.lr': 1}, 'it has .*train_cfg'),
+    ):
+        with pytest.raises(UserError, match=f'has no such variable; {told}'):
+            read_config(config_file, options=options)
     with pytest.raises(UserError, match=r'default_hooks\.emaa: .* has no such hook to leave out; correct the name'):
         read_config(config_file, options={'default_hooks.emaa': None})
     medium = REPOSITORY / 'configs/strong/tvn1_medium_ucf50.py'

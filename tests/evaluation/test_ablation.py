@@ -101,17 +101,22 @@ def test_table_has_a_row_for_each_and_its_costs():
     assert '±' not in ablation_table(single)
 
 
-def test_long_options_of_a_row_do_not_widen_the_table():
-    named = [replace(row, name=f'`a`, clip.size=72, model.teachers=[{"b" * 90}]') for row in record().rows]
-    assert '| `a`, clip.size=72, … |' in ablation_table(replace(record(), rows=named))
+def test_long_options_of_a_row_do_not_widen_the_table_and_still_tell_it_from_others():
+    names = [f'`a`, model.teachers=[{"folder/" * 20}{seed}.pth], clip.size=72' for seed in (1, 2)]
+    shown = [ablation_table(replace(record(), rows=[replace(record().rows[0], name=name)])) for name in names]
+    for seed, table in enumerate(shown, start=1):
+        assert '| `a`, model.teachers=[folder/f…' in table and f'{seed}.pth], clip.size=72 |' in table
+        assert max(map(len, table.splitlines())) < 250
+    missing = describe_ablation(replace(record(), missing=[f'{names[0]}, seed 2']))
+    assert 'seed 2 of `a`, model.teachers=[folder/f…' in missing and '1.pth], clip.size=72.' in missing
 
 
 def test_what_is_missing_is_told():
     assert 'Not finished' not in describe_ablation(record())
     described = describe_ablation(replace(record(), missing=['no part, seed 2', 'a, b=1, seed 0', '+ a, seed 2']))
-    assert 'clip.size=96' in described and 'not in it: seed 2 of no part, + a; seed 0 of a, b=1.' in described
+    assert 'clip.size=96' in described and 'not in it: seed 2 of no part and of + a; seed 0 of a, b=1.' in described
     two = describe_ablation(replace(record(), missing=[f'{row}, seed {seed}' for seed in (1, 2) for row in ('a', 'b')]))
-    assert 'not in it: seed 1 and seed 2 of a, b.' in two
+    assert 'not in it: seed 1 and seed 2 of a and of b.' in two
 
 
 def test_pictures(tmp_path):

@@ -92,13 +92,13 @@ def test_options_behind_a_config_beside_change_its_row_alone(config_file, tmp_pa
     assert len({row.jobs[3].folder for row in planned.rows}) == 3
 
 
-def test_options_that_are_too_long_for_the_name_of_a_folder_make_one_all_the_same(config_file, tmp_path):
-    marks = [[f'{"a-long-value" * 30}/{number}'] for number in range(2)]
-    planned = plan(
-        config_file, {}, [3], tmp_path, only='full', beside=[(config_file, {'model.mark': mark}) for mark in marks]
-    )
+@pytest.mark.parametrize('mark', ['x/1', 'x_1', 'ü/1', 'a-long-value' * 30])
+def test_every_row_beside_has_a_folder_of_its_own(config_file, tmp_path, mark):
+    """Also where the name of a folder has no place for what tells two rows apart."""
+    beside = [(config_file, {'model.mark': value}) for value in (mark, mark.replace('/', '_') + '2')]
+    planned = plan(config_file, {}, [3], tmp_path, only='full', beside=[*beside, (config_file, {'model.mark': 'x:1'})])
     folders = {row.jobs[3].folder for row in planned.rows}
-    assert len(folders) == 3
+    assert len(folders) == 4
     for folder in folders:
         folder.mkdir(parents=True)
 

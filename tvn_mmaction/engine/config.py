@@ -24,6 +24,7 @@ from .views import use_views
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 PARTS_FILE = 'parts.yaml'  # of a folder of configs, see tools/ablate.py
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
+OF_SPLIT = r'.*\.dataset\.(protocol|fold|seed)'  # options in whose place the variable is to be changed
 # Where a model has its number of classes.
 CLASS_COUNTS = (
     'cls_head.num_classes',
@@ -87,12 +88,14 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     if unknown:
         on_features = 'clip' in unknown and config.get('features')
         length = ', and features.length sets the steps of its clips' if on_features else ''
+        misnamed = [f'.{option}' for option in options if option.partition('.')[0] in unknown]
         known = {name: config[name] for name in sorted(given & set(config))}
-        meant = [name for name in _dotted_names(known) if any(name.endswith(f'.{option}') for option in options)]
+        meant = [name for name in _dotted_names(known) if any(name.endswith(option) for option in misnamed)]
+        meant = [name for name in meant if not re.fullmatch(OF_SPLIT, name)]
         cure = f'perhaps {" or ".join(meant)} is meant' if meant else f'it has {", ".join(sorted(given))}'
         raise UserError(f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; {cure}')
     for name in options:
-        if re.fullmatch(r'.*\.dataset\.(protocol|fold|seed)', name):
+        if re.fullmatch(OF_SPLIT, name):
             raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
     config.options = dict(options)
     name = f'{config_name(file)}_pretrained' if config.get('pretrained') else config_name(file)

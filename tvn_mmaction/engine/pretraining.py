@@ -23,6 +23,7 @@ from .config import LOADERS, configure_training, dataset_of, read_config
 from .earlier import check_earlier_training
 from .preceding import pretraining_file, pretraining_folder
 from .record import PRECISIONS, clips_of
+from .telling import telling
 
 FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables of the training
 
@@ -40,14 +41,11 @@ def pretrain(config: Config) -> Path | None:
         The last checkpoint; None where the config has no pretraining, or goes on from a checkpoint of its own.
 
     Raises:
-        UserError: The pretraining's config is missing or cannot be built, it reads other clips, the folder has another
-            training, or as of any training.
+        UserError: As of `checked_pretraining_config`, the folder has another training, or as of any training.
     """
     if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
         return None
-    stage = pretraining_config(config)
-    check_same_clips(config, stage)
-    check_same_backbone(config, stage)
+    stage = checked_pretraining_config(config)
     folder = Path(stage.work_dir)
     make_folder(folder, 'pretraining.work_dir')
     with alone_in(folder, config):
@@ -120,16 +118,21 @@ def _by_dotted_name(options: Mapping[str, Any], place: str = '') -> dict[str, An
     return found
 
 
-def check_same_clips(config: Config, stage: Config) -> None:
-    """Check that a pretraining reads what the training does, so that it sees no clip of a test.
-
-    Args:
-        config: Of the training.
-        stage: Of the pretraining, as `pretraining_config` returns it.
+def checked_pretraining_config(config: Config) -> Config:
+    """Return what `pretraining_config` does, once it is seen that the training can follow it.
 
     Raises:
-        UserError: It reads others.
+        UserError: As of `pretraining_config`; or it reads other clips than the training does, or has a backbone of
+            other weights.
     """
+    stage = pretraining_config(config)
+    _check_same_clips(config, stage)
+    _check_same_backbone(config, stage)
+    return stage
+
+
+def _check_same_clips(config: Config, stage: Config) -> None:
+    """Check that a pretraining reads what the training does, so that it sees no clip of a test."""
     own, read = ({clip.path for clip in clips_of(build_without_videos(one, 'train_dataloader')) or ()}
                  for one in (config, stage))  # fmt: skip
     if different := sorted(own ^ read):
@@ -140,44 +143,29 @@ def check_same_clips(config: Config, stage: Config) -> None:
         )
 
 
-def check_same_backbone(config: Config, stage: Config) -> None:
-    """Check that a pretraining is of a network with which the training can begin, before either has run.
-
-    Args:
-        config: Of the training.
-        stage: Of the pretraining, as `pretraining_config` returns it.
-
-    Raises:
-        UserError: Their backbones have other weights.
-    """
+def _check_same_backbone(config: Config, stage: Config) -> None:
+    """Check that the backbone of a pretraining has the weights that the training is to begin with."""
     if config.model.backbone == stage.model.backbone:
         return
-    with seeded(0), DefaultScope.overwrite_default_scope(config.get('default_scope')):
-        own, pretrained = (MODELS.build(copy.deepcopy(one.model.backbone)) for one in (config, stage))
+    built = []
+    for one in (config, stage):
+        with telling(one), seeded(0), DefaultScope.overwrite_default_scope(one.get('default_scope')):
+            built.append(MODELS.build(copy.deepcopy(one.model.backbone)))
+    own, pretrained = built
     try:
         own.load_state_dict(pretrained.state_dict())
     except RuntimeError as error:
         raise UserError(
-            f'pretraining.options give {config.pretraining.config} another backbone than the training '
-            f'({what_does_not_fit(error)}): leave model.backbone out of them'
+            f'pretraining.options give {config.pretraining.config} another backbone than the training has '
+            f'({what_does_not_fit(error)}): leave out of them what changes model.backbone'
         ) from None
 
 
 def begin_with(network: nn.Module, checkpoint: Path) -> None:
-    """Let a recognizer begin its training with the backbone of a checkpoint, whose other parts stay behind.
-
-    Raises:
-        UserError: The checkpoint has another backbone.
-    """
+    """Let a recognizer begin its training with the backbone of its pretraining, whose other parts stay behind."""
     state = load_from_local(str(checkpoint), map_location='cpu')['state_dict']
     weights = {name.removeprefix('backbone.'): value for name, value in state.items() if name.startswith('backbone.')}
-    try:
-        network.backbone.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(
-            f'{checkpoint} has another backbone than the training ({what_does_not_fit(error)}): leave model.backbone '
-            'out of pretraining.options'
-        ) from None
+    network.backbone.load_state_dict(weights)
     draw = network.init_weights
 
     def init_weights() -> None:

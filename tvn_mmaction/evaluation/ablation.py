@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from .result import Protocol, describe_machine
 SCHEMA_VERSION = 2
 RESAMPLES = 9999  # of the test of a difference
 SIGNIFICANCE = 0.05
-LONGEST_NAME = 80  # characters of a row's in tables and pictures
+LONGEST_PART = 48  # characters of the name of a config or of an option, in tables and pictures
 HARDEST = 10  # classes, confusions and long videos that are shown
 HOW_TO_READ = (  # what a table's numbers are
     'Mean ± standard deviation over seeds. p says how often chance alone would make such a difference: the signs of '
@@ -144,8 +143,10 @@ def paired_p_value(right: np.ndarray, other: np.ndarray, videos: Sequence[str]) 
 
 
 def short_name(name: str) -> str:
-    """Return the name of a row as tables and pictures have it: of options too long for them only the record knows."""
-    return textwrap.shorten(name, LONGEST_NAME, placeholder=' …')
+    """Return the name of a row as tables and pictures have it: the middle of a long option is left to the record."""
+    half = LONGEST_PART // 2
+    parts = (part if len(part) <= LONGEST_PART else f'{part[:half]}…{part[-half:]}' for part in name.split(', '))
+    return ', '.join(parts)
 
 
 def ablation_table(record: Ablation) -> str:
@@ -218,8 +219,8 @@ def _told_missing(names: Sequence[str]) -> str:
         seeds.setdefault(row, []).append(seed)
     rows: dict[str, list[str]] = {}
     for row, lacked in seeds.items():
-        rows.setdefault(' and '.join(lacked), []).append(row)
-    return '; '.join(f'{lacked} of {", ".join(lacking)}' for lacked, lacking in rows.items())
+        rows.setdefault(' and '.join(lacked), []).append(short_name(row))
+    return '; '.join(f'{lacked} of {" and of ".join(lacking)}' for lacked, lacking in rows.items())
 
 
 def _mean(value: float, deviation: float | None) -> str:

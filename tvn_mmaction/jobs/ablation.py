@@ -124,9 +124,7 @@ def plan(
     whole = next(name for name, _, off in own_rows if not off)
     for file, changed in beside:
         told = as_options(changed)
-        folder = re.sub(r'[^\w.=-]+', '_', '_'.join(['beside', config_name(file), *told]))
-        if len(folder) > LONGEST_FOLDER:
-            folder = f'{folder[:LONGEST_FOLDER]}_{sha256_of(folder)[:10]}'
+        folder = _folder_beside('_'.join(['beside', config_name(file), *told]))
         planned.append((', '.join([f'`{config_name(file)}`', *told]), whole, file, dict(changed), folder))
     names = [name for name, *_ in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -169,6 +167,12 @@ def folder_of(off: Sequence[str], parts: Sequence[str]) -> str:
     if not off:
         return 'recipe'
     return f'without_{"_".join(off)}' if len(off) <= len(on) else '_'.join(['only', *on]) if on else 'no_part'
+
+
+def _folder_beside(name: str) -> str:
+    """Return a folder for what a row is called: as it stands, or marked where that would be no name for a folder."""
+    folder = re.sub(r'[^\w.=-]+', '_', name, flags=re.ASCII)[:LONGEST_FOLDER]
+    return folder if folder == name else f'{folder}_{sha256_of(name)[:10]}'
 
 
 def _check_same_clips(rows: Sequence[PlannedRow]) -> None:

@@ -23,7 +23,7 @@ from ..engine.earlier import what_differs
 from ..engine.experiment import train
 from ..engine.history import HISTORY, read_history
 from ..engine.preceding import PRETRAINING, check_teachers_are_there
-from ..engine.pretraining import check_same_clips, pretraining_config
+from ..engine.pretraining import checked_pretraining_config
 from ..engine.record import clips_of, digests_of_training, list_digest
 from ..errors import UserError, run_tool
 from ..evaluation import Result, describe
@@ -58,7 +58,7 @@ class Job:
         check_teachers_are_there(config)
         if config.get('pretraining'):
             with silent():
-                check_same_clips(config, pretraining_config(config))
+                checked_pretraining_config(config)
         train, test = (build_without_videos(config, loader) for loader in ('train_dataloader', 'test_dataloader'))
         split = {f'split.{key}': value for key, value in (config.get('split') or {}).items()}
         return cls(
