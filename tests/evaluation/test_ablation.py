@@ -117,6 +117,8 @@ def test_what_is_missing_is_told():
     assert 'clip.size=96' in described and 'not in it: seed 2 of no part and of + a; seed 0 of a, b=1.' in described
     two = describe_ablation(replace(record(), missing=[f'{row}, seed {seed}' for seed in (1, 2) for row in ('a', 'b')]))
     assert 'not in it: seed 1 and seed 2 of a and of b.' in two
+    many = describe_ablation(replace(record(), missing=[f'{row}, seed 1' for row in 'abcdef']))
+    assert 'not in it: seed 1 of 6 rows, see above.' in many
 
 
 def test_pictures(tmp_path):

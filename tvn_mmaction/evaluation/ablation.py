@@ -16,6 +16,7 @@ from .result import Protocol, describe_machine
 SCHEMA_VERSION = 2
 RESAMPLES = 9999  # of the test of a difference
 SIGNIFICANCE = 0.05
+MOST_NAMED = 4  # rows that lack something, which the numbers of seeds in a table tell too
 LONGEST_PART = 48  # characters of the name of a config or of an option, in tables and pictures
 HARDEST = 10  # classes, confusions and long videos that are shown
 HOW_TO_READ = (  # what a table's numbers are
@@ -220,7 +221,9 @@ def _told_missing(names: Sequence[str]) -> str:
     rows: dict[str, list[str]] = {}
     for row, lacked in seeds.items():
         rows.setdefault(' and '.join(lacked), []).append(short_name(row))
-    return '; '.join(f'{lacked} of {" and of ".join(lacking)}' for lacked, lacking in rows.items())
+    told = {lacked: ' and of '.join(lacking) if len(lacking) <= MOST_NAMED else f'{len(lacking)} rows, see above'
+            for lacked, lacking in rows.items()}  # fmt: skip
+    return '; '.join(f'{lacked} of {lacking}' for lacked, lacking in told.items())
 
 
 def _mean(value: float, deviation: float | None) -> str:
