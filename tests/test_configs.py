@@ -116,7 +116,7 @@ every_classifying_config = pytest.mark.parametrize('file', CLASSIFYING_FILES, id
 # Those that need nothing that another tool makes of trained networks.
 every_sampling_config = pytest.mark.parametrize('file', SAMPLING_FILES, ids=lambda file: file.stem)
 every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
-# Large networks, and another depth, split, order or size of one of which the fast suite takes a step.
+# Large networks, and another depth, split, order, size or recipe of one of which the fast suite takes a step.
 SLOW = {
     'c2d_r50', 'c3d', 'i3d_r50', 'ircsn_r50', 'mvit_small', 'omnisource_slowonly_r50', 'r2plus1d_r18', 'slowfast_r50',
     'swin_tiny', 'tanet_r50', 'timesformer', 'tin_r50', 'trn_r50', 'uniformer_small',
@@ -124,6 +124,9 @@ SLOW = {
     'tvn3', 'tsn_r50', 'tsm_r50', 'x3d_m', 'i3d_r50_nonlocal', 'ipcsn_r152', 'r2plus1d_r34', 'slowonly_r50',
     'tpn_slowonly_r50', 'msdnet38', 'tsm_online_r18_spread', 'tsm_online_r50', 'tsm_online_r50_spread',
     'tsm_r50_exits', 'single_frame_r50', 'tsn_r18_rgb_difference',
+    'tvn1_light', 'tsn_r18_light', 'tvn1_medium', 'tvn1_medium_dense', 'tvn1_medium_first80', 'tvn1_medium_distilled',
+    'tvn1_medium_rgb_and_difference', 'tvn1_medium_ssl', 'tsn_r18_medium', 'tsn_r18_medium_ssl', 'tsm_r18_medium',
+    'x3d_s_medium', 'tvn1_ucf50_ssl',
 }  # fmt: skip
 
 

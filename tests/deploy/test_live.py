@@ -355,10 +355,22 @@ def test_viewer_annotates_and_tells(video, tmp_path, capsys):
     assert 'network' in lines[0] and 'delay' in lines[0] and 'dropped' in lines[0]
 
 
+class Interrupted(Weigher):
+    """Ctrl-C comes with its 25th window: while it runs, however busy the machine is."""
+
+    calls = 0
+
+    def recognize_frames(self, frames):
+        """Return probabilities (3,)."""
+        self.calls += 1
+        if self.calls == 25:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().recognize_frames(frames)
+
+
 def test_ctrl_c_ends_the_viewer(tmp_path):
     video, out = write_video(tmp_path / 'video.avi', frame_count=500), tmp_path / 'out.mp4'
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     start = time.monotonic()
-    assert 'last label dark' in viewer.view(video, Weigher(), out)
-    assert time.monotonic() - start < 5
-    assert 5 < len(frames_of(out)) < 100
+    assert 'last label dark' in viewer.view(video, Interrupted(), out)
+    assert time.monotonic() - start < 15  # the video lasts 20 s
+    assert 5 < len(frames_of(out)) < 400
