@@ -372,5 +372,5 @@ def test_ctrl_c_ends_the_viewer(tmp_path):
     video, out = write_video(tmp_path / 'video.avi', frame_count=500), tmp_path / 'out.mp4'
     start = time.monotonic()
     assert 'last label dark' in viewer.view(video, Interrupted(), out)
-    assert time.monotonic() - start < 15  # the video lasts 20 s
-    assert 5 < len(frames_of(out)) < 400
+    assert time.monotonic() - start < 5
+    assert 5 < len(frames_of(out)) < 100

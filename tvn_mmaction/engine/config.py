@@ -90,8 +90,11 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
         length = ', and features.length sets the steps of its clips' if on_features else ''
         misnamed = [f'.{option}' for option in options if option.partition('.')[0] in unknown]
         known = {name: config[name] for name in sorted(given & set(config))}
-        meant = [name for name in _dotted_names(known) if any(name.endswith(option) for option in misnamed)]
-        meant = [name for name in meant if not re.fullmatch(OF_SPLIT, name)]
+        meant = [
+            name
+            for name in _dotted_names(known)
+            if any(name.endswith(option) for option in misnamed) and not re.fullmatch(OF_SPLIT, name)
+        ]
         cure = f'perhaps {" or ".join(meant)} is meant' if meant else f'it has {", ".join(sorted(given))}'
         raise UserError(f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; {cure}')
     for name in options:
