@@ -8,8 +8,9 @@ r"""Train a recipe with and without its parts, and say what each part is worth.
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
 where some of the train clips are held out, whole groups if the protocol tests those; without it the test clips are
-looked at once, at the end of each training. Each row and seed is a process of its own; finished ones are never run
-again. The record has the rows of the command that wrote it.
+looked at once, at the end of each training. A validation of a few long videos cannot tell small differences from chance:
+--validation-folds 0-4 measures on all train clips, each by trainings without its group. Each row, seed and fold is a
+process of its own; finished ones are never run again. The record has the rows of the command that wrote it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from command_line import (
     add_job_arguments,
     check_job_arguments,
     config_file,
+    fold_numbers,
     key_value,
     parse_options,
     run,
@@ -52,9 +54,15 @@ def parse_args() -> argparse.Namespace:
         help='rows behind all others, each compared with the recipe: other networks by the same one, say; '
         'KEY=VALUE behind a config changes its row alone',
     )  # fmt: skip
-    parser.add_argument(
-        '--validation', action='store_true', help='hold groups of the train clips out, and leave the test alone'
-    )
+    held_out = parser.add_mutually_exclusive_group()
+    held_out.add_argument(
+        '--validation', action='store_const', const=[0], default=[], dest='validation_folds',
+        help='hold a fifth of the groups of the train clips out, and leave the test alone',
+    )  # fmt: skip
+    held_out.add_argument(
+        '--validation-folds', type=fold_numbers, default=[], metavar='FOLDS',
+        help='each of these fifths, one after the other, such as 0-4: five trainings a seed, measured together',
+    )  # fmt: skip
     add_job_arguments(parser, 'trainings')
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for all that is written (work_dirs/ablation_CONFIG)')
@@ -71,7 +79,7 @@ def parse_args() -> argparse.Namespace:
     if args.parts and args.only == 'full':
         parser.error(f'{args.parts}: --only full trains the recipe alone, without looking at its parts; leave one out')
     options = [*args.cfg_options, *(word for _, words in args.beside for word in words)]
-    if fixed := [word for word in options if re.match(r'randomness\.seed=|\w+_dataloader\..*subset=', word)]:
+    if fixed := [word for word in options if re.match(r'randomness\.seed=|\w+_dataloader\..*(subset|validation_fold)=', word)]:
         parser.error(f'{fixed[0]}: use --seeds and --validation, which the rows follow')
     args.parts = args.parts or Path(args.config).with_name('parts.yaml')
     return args
@@ -108,7 +116,7 @@ def main(args: argparse.Namespace) -> int:
     from tvn_mmaction.outputs import make_folder
 
     parts = {} if args.only == 'full' else read_parts(args.parts)
-    name = f'ablation_{config_name(args.config)}{"_validation" if args.validation else ""}'
+    name = f'ablation_{config_name(args.config)}{"_validation" if args.validation_folds else ""}'
     work_dir = Path(args.work_dir or Path('work_dirs', name))
     make_folder(work_dir, '--work-dir')
     with only_here(work_dir):
@@ -122,7 +130,7 @@ def main(args: argparse.Namespace) -> int:
             only=args.only,
             plain=args.plain,
             beside=[(file, parse_options(words)) for file, words in args.beside],
-            validation=args.validation,
+            validation_folds=args.validation_folds,
         )
         return ablate(args, planned)
 

@@ -16,7 +16,7 @@ from typing import Any
 # Those of tvn_mmaction.datasets.PROTOCOLS.
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
 # Of options, those that are about the clips, and so are as right for another network.
-ABOUT_DATA = r'(split\.|decoder=|\w+_dataloader\.(dataset\.subset|batch_size|num_workers|persistent_workers)=)'
+ABOUT_DATA = r'(split\.|decoder=|\w+_dataloader\.(dataset\.(subset|validation_fold)|batch_size|num_workers|persistent_workers)=)'
 
 
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
@@ -140,6 +140,18 @@ def next_command(args: argparse.Namespace, tool: str, *words: str | Path, option
     if given or options:
         command += ['--cfg-options', *given, *options]
     return shlex.join(command)
+
+
+def fold_numbers(folds: str) -> list[int]:
+    """Return the folds that a word such as `0,3-7` means, in order and each once."""
+    numbers = set()
+    for part in folds.split(','):
+        match = re.fullmatch(r'(\d{1,6})(?:-(\d{1,6}))?', part.strip())
+        chosen = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
+        if not chosen:
+            raise argparse.ArgumentTypeError(f'{folds}: give numbers and ranges such as 0,3-7')
+        numbers.update(chosen)
+    return sorted(numbers)
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, what: str) -> None:

@@ -9,7 +9,6 @@ folds are never run again. With Ray, videos and work directory are on a file sys
 """
 
 import argparse
-import re
 
 from command_line import (
     PROTOCOLS,
@@ -17,6 +16,7 @@ from command_line import (
     add_job_arguments,
     check_job_arguments,
     config_file,
+    fold_numbers,
     parse_options,
     run,
 )
@@ -56,18 +56,6 @@ def main(args: argparse.Namespace) -> int:
         print(describe_cross_validation(record))
         print(f'in {whole.folder}: cross_validation.json, scores.npz, folds.png, confusion_matrix.png')
     return 0 if all_went_well else 1
-
-
-def fold_numbers(folds: str) -> list[int]:
-    """Return the numbers that `--folds` means, in order and each once."""
-    numbers = set()
-    for part in folds.split(','):
-        match = re.fullmatch(r'(\d{1,6})(?:-(\d{1,6}))?', part.strip())
-        chosen = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
-        if not chosen:
-            raise argparse.ArgumentTypeError(f'{folds}: give numbers and ranges such as 0,3-7')
-        numbers.update(chosen)
-    return sorted(numbers)
 
 
 if __name__ == '__main__':

@@ -54,7 +54,7 @@ def test_folder_says_which_parts_are_on():
 def test_rows_of_the_same_parts_share_their_training(config_file, tmp_path):
     planned = plan(config_file, PARTS, [3, 5], tmp_path)
     by_name = {row.name: row.jobs for row in planned.rows}
-    assert by_name['+ decay'][3].folder == by_name['without warm_up'][3].folder
+    assert by_name['+ decay'][3][0].folder == by_name['without warm_up'][3][0].folder
     assert len(planned.rows) == 7 and len(planned.jobs) == 2 * 6
     assert [job.name for job in planned.jobs[:2]] == ['no part, seed 3', '+ dropout, seed 3']
     assert len({job.config_digests for job in planned.jobs}) == 12
@@ -62,7 +62,7 @@ def test_rows_of_the_same_parts_share_their_training(config_file, tmp_path):
 
 def test_options_of_a_row_switch_its_parts_off(config_file, tmp_path):
     planned = plan(config_file, PARTS, [3], tmp_path, options={'train_cfg.max_epochs': 4}, only='leaving')
-    (job,) = (row.jobs[3] for row in planned.rows if row.name == 'without decay')
+    (job,) = next(row.jobs[3] for row in planned.rows if row.name == 'without decay')
     config = read_config(job.config, options=job.options)
     assert config.optim_wrapper.optimizer.weight_decay == 0 and config.optim_wrapper.clip_grad is None
     assert config.model.cls_head.dropout_ratio == 0.5 and config.randomness.seed == 3
@@ -77,19 +77,19 @@ def test_rows_beside_are_compared_with_the_recipe(config_file, tmp_path, only):
     planned = plan(config_file, PARTS, [3], tmp_path, only=only, options={'train_cfg.max_epochs': 4}, beside=beside)
     *_, row = planned.rows
     (recipe,) = (one for one in planned.rows if one.name == row.against)
-    assert (row.name, row.options, row.jobs[3].config) == ('`other`', {}, beside[0][0])
+    assert (row.name, row.options, row.jobs[3][0].config) == ('`other`', {}, beside[0][0])
     assert recipe.options == {} and recipe.config == config_file
-    assert row.jobs[3].epochs == recipe.jobs[3].epochs == 4
-    assert len({one.jobs[3].folder for one in planned.rows}) == len({job.folder for job in planned.jobs})
+    assert row.jobs[3][0].epochs == recipe.jobs[3][0].epochs == 4
+    assert len({one.jobs[3][0].folder for one in planned.rows}) == len({job.folder for job in planned.jobs})
 
 
 def test_options_behind_a_config_beside_change_its_row_alone(config_file, tmp_path):
     beside = [(config_file, {'train_cfg.max_epochs': 6}), (config_file, {'train_cfg.max_epochs': 7})]
     planned = plan(config_file, {}, [3], tmp_path, only='full', options={'train_cfg.max_epochs': 4}, beside=beside)
     name = f'`{Path(config_file).stem}`'
-    assert [row.jobs[3].epochs for row in planned.rows] == [4, 6, 7]
+    assert [row.jobs[3][0].epochs for row in planned.rows] == [4, 6, 7]
     assert [row.name for row in planned.rows[1:]] == [f'{name}, train_cfg.max_epochs={n}' for n in (6, 7)]
-    assert len({row.jobs[3].folder for row in planned.rows}) == 3
+    assert len({row.jobs[3][0].folder for row in planned.rows}) == 3
 
 
 @pytest.mark.parametrize('mark', ['x/1', 'x_1', 'ü/1', 'a-long-value' * 30])
@@ -97,7 +97,7 @@ def test_every_row_beside_has_a_folder_of_its_own(config_file, tmp_path, mark):
     """Also where the name of a folder has no place for what tells two rows apart."""
     beside = [(config_file, {'model.mark': value}) for value in (mark, mark.replace('/', '_') + '2')]
     planned = plan(config_file, {}, [3], tmp_path, only='full', beside=[*beside, (config_file, {'model.mark': 'x:1'})])
-    folders = {row.jobs[3].folder for row in planned.rows}
+    folders = {row.jobs[3][0].folder for row in planned.rows}
     assert len(folders) == 4
     for folder in folders:
         folder.mkdir(parents=True)
@@ -112,7 +112,7 @@ def test_rows_that_could_not_be_compared_are_told_before_any_training(config_fil
         plan(config_file, {}, [0], tmp_path, only='full', beside=[(str(other), {})])
     held_out = {'split.protocol': 'videowise', 'train_dataloader.dataset.subset': 'train'}
     with pytest.raises(UserError, match=r'train_dataloader\.dataset\.subset is .train., and the validation sets it'):
-        plan(config_file, {}, [0], tmp_path, only='full', options=held_out, validation=True)
+        plan(config_file, {}, [0], tmp_path, only='full', options=held_out, validation_folds=[0])
     with pytest.raises(UserError, match='`other` is the name of two configs'):
         plan(config_file, {}, [0], tmp_path, only='full', plain=str(other), beside=[(str(other), {})])
 
@@ -133,21 +133,21 @@ def test_what_a_later_row_lacks_is_told_before_the_first_training(config_file, t
 
 def test_test_clips_are_not_looked_at_between_epochs(config_file, tmp_path):
     (row,) = plan(config_file, {}, [0], tmp_path, only='full').rows
-    config = read_config(config_file, options=row.jobs[0].options)
+    config = read_config(config_file, options=row.jobs[0][0].options)
     assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
     assert [dataset.subset for dataset in datasets(config)] == ['train', 'test']
 
 
 def test_validation_leaves_the_test_alone(config_file, tmp_path):
     options = {'split.protocol': 'videowise'}
-    (row,) = plan(config_file, {}, [0], tmp_path, only='full', options=options, validation=True).rows
-    config = read_config(config_file, options=row.jobs[0].options)
+    (row,) = plan(config_file, {}, [0], tmp_path, only='full', options=options, validation_folds=[0]).rows
+    config = read_config(config_file, options=row.jobs[0][0].options)
     assert [dataset.subset for dataset in datasets(config)] == ['fit', 'validation', 'validation']
     stock = tmp_path / 'stock.py'
     clips = "dict(_delete_=True, type='VideoDataset', ann_file='list.txt', pipeline=[])"
     stock.write_text(f"_base_ = '{config_file}'\ntest_dataloader = dict(dataset={clips})\n")
     with pytest.raises(UserError, match='VideoDataset of test_dataloader has no subset to hold out'):
-        plan(str(stock), {}, [0], tmp_path, only='full', validation=True)
+        plan(str(stock), {}, [0], tmp_path, only='full', validation_folds=[0])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def planted(config_file, folder) -> tuple:
     chance = {'no part': 0.3, '+ dropout': 0.6, '+ decay = the recipe': 0.9}
     generator, right = np.random.default_rng(0), {}
     for row in planned.rows:
-        for seed, job in row.jobs.items():
+        for seed, (job,) in row.jobs.items():
             if row.name != 'no part' or seed < 2:
                 right[row.name, seed] = generator.random(24) < chance[row.name]
                 plant(job, right[row.name, seed], [str(clip // 4) for clip in range(24)])
@@ -257,7 +257,7 @@ def test_planted_results_say_what_they_are(config_file, tmp_path):
 
 def test_rows_of_other_clips_do_not_compare(config_file, tmp_path):
     planned, _ = planted(config_file, tmp_path)
-    plant(planned.rows[1].jobs[0], np.ones(24, bool), split_fold=3)
+    plant(planned.rows[1].jobs[0][0], np.ones(24, bool), split_fold=3)
     with pytest.raises(UserError, match='the rows differ in their split_fold'):
         collect(planned)
 

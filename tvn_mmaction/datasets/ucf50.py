@@ -17,8 +17,8 @@ SUBSETS = ('train', 'test', 'fit', 'validation')
 class UCF50Dataset(VideoDataset):
     """One side of one fold of a protocol, straight from the manifest of a data root.
 
-    The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed and
-    subset. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and `sha256`.
+    The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed, subset
+    and validation fold. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and `sha256`.
 
     Args:
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.builder`.
@@ -27,6 +27,7 @@ class UCF50Dataset(VideoDataset):
         subset: `'train'` or `'test'`; or `'fit'` or `'validation'`, into which `hold_out` divides the train clips, for
             choices that must not see the test.
         seed: What the protocol draws by.
+        validation_fold: Which of the folds of the train clips is the validation, from 0.
         ann_file: A list of `path label` lines, relative to `data_root`, that chooses some clips of the subset by hand.
         metainfo: More about the data set; goes before what is read.
         **kwargs: Passed to `VideoDataset`, above all `pipeline` and `test_mode`.
@@ -43,6 +44,7 @@ class UCF50Dataset(VideoDataset):
         fold: int = 0,
         subset: Literal['train', 'test', 'fit', 'validation'] = 'train',
         seed: int = 0,
+        validation_fold: int = 0,
         ann_file: str = '',
         metainfo: dict | None = None,
         **kwargs,
@@ -50,17 +52,23 @@ class UCF50Dataset(VideoDataset):
         if subset not in SUBSETS:
             raise UserError(f'unknown subset {subset}; known are {", ".join(SUBSETS)}')
         self.clips = read_manifest(data_root)
-        self.split = {'protocol': protocol, 'fold': fold, 'seed': seed, 'subset': subset}
+        self.split = {
+            'protocol': protocol,
+            'fold': fold,
+            'seed': seed,
+            'subset': subset,
+            'validation_fold': validation_fold,
+        }
         metainfo = {'classes': tuple(classes_of(self.clips)), 'split': self.split, **(metainfo or {})}
         super().__init__(ann_file, data_root=data_root, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Return one `dict(filename, label, group, sha256, data_root)` per clip."""
-        protocol, fold, seed, subset = self.split.values()
+        protocol, fold, seed, subset, validation_fold = self.split.values()
         folds = assign_folds(self.clips, protocol, seed)
         both = subsets(self.clips, folds, fold)
         if subset in ('fit', 'validation'):
-            both = subsets(self.clips, hold_out(self.clips, folds, fold, protocol, seed), 0)
+            both = subsets(self.clips, hold_out(self.clips, folds, fold, protocol, seed, validation_fold), 0)
         if PROTOCOLS[protocol].by_group:
             check_groups_are_apart(*both)
         clips = both.train if subset in ('train', 'fit') else both.test
@@ -84,7 +92,7 @@ class UCF50Dataset(VideoDataset):
         """Return those of the subset's clips that a list holds."""
         if not path.is_file():
             raise UserError(f'no list of clips at {path}; leave ann_file out, and the protocol alone chooses the clips')
-        protocol, fold, _, subset = self.split.values()
+        protocol, fold, _, subset, _ = self.split.values()
         labels = {name: label for label, name in enumerate(classes_of(self.clips))}
         allowed = {f'{clip.path} {labels[clip.class_name]}': clip for clip in clips}
         others = {f'{clip.path} {labels[clip.class_name]}': clip for clip in self.clips}

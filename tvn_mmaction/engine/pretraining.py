@@ -91,7 +91,7 @@ def pretraining_config(config: Config) -> Config:
     options |= _by_dotted_name(own.get('options') or {})
     folder = pretraining_folder(config)
     stage = read_config(file, str(folder), dataset.get('data_root'), options)
-    same_clips = {name: dataset[name] for name in ('subset', 'ann_file') if name in dataset}
+    same_clips = {name: dataset[name] for name in ('subset', 'validation_fold', 'ann_file') if name in dataset}
     dataset_of(stage, 'train_dataloader').update(same_clips)
     configure_training(
         stage,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 
+from ..datasets.protocols import VALIDATION_FOLDS
 from ..files import read_record, write_record
 from .result import Protocol, describe_machine
 
@@ -28,14 +29,14 @@ HOW_TO_READ = (  # what a table's numbers are
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a row, tested."""
+    """One training of a row, tested; over several validation folds one training a fold, tested on all their clips."""
 
     seed: int
     top1: float
     mean_class: float
-    epoch_seconds: float  # mean over the epochs, without what is looked at in between
-    train_seconds: float  # with those of a pretraining
-    test_seconds: float
+    epoch_seconds: float  # mean over epochs (and folds), without what is looked at in between
+    train_seconds: float  # with those of a pretraining; mean over folds
+    test_seconds: float  # mean over folds
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class Ablation:
 
     name: str  # of the recipe's config
     options: dict[str, Any]  # of the command line, which all rows have
-    protocol: Protocol  # what all rows have in common, None where they differ
+    protocol: Protocol  # what all rows have in common, None where they differ; the test clips of all validation folds
     rows: list[Row]
     missing: list[str]  # trainings that are not finished and not in it
     environment: dict[str, Any]
+    validation_folds: list[int] = field(default_factory=list)  # of the train clips; none where the test is measured
     schema_version: int = SCHEMA_VERSION
 
     def save(self, path: Path) -> None:
@@ -202,10 +204,17 @@ def describe_ablation(record: Ablation) -> str:
     """Return under which conditions the rows of an ablation hold."""
     protocol, environment = record.protocol, record.environment
     options = ' '.join(f'{name}={value}' for name, value in record.options.items())
+    folds = record.validation_folds
+    trained = f'trained on {protocol.train_clips} clips, measured on {protocol.test_clips} {protocol.subset} clips'
+    if len(folds) > 1:
+        trained = (
+            f'a seed is {len(folds)} trainings, each on the train clips without one of their {VALIDATION_FOLDS} folds '
+            f'({", ".join(map(str, folds))}), measured on that fold, {protocol.test_clips} {protocol.subset} clips in '
+            'all'
+        )
     parts = [
         f'{record.name}{f" with {options}" if options else ""}, {protocol.data}, {protocol.split}, fold '
-        f'{protocol.split_fold}: trained on {protocol.train_clips} clips, measured on {protocol.test_clips} '
-        f'{protocol.subset} clips. Times on {describe_machine(environment)}.'
+        f'{protocol.split_fold}: {trained}. Times on {describe_machine(environment)}.'
     ]
     if record.missing:
         parts.append(f'Not finished and not in it: {_told_missing(record.missing)}.')
@@ -213,11 +222,11 @@ def describe_ablation(record: Ablation) -> str:
 
 
 def _told_missing(names: Sequence[str]) -> str:
-    """Return the names of trainings, 'ROW, seed 2', in words: the rows that lack the same seeds together."""
+    """Return the names of trainings, 'ROW, seed 2', in words: the rows that lack the same ones together."""
     seeds: dict[str, list[str]] = {}
     for name in names:
-        row, _, seed = name.rpartition(', ')
-        seeds.setdefault(row, []).append(seed)
+        row, _, seed = name.rpartition(', seed ')  # and the fold behind it
+        seeds.setdefault(row, []).append(f'seed {seed}')
     rows: dict[str, list[str]] = {}
     for row, lacked in seeds.items():
         rows.setdefault(' and '.join(lacked), []).append(short_name(row))

@@ -50,7 +50,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     """Draw the loss and the accuracy on train and on the clips that were held out by epoch, axes a row, into a PNG.
 
     Args:
-        histories: By row, one a seed, as `Result.history` has them.
+        histories: By row, one a training, as `Result.history` has them.
         path: The picture.
     """
     columns = min(COLUMNS, len(histories))
@@ -85,7 +85,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
         axes.spines['top'].set_visible(False)
     for axes in grid:  # those that are left over
         axes.set_visible(False)
-    figure.suptitle('top-1, %, and loss by epoch; a line a seed', fontsize=9)
+    figure.suptitle('top-1, %, and loss by epoch; a line a training', fontsize=9)
     # Not every row has every curve: where labels are mixed, for one, there is no accuracy in training.
     found = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if found:

@@ -105,13 +105,7 @@ def pool_folds(
     """
     protocol = _common_protocol(results)
     _check_clips_are_tested_once(results, scores)
-    pooled = Scores(
-        [clip for part in scores for clip in part.clips],
-        scores[0].classes,
-        np.concatenate([part.labels for part in scores]),
-        np.concatenate([part.scores for part in scores]),
-        None if any(part.groups is None for part in scores) else [group for part in scores for group in part.groups],
-    )
+    pooled = Scores.together(scores)
     counts = confusion_matrix(pooled.scores, pooled.labels)
     environments = [result.environment for result in results]
     record = CrossValidation(

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,17 @@ class Scores:
         if self.groups is None:
             return self.clips
         return [f'{self.classes[label]} {group}' for label, group in zip(self.labels, self.groups, strict=True)]
+
+    @classmethod
+    def together(cls, parts: Sequence['Scores']) -> 'Scores':
+        """Return the scores of several sets of clips as one; their classes are the same."""
+        return cls(
+            [clip for part in parts for clip in part.clips],
+            parts[0].classes,
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            None if any(part.groups is None for part in parts) else [group for part in parts for group in part.groups],
+        )
 
     def save(self, path: Path) -> None:
         """Write one compressed array file, complete or not at all."""

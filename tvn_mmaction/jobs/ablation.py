@@ -3,8 +3,9 @@
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.stats import false_discovery_control
 from ..console import silent
 from ..engine.config import config_name, read_config
 from ..errors import UserError
-from ..evaluation import Protocol, Result, Scores, confusion_matrix
+from ..evaluation import Protocol, Result, Scores, accuracies, confusion_matrix
 from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
 from ..evaluation.metrics import most_confused
@@ -39,7 +40,7 @@ class PlannedRow:
     against: str | None  # the row that it is compared with
     config: str  # file
     options: dict[str, Any]  # what it changes in the config, beside those of all rows
-    jobs: dict[int, Job]  # by seed
+    jobs: dict[int, list[Job]]  # by seed; one a validation fold, where there are any
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,15 @@ class AblationPlan:
     config: Config  # the recipe's
     options: dict[str, Any]  # of all rows
     rows: list[PlannedRow]
+    validation_folds: list[int]  # none where the test is measured
     folder: Path
 
     @property
     def jobs(self) -> list[Job]:
         """The trainings, each once, seed by seed, so that one that is interrupted has something of every row."""
         seeds = dict.fromkeys(seed for row in self.rows for seed in row.jobs)
-        jobs = [row.jobs[seed] for seed in seeds for row in self.rows]
+        jobs = [job for seed in seeds for of_fold in zip(*(row.jobs[seed] for row in self.rows), strict=True)
+                for job in of_fold]  # fmt: skip
         return list({job.folder: job for job in reversed(jobs)}.values())[::-1]  # the first of those that are the same
 
 
@@ -87,7 +90,7 @@ def plan(
     only: str | None = None,
     plain: str | None = None,
     beside: Sequence[tuple[str, Mapping[str, Any]]] = (),
-    validation: bool = False,
+    validation_folds: Sequence[int] = (),
 ) -> AblationPlan:
     """Return the trainings of an ablation; no video is read.
 
@@ -103,7 +106,8 @@ def plan(
         plain: A config to begin with, by which the recipe is measured.
         beside: Configs that are measured by the recipe, such as other networks with the same one, each with the options
             of its row alone.
-        validation: Train on the subset `fit` and measure on `validation`, for choices.
+        validation_folds: For choices: train without one of these folds of the train clips, and measure on it, one after
+            the other; by default the test is measured.
 
     Raises:
         UserError: A config cannot be read, or a part switches nothing off in it; two rows have one name, or other
@@ -133,23 +137,26 @@ def plan(
         )
     rows = []
     for name, against, file, switched, folder in planned:
-        own = {**options, **switched}
-        with silent():
-            if validation:
-                own |= on_validation(read_config(file, data_root=data_root, options=own), own)
-            else:
-                own |= NO_LOOK_BETWEEN_EPOCHS
-            config, jobs = read_config(file, data_root=data_root, options=own), {}
-        for seed in seeds:
-            seeded = copy.deepcopy(config)
-            seeded.merge_from_dict({'randomness.seed': seed})
-            seeded.options = {**config.options, 'randomness.seed': seed}
-            jobs[seed] = Job.of(seeded, f'{name}, seed {seed}', work_dir / folder / f'seed{seed}')
+        own, jobs = {**options, **switched}, {seed: [] for seed in seeds}
+        for fold in validation_folds or [None]:
+            with silent():
+                held_out = NO_LOOK_BETWEEN_EPOCHS
+                if fold is not None:
+                    held_out = on_validation(read_config(file, data_root=data_root, options=own), own, fold)
+                config = read_config(file, data_root=data_root, options={**own, **held_out})
+            for seed in seeds:
+                seeded = copy.deepcopy(config)
+                seeded.merge_from_dict({'randomness.seed': seed})
+                seeded.options = {**config.options, 'randomness.seed': seed}
+                # Fold 0 is the validation where no others are asked for: what it made is found again.
+                job_name = f'{name}, seed {seed}' + (f', fold {fold}' if len(validation_folds) > 1 else '')
+                job_folder = work_dir / folder / (f'seed{seed}_fold{fold}' if fold else f'seed{seed}')
+                jobs[seed].append(Job.of(seeded, job_name, job_folder))
         rows.append(PlannedRow(name, against, file, switched, jobs))
     _check_same_clips(rows)
-    if validation:
-        warn_of_siblings(config)  # the last row's, whose clips are all rows'
-    return AblationPlan(recipe, options, rows, work_dir)
+    if validation_folds:
+        warn_of_siblings(config)  # of the last row and fold, which says it for all
+    return AblationPlan(recipe, options, rows, list(validation_folds), work_dir)
 
 
 def rows_of(parts: Sequence[str], only: str | None = None) -> list[tuple[str, str | None, list[str]]]:
@@ -177,7 +184,7 @@ def _folder_beside(name: str) -> str:
 
 def _check_same_clips(rows: Sequence[PlannedRow]) -> None:
     """Check before any training what would keep its rows from being compared after it."""
-    clips = {row.name: next(iter(row.jobs.values())).clips for row in rows if row.jobs}
+    clips = {row.name: [job.clips for job in next(iter(row.jobs.values()))] for row in rows if row.jobs}
     for name, of_row in clips.items():
         if of_row != clips[rows[0].name]:
             raise UserError(
@@ -210,30 +217,39 @@ def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
 def collect(plan: AblationPlan) -> Ablation | None:
     """Put together what the finished trainings found, and write record and pictures into the plan's folder.
 
+    A seed counts once its trainings on all validation folds are finished.
+
     Returns:
-        The record; None where no training is finished.
+        The record; None where no seed of any row is finished.
 
     Raises:
         UserError: The rows are of other clips.
     """
     missing = [job.name for job in plan.jobs if not job.result()]
-    results = {row.name: {seed: job.result() for seed, job in row.jobs.items() if job.result()} for row in plan.rows}
-    rows = [row for row in plan.rows if results[row.name]]
+    finished = {
+        row.name: {seed: jobs for seed, jobs in row.jobs.items() if all(job.result() for job in jobs)}
+        for row in plan.rows
+    }
+    rows = [row for row in plan.rows if finished[row.name]]
     if not rows:
         return None
-    scores = _scores(rows)
+    results = {
+        row.name: {seed: [job.result() for job in jobs] for seed, jobs in finished[row.name].items()} for row in rows
+    }
+    scores = _scores({row.name: finished[row.name] for row in rows})
     differences = _differences(rows, scores)
     record = Ablation(
         name=config_name(plan.config.filename),
         options=plan.options,
-        protocol=_in_common([result for found in results.values() for result in found.values()]),
+        protocol=_in_common([folds for found in results.values() for folds in found.values()]),
         rows=[_row(row, results[row.name], scores[row.name], differences.get(row.name)) for row in rows],
         missing=missing,
-        environment=next(iter(results[rows[0].name].values())).environment,
+        environment=next(iter(results[rows[0].name].values()))[0].environment,
+        validation_folds=plan.validation_folds,
     )
     plot_ablation(record, plan.folder / 'ablation.png')
     plot_learning_curves(
-        {name: [result.history for result in found.values()] for name, found in results.items() if found},
+        {name: [result.history for folds in found.values() for result in folds] for name, found in results.items()},
         plan.folder / 'curves.png',
     )
     record.save(plan.folder / 'ablation.json')
@@ -241,9 +257,9 @@ def collect(plan: AblationPlan) -> Ablation | None:
 
 
 def _row(
-    row: PlannedRow, results: Mapping[int, Result], scores: Sequence[Scores], difference: Difference | None
+    row: PlannedRow, results: Mapping[int, list[Result]], scores: Sequence[Scores], difference: Difference | None
 ) -> Row:
-    result = next(iter(results.values()))
+    result = next(iter(results.values()))[0]
     right = _right(scores).mean(0)
     videos, place = np.unique(scores[0].videos, return_inverse=True)
     counts = sum(confusion_matrix(of_seed.scores, of_seed.labels) for of_seed in scores)
@@ -251,7 +267,7 @@ def _row(
         name=row.name,
         config=result.name,
         options=row.options,
-        runs=[_run(seed, result) for seed, result in results.items()],
+        runs=[_run(seed, *of_seed) for (seed, *of_seed) in zip(results, results.values(), scores, strict=True)],
         parameters=int(result.costs['parameters']),
         gmacs_per_video=result.costs['gmacs_per_video'],
         views=result.protocol.views,
@@ -268,26 +284,29 @@ def _row(
     )
 
 
-def _run(seed: int, result: Result) -> Run:
+def _run(seed: int, folds: Sequence[Result], scores: Scores) -> Run:
+    metrics = accuracies(scores.scores, scores.labels)
     return Run(
         seed=seed,
-        top1=result.metrics['top1'].value,
-        mean_class=result.metrics['mean_class'].value,
-        epoch_seconds=float(np.mean([epoch['train_seconds'] for epoch in result.history])),
-        train_seconds=result.training_seconds,
-        test_seconds=result.costs['test_seconds'],
+        top1=metrics['top1'].value,
+        mean_class=metrics['mean_class'].value,
+        epoch_seconds=mean(mean(epoch['train_seconds'] for epoch in fold.history) for fold in folds),
+        train_seconds=mean(fold.training_seconds for fold in folds),
+        test_seconds=mean(fold.costs['test_seconds'] for fold in folds),
     )
 
 
-def _scores(rows: Sequence[PlannedRow]) -> dict[str, list[Scores]]:
-    """Return by row what its finished trainings said of the clips, which are the same for all."""
+def _scores(finished: Mapping[str, Mapping[int, list[Job]]]) -> dict[str, list[Scores]]:
+    """Return by row what each of its finished seeds said of the clips, which are the same for all."""
     found: dict[str, list[Scores]] = {}
-    for row in rows:
-        for job in (job for job in row.jobs.values() if job.result()):
-            found.setdefault(row.name, []).append(Scores.load(job.folder / 'scores.npz'))
-            if found[row.name][-1].clips != found[rows[0].name][0].clips:
+    first = next(iter(finished))
+    for row, seeds in finished.items():
+        for seed, jobs in seeds.items():
+            folds = [Scores.load(job.folder / 'scores.npz') for job in jobs]
+            found.setdefault(row, []).append(Scores.together(folds))
+            if found[row][-1].clips != found[first][0].clips:
                 raise UserError(
-                    f'{job.name} was tested on other clips than {rows[0].name}: rows of an ablation have one split'
+                    f'{row}, seed {seed}, was tested on other clips than {first}: rows of an ablation have one split'
                 )
     return found
 
@@ -310,16 +329,25 @@ def _differences(rows: Sequence[PlannedRow], scores: Mapping[str, list[Scores]])
     }
 
 
-def _in_common(results: Sequence[Result]) -> Protocol:
-    """Return what all results have in common, None in the place of what differs."""
-    protocol = results[0].protocol
-    others = [asdict(result.protocol) for result in results]
-    different = {
-        field.name for field in fields(protocol) if any(other[field.name] != others[0][field.name] for other in others)
-    }
-    if apart := [name for name in COMMON if name in different]:
-        raise UserError(
-            f'the rows differ in their {" and ".join(apart)}, so that they do not compare: let all configs have the '
-            'same split'
-        )
-    return replace(protocol, **dict.fromkeys(different))
+def _in_common(results: Sequence[Sequence[Result]]) -> Protocol:
+    """Return what all results have in common, None in the place of what differs, and the test clips of all folds.
+
+    Args:
+        results: Of each training, fold by fold.
+    """
+    folds = list(zip(*results, strict=True))
+    for of_fold in folds:
+        if apart := [name for name in COMMON if name in _different(of_fold)]:
+            raise UserError(
+                f'the rows differ in their {" and ".join(apart)}, so that they do not compare: let all configs have the '
+                'same split'
+            )
+    different = _different([result for of_fold in folds for result in of_fold])
+    test_clips = sum(of_fold[0].protocol.test_clips for of_fold in folds)
+    return replace(results[0][0].protocol, **dict.fromkeys(different) | {'test_clips': test_clips})
+
+
+def _different(results: Sequence[Result]) -> set[str]:
+    """Return the fields of the protocol in which results are not alike."""
+    protocols = [asdict(result.protocol) for result in results]
+    return {name for name in protocols[0] if any(protocol[name] != protocols[0][name] for protocol in protocols)}

@@ -16,12 +16,13 @@ from ..errors import UserError
 NO_LOOK_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
 
 
-def on_validation(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
+def on_validation(config: Config, given: Mapping[str, Any], validation_fold: int = 0) -> dict[str, Any]:
     """Return the options that let a config train on the subset `fit` and measure on `validation`; the test is not read.
 
     Args:
         config: It.
         given: Options that its trainings have beside these, none of which they may be.
+        validation_fold: Which of the folds of the train clips is the validation.
 
     Raises:
         UserError: A data set of the config has no such subsets, or one is given.
@@ -39,6 +40,8 @@ def on_validation(config: Config, given: Mapping[str, Any]) -> dict[str, Any]:
                 'UCF50Dataset'
             )
         options[f'{name}.subset'] = 'fit' if loader.startswith('train_') else 'validation'
+        if validation_fold:
+            options[f'{name}.validation_fold'] = validation_fold
     if taken := sorted(set(given) & set(options)):
         raise UserError(
             f'{taken[0]} is {given[taken[0]]!r}, and the validation sets it, for all trainings alike; leave it out'
