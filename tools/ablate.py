@@ -8,8 +8,8 @@ r"""Train a recipe with and without its parts, and say what each part is worth.
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
 where some of the train clips are held out, whole groups if the protocol tests those; without it the test clips are
-looked at once, at the end of each training. A validation of a few long videos cannot tell small differences from chance:
---validation-folds 0-4 measures on all train clips, each by trainings without its group. Each row, seed and fold is a
+looked at once, at the end of each training. A validation of few long videos cannot tell small differences from chance;
+--validation-folds 0-4 measures on all train clips, each held out of one training of five. Each row, seed and fold is a
 process of its own; finished ones are never run again. The record has the rows of the command that wrote it.
 """
 
@@ -79,8 +79,9 @@ def parse_args() -> argparse.Namespace:
     if args.parts and args.only == 'full':
         parser.error(f'{args.parts}: --only full trains the recipe alone, without looking at its parts; leave one out')
     options = [*args.cfg_options, *(word for _, words in args.beside for word in words)]
-    if fixed := [word for word in options if re.match(r'randomness\.seed=|\w+_dataloader\..*(subset|validation_fold)=', word)]:
-        parser.error(f'{fixed[0]}: use --seeds and --validation, which the rows follow')
+    what_rows_follow = r'randomness\.seed=|\w+_dataloader\..*(subset|validation_fold)='
+    if fixed := [word for word in options if re.match(what_rows_follow, word)]:
+        parser.error(f'{fixed[0]}: use --seeds and --validation or --validation-folds, which the rows follow')
     args.parts = args.parts or Path(args.config).with_name('parts.yaml')
     return args
 

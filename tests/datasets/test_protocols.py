@@ -13,6 +13,7 @@ from tvn_mmaction.datasets.manifest import Clip
 from tvn_mmaction.datasets.protocols import (
     DROPPED,
     PROTOCOLS,
+    VALIDATION_FOLDS,
     assign_folds,
     check_groups_are_apart,
     hold_out,
@@ -140,6 +141,24 @@ def test_a_validation_is_part_of_what_is_trained_on(protocol):
     if PROTOCOLS[protocol].by_group:
         check_groups_are_apart(fit, validation)
     assert hold_out(UCF50, folds, 0, protocol, seed=1) != hold_out(UCF50, folds, 0, protocol)
+
+
+@every_protocol
+def test_validation_folds_are_what_is_trained_on(protocol):
+    """Each clip once; of protocols of single clips, there is one fold."""
+    folds = assign_folds(UCF50, protocol)
+    train, _ = subsets(UCF50, folds, 0)
+    count = VALIDATION_FOLDS if PROTOCOLS[protocol].by_group else 1
+    validations = []
+    for number in range(count):
+        fit, validation = subsets(UCF50, hold_out(UCF50, folds, 0, protocol, validation_fold=number), 0)
+        assert sorted((*fit, *validation)) == sorted(train)
+        validations += validation
+    assert len(set(validations)) == len(validations)
+    assert (sorted(validations) == sorted(train)) == PROTOCOLS[protocol].by_group
+    for number in (-1, count):
+        with pytest.raises(UserError, match=f'there is no validation fold {number}: {protocol} has {count}, from 0'):
+            hold_out(UCF50, folds, 0, protocol, validation_fold=number)
 
 
 @pytest.mark.parametrize(('protocol', 'least'), [('videowise', 0.99), ('videowise5', 0.99)])

@@ -182,6 +182,7 @@ def test_pretraining_follows_its_training(recipe):
     """Network, frames, split, subset, seed and decoder are one's own; the recipe is the other's."""
     options = {'clip.frames': 4, 'clip.size': 96, 'split.protocol': 'group5', 'split.fold': 3, 'randomness.seed': 7,
                'decoder': 'OpenCV', 'train_dataloader.dataset.subset': 'fit', 'train_dataloader.num_workers': 5,
+               'train_dataloader.dataset.validation_fold': 2,
                'pretraining.config': recipe, 'pretraining.options.train_cfg.max_epochs': 9,
                'model.backbone.arch': 'tvn4', 'model.cls_head.in_channels': 3000}  # fmt: skip
     config = read_config(STRONG / 'tvn1_ucf50_ssl.py', 'work', options=options)
@@ -192,7 +193,7 @@ def test_pretraining_follows_its_training(recipe):
     for name in ('clip', 'split', 'randomness', 'decoder'):
         assert stage[name] == config[name], name
     dataset = stage.train_dataloader.dataset
-    assert (dataset.protocol, dataset.fold, dataset.subset) == ('group5', 3, 'fit')
+    assert (dataset.protocol, dataset.fold, dataset.subset, dataset.validation_fold) == ('group5', 3, 'fit', 2)
     assert stage.train_dataloader.num_workers == 5 and stage.val_dataloader is None
     assert stage.train_cfg.max_epochs == 9
     sampling = next(step for step in dataset.pipeline if 'clip_len' in step)

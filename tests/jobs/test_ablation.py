@@ -14,7 +14,7 @@ from tests.jobs.planted import plant
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.config import datasets
 from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation.ablation import Ablation, paired_p_value
+from tvn_mmaction.evaluation.ablation import Ablation, describe_ablation, paired_p_value
 from tvn_mmaction.jobs.ablation import collect, folder_of, plan, read_parts, rows_of
 
 PARTS = {
@@ -150,6 +150,29 @@ def test_validation_leaves_the_test_alone(config_file, tmp_path):
         plan(str(stock), {}, [0], tmp_path, only='full', validation_folds=[0])
 
 
+@pytest.fixture(scope='module')
+def config_of_groups(tmp_path_factory):
+    """A config whose train clips are of five groups."""
+    folder = tmp_path_factory.mktemp('groups')
+    return str(write_config(folder, write_data(folder, groups=(1, 8, 9, 10, 11, 12))))
+
+
+def test_validation_folds_are_trainings_of_their_own(config_of_groups, tmp_path):
+    """Each on other clips; fold 0 is that of a single validation."""
+    planned = plan(config_of_groups, {}, [0, 3], tmp_path, only='full', validation_folds=range(5))
+    assert [job.name for job in planned.jobs[4:6]] == ['the recipe, seed 0, fold 4', 'the recipe, seed 3, fold 0']
+    assert len({job.folder for job in planned.jobs}) == len({job.config_digests for job in planned.jobs}) == 10
+    of_seed = planned.rows[0].jobs[3]
+    assert len({job.clips for job in of_seed}) == 5
+    for job, other in zip(of_seed, planned.rows[0].jobs[0], strict=True):
+        assert job.clips == other.clips
+    single = plan(config_of_groups, {}, [3], tmp_path, only='full', validation_folds=[0]).jobs[0]
+    assert (single.folder, single.config_digests) == (of_seed[0].folder, of_seed[0].config_digests)
+    for number, job in enumerate(of_seed):
+        for dataset in datasets(read_config(config_of_groups, options=job.options)):
+            assert dataset.get('validation_fold', 0) == number and dataset.subset in ('fit', 'validation')
+
+
 @pytest.mark.parametrize(
     ('parts', 'message'),
     [
@@ -260,6 +283,35 @@ def test_rows_of_other_clips_do_not_compare(config_file, tmp_path):
     plant(planned.rows[1].jobs[0][0], np.ones(24, bool), split_fold=3)
     with pytest.raises(UserError, match='the rows differ in their split_fold'):
         collect(planned)
+
+
+def test_planted_folds_are_measured_together(config_of_groups, tmp_path):
+    """A seed is one run over the clips of all folds; one that lacks a fold does not count, and is told."""
+    beside = [(config_of_groups, {'model.mark': 1})]
+    planned = plan(config_of_groups, {}, [0, 1], tmp_path, only='full', beside=beside, validation_folds=[1, 4])
+    generator, right = np.random.default_rng(0), {}
+    for place, row in enumerate(planned.rows):
+        for seed, folds in row.jobs.items():
+            for number, job in zip((1, 4), folds, strict=True):
+                if (place, seed, number) != (0, 1, 4):
+                    right[place, seed, number] = generator.random(12 * number) < (0.5, 0.9)[place]
+                    plant(job, right[place, seed, number], [f'{number} {clip // 4}' for clip in range(12 * number)])
+    record = collect(planned)
+    assert record == Ablation.load(tmp_path / 'ablation.json')
+    assert record.validation_folds == [1, 4] and record.protocol.test_clips == 12 + 48
+    assert [[run.seed for run in row.runs] for row in record.rows] == [[0], [0, 1]]
+    assert record.missing == ['the recipe, seed 1, fold 4']
+    one, other = (
+        np.stack([np.concatenate([right[place, seed, number] for number in (1, 4)]) for seed in seeds])
+        for place, seeds in ((0, [0]), (1, [0, 1]))
+    )
+    assert [run.top1 for run in record.rows[1].runs] == pytest.approx(other.mean(1))
+    assert record.rows[0].runs[0].top1 == pytest.approx(one.mean())
+    videos = [f'{"AB"[clip % 2]} {number} {clip // 4}' for number in (1, 4) for clip in range(12 * number)]
+    assert record.rows[1].difference.p_value == paired_p_value(other, one, videos)
+    told = describe_ablation(record)
+    assert 'a seed is 2 trainings' in told and 'folds (1, 4), measured on that fold, 60 test clips in all' in told
+    assert 'Not finished and not in it: seed 1, fold 4 of the recipe.' in told
 
 
 def test_nothing_is_finished(config_file, tmp_path):

@@ -47,6 +47,9 @@ def call(folder, monkeypatch):
         (['--beside', 'plain.py', 'randomness.seed=3'], 'randomness.seed=3: use --seeds'),
         (['--cfg-options', 'randomness.seed=3'], 'randomness.seed=3: use --seeds'),
         (['--cfg-options', 'train_dataloader.dataset.subset=fit'], 'subset=fit: use --seeds and --validation'),
+        (['--cfg-options', 'train_dataloader.dataset.validation_fold=1'], 'validation_fold=1: use --seeds and'),
+        (['--validation-folds', '0-x'], '--validation-folds: 0-x: give numbers and ranges such as 0,3-7'),
+        (['--validation', '--validation-folds', '0-4'], 'not allowed with argument --validation'),
         (['--address', 'auto'], 'add --engine ray'),
         (['own.yaml', '--only', 'full'], 'own.yaml: --only full trains the recipe alone'),
     ],
@@ -65,6 +68,10 @@ def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
         ([], 'no list of parts at parts.yaml'),
         (['own.yaml', '--data-root', 'nowhere'], 'no manifest.csv in nowhere'),
         (['own.yaml', '--validation'], '5 folds of whole groups need 5 groups or more'),
+        (
+            ['own.yaml', '--validation-folds', '0-1', '--cfg-options', 'split.protocol=videowise'],
+            'there is no validation fold 1: videowise has 1, from 0 to 0',
+        ),
         (['own.yaml', '--cfg-options', 'augmentation.flip=None'], 'no such variable'),
     ],
 )
@@ -106,3 +113,17 @@ def test_validation_has_learning_curves_and_a_folder_of_its_own(folder):
     history = (folder / 'work_dirs/ablation_tiny_validation/recipe/seed0/history.json').read_text()
     assert 'validation_top1' in history and 'test_top1' not in history
     assert 'measured on 3 validation clips' in process.stdout
+
+
+@pytest.mark.slow
+def test_validation_folds_are_measured_together(tmp_path):
+    """A first fold that was trained before is not trained again."""
+    write_config(tmp_path, write_data(tmp_path, groups=(1, 8, 9, 10, 11, 12)))
+    for chosen, told in (('0', '1 of 1 trainings to run'), ('0-1', '1 of 2 trainings to run')):
+        process = run_tool(TOOL, 'tiny.py', '--only', 'full', '--validation-folds', chosen, folder=tmp_path)
+        assert process.returncode == 0, process.stderr
+        assert told in process.stderr
+    record = Ablation.load(tmp_path / 'work_dirs/ablation_tiny_validation/ablation.json')
+    assert (record.protocol.subset, record.protocol.test_clips) == ('validation', 6)
+    assert record.validation_folds == [0, 1] and len(record.rows[0].runs) == 1
+    assert 'a seed is 2 trainings' in process.stdout and '6 validation clips in all' in process.stdout

@@ -18,7 +18,8 @@ class UCF50Dataset(VideoDataset):
     """One side of one fold of a protocol, straight from the manifest of a data root.
 
     The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed, subset
-    and validation fold. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and `sha256`.
+    and validation fold. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and
+    `sha256`.
 
     Args:
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.builder`.

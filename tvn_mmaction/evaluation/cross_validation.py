@@ -7,8 +7,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
 from ..errors import UserError
 from ..files import write_atomically
 from .metrics import Estimate, accuracies, confusion_matrix, most_confused

@@ -339,8 +339,8 @@ def _in_common(results: Sequence[Sequence[Result]]) -> Protocol:
     for of_fold in folds:
         if apart := [name for name in COMMON if name in _different(of_fold)]:
             raise UserError(
-                f'the rows differ in their {" and ".join(apart)}, so that they do not compare: let all configs have the '
-                'same split'
+                f'the rows differ in their {" and ".join(apart)}, so that they do not compare: let all configs have '
+                'the same split'
             )
     different = _different([result for of_fold in folds for result in of_fold])
     test_clips = sum(of_fold[0].protocol.test_clips for of_fold in folds)
