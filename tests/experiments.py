@@ -43,11 +43,9 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=2)
 """
 
-PARTS = {
-    name: Config.fromfile(REPOSITORY / f'configs/strong/_base_/{name}.py')[name].to_dict()
-    for name in ('augmentation', 'blending')
-}
-# More lines for it: clips are augmented and mixed as by the recipe of configs/strong/, and weights averaged.
+HEAVY = Config.fromfile(REPOSITORY / 'configs/strong/tvn1_heavy_ucf50.py')
+PARTS = {name: HEAVY[name].to_dict() for name in ('augmentation', 'blending')}
+# More lines for it: clips are augmented and mixed as by all that configs/strong/ has, and weights averaged.
 STRONG = f"""
 augmentation = {PARTS['augmentation']}
 of_video = dict(type='Augmentation', order=['span'], span=augmentation['span'])

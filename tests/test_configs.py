@@ -44,7 +44,6 @@ TINY = {
     'slowfast_r50': {'clip.frames': 8},
     'timesformer': {'model.backbone.num_transformer_layers': 2},
     'tvn1_distilled': {'model.teacher_share': 0},  # its teachers are to be trained first
-    'tvn1_medium_distilled': {'model.teacher_share': 0},
 }
 
 
@@ -124,9 +123,7 @@ SLOW = {
     'tvn3', 'tsn_r50', 'tsm_r50', 'x3d_m', 'i3d_r50_nonlocal', 'ipcsn_r152', 'r2plus1d_r34', 'slowonly_r50',
     'tpn_slowonly_r50', 'msdnet38', 'tsm_online_r18_spread', 'tsm_online_r50', 'tsm_online_r50_spread',
     'tsm_r50_exits', 'single_frame_r50', 'tsn_r18_rgb_difference',
-    'tvn1_light', 'tsn_r18_light', 'tvn1_medium', 'tvn1_medium_dense', 'tvn1_medium_first80', 'tvn1_medium_distilled',
-    'tvn1_medium_rgb_and_difference', 'tvn1_medium_ssl', 'tsn_r18_medium', 'tsn_r18_medium_ssl', 'tsm_r18_medium',
-    'x3d_s_medium', 'tvn1_ucf50_ssl',
+    'tvn1_light', 'tsn_r18_light', 'tvn1_dense', 'tvn1_first80', 'tvn1_ucf50_ssl', 'tsn_r18_ucf50_ssl',
 }  # fmt: skip
 
 

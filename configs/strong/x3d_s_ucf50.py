@@ -1,12 +1,12 @@
-# X3D-S on UCF50 from scratch, by the recipe of configs/strong/tvn1_ucf50.py: 13 frames, stride 6, of 160 x 160 pixels,
-# at random in training, the middle ones in testing (one view). It spans 73 frames, 2.92 s at 25 fps. It has no
-# stochastic depth, which the network does not know, and sees no part of the clip as if it were all: it is dense.
+# X3D-S on UCF50 from scratch, by the recipe of tsn_r18_ucf50.py: 13 frames, stride 6, of 160 x 160 pixels, at random in
+# training, the middle ones in testing (one view). It spans 73 frames, 2.92 s at 25 fps. It sees no part of the clip as
+# if it were all: it is dense.
 _base_ = ['_base_/segments_8x200.py', 'mmaction::_base_/models/x3d.py']
 
 clip = dict(frames=13, size=160)
 augmentation = dict(span=None)
 model = dict(
-    cls_head=dict(num_classes=50, dropout_ratio=0.8, label_smooth_eps=0.1),
+    cls_head=dict(num_classes=50, dropout_ratio=0.5, label_smooth_eps=0.1),
     data_preprocessor=dict(blending=_base_.blending))
 
 sampling = dict(type='SampleFrames', clip_len=clip['frames'], frame_interval=6, num_clips=1)

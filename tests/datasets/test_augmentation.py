@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import TRANSFORMS
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from tests.experiments import REPOSITORY
+from tests.experiments import PARTS
 from tvn_mmaction.datasets import augmentation
 from tvn_mmaction.datasets.augmentation import OPERATIONS
 from tvn_mmaction.random_state import random_state, seeded
 
-STEPS = Config.fromfile(REPOSITORY / 'configs/strong/_base_/augmentation.py').augmentation.to_dict()
+STEPS = PARTS['augmentation']
 OF_FRAMES = {name: step for name, step in STEPS.items() if name != 'span'}
 STILL = {**OF_FRAMES, 'rand_augment': {**STEPS['rand_augment'], 'largest_drift': 0}}
 # So that every step does something to every clip.

@@ -133,12 +133,12 @@ def test_misspelt_option_is_told(config_file):
             read_config(config_file, options=options)
     with pytest.raises(UserError, match=r'default_hooks\.emaa: .* has no such hook to leave out; correct the name'):
         read_config(config_file, options={'default_hooks.emaa': None})
-    medium = REPOSITORY / 'configs/strong/tvn1_medium_ucf50.py'
-    with pytest.raises(UserError, match=r'rand_augment\.magnitude: .*leaves rand_augment out, and an option'):
-        read_config(medium, options={'augmentation.rand_augment.magnitude': 3})
+    light = REPOSITORY / 'configs/strong/tvn1_light_ucf50.py'
+    with pytest.raises(UserError, match=r'erasing\.erase_prob: .*leaves erasing out, and an option'):
+        read_config(light, options={'augmentation.erasing.erase_prob': 1})
     with pytest.raises(UserError, match=r'blending\.augments: .*leaves blending out, and an option'):
-        read_config(medium.with_name('tvn1_light_ucf50.py'), options={'model.data_preprocessor.blending.augments': []})
-    assert read_config(medium, options={'augmentation.rand_augment': None}).augmentation.rand_augment is None
+        read_config(light, options={'model.data_preprocessor.blending.augments': []})
+    assert read_config(light, options={'augmentation.erasing': None}).augmentation.erasing is None
 
 
 def test_architecture_of_the_readme_trains(tmp_path, data_root):

@@ -210,7 +210,7 @@ def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
         if found == value:
             raise UserError(
                 f'part {name} is switched off by {option}={value}, which {recipe.filename} has already: name a list of '
-                'the parts of this recipe behind it, such as configs/strong/groups_of_medium_parts.yaml'
+                'the parts of this recipe behind it, such as configs/strong/groups_of_parts.yaml'
             )
 
 

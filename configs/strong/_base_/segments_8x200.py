@@ -10,9 +10,9 @@ rest = [
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
-order = ['crop', 'flip', 'colour', 'rand_augment', 'erasing']
+order = ['crop', 'flip', 'colour', 'rand_augment', 'erasing']  # the variable augmentation need not have all
 of_video = dict(type='Augmentation', order=['span'], span=_base_.augmentation.span)
-of_frames = dict(type='Augmentation', order=order, **{name: _base_.augmentation[name] for name in order})
+of_frames = dict(type='Augmentation', order=order, **{name: _base_.augmentation.get(name) for name in order})
 train_pipeline = [dict(type='DecordInit'), of_video, sampling, dict(type='DecordDecode'), of_frames, *rest]
 test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), dict(type='DecordDecode'), *rest]
 train_dataloader = dict(dataset=dict(**split, pipeline=train_pipeline))

@@ -1,7 +1,0 @@
-# TSN with ResNet-18 from scratch on a few hundred clips, by the recipe of tvn1_medium_ucf50.py but for its learning
-# rate, at which the loss of this network rises for the first epochs: it keeps that of tsn_r18_ucf50.py. 8 frames of
-# 200 x 200 pixels: it spans the whole clip, 4.6 s at 25 fps in the median; in training a random half or more of it.
-_base_ = 'tsn_r18_ucf50.py'
-
-augmentation = dict(rand_augment=None)
-model = dict(cls_head=dict(dropout_ratio=0.5))
