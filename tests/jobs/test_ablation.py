@@ -313,5 +313,13 @@ def test_planted_folds_are_measured_together(config_of_groups, tmp_path):
     assert 'Not finished and not in it: seed 1, fold 4 of the recipe.' in told
 
 
+def test_all_machines_are_told(config_file, tmp_path):
+    planned, _ = planted(config_file, tmp_path)
+    (job,) = planned.rows[1].jobs[1]
+    result = job.result()
+    replace(result, environment={**result.environment, 'device': 'H200'}).save(job.folder / 'result.json')
+    assert f'Times on {result.environment["device"]} and H200, ' in describe_ablation(collect(planned))
+
+
 def test_nothing_is_finished(config_file, tmp_path):
     assert collect(plan(config_file, PARTS, [0], tmp_path)) is None

@@ -87,7 +87,7 @@ class Ablation:
     protocol: Protocol  # what all rows have in common, None where they differ; the test clips of all validation folds
     rows: list[Row]
     missing: list[str]  # trainings that are not finished and not in it
-    environment: dict[str, Any]
+    environment: dict[str, Any]  # a list of values where trainings differ
     validation_folds: list[int] = field(default_factory=list)  # of the train clips; none where the test is measured
     schema_version: int = SCHEMA_VERSION
 

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..files import write_atomically
 from .metrics import Estimate, accuracies, confusion_matrix, most_confused
 from .report import LABELS, confusion_line, describe_leak
-from .result import Protocol, Result, Scores, typed
+from .result import Protocol, Result, Scores, environment_of, typed
 
 SCHEMA_VERSION = 1
 CONFUSIONS = 10
@@ -105,7 +105,6 @@ def pool_folds(
     _check_clips_are_tested_once(results, scores)
     pooled = Scores.together(scores)
     counts = confusion_matrix(pooled.scores, pooled.labels)
-    environments = [result.environment for result in results]
     record = CrossValidation(
         name=results[0].name,
         options=dict(options),
@@ -125,7 +124,7 @@ def pool_folds(
             'train_seconds': sum(result.training_seconds or 0 for result in results),
             'test_seconds': sum(result.costs['test_seconds'] for result in results),
         },
-        environment={key: _one_or_all([machine.get(key) for machine in environments]) for key in environments[0]},
+        environment=environment_of(results),
     )
     return record, pooled
 
@@ -214,12 +213,6 @@ def _check_clips_are_tested_once(results: Sequence[Result], scores: Sequence[Sco
 
 def _sum(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(counts)
-
-
-def _one_or_all(values: Sequence[Any]) -> Any:
-    """Return the value that all have in common, or each of those that occur, once."""
-    distinct = [value for i, value in enumerate(values) if value not in values[:i]]
-    return distinct[0] if len(distinct) == 1 else distinct
 
 
 def _classes_worst_first(record: CrossValidation) -> list[str]:

@@ -154,9 +154,22 @@ class Scores:
             raise UserError(f'{path} holds no scores ({error}): test the checkpoint again with tools/test.py') from None
 
 
+def environment_of(results: Sequence[Result]) -> dict[str, Any]:
+    """Return what results were made on, a list of values where they differ."""
+    found = {}
+    for name in results[0].environment:
+        values = [result.environment.get(name) for result in results]
+        distinct = [value for place, value in enumerate(values) if value not in values[:place]]
+        found[name] = distinct[0] if len(distinct) == 1 else distinct
+    return found
+
+
 def describe_machine(environment: Mapping[str, Any]) -> str:
-    """Return device and threads in words."""
-    return f'{environment["device"]}, {count_of_threads(environment["threads"])}'
+    """Return device and threads in words, of several machines all of them."""
+    devices, threads = (
+        value if isinstance(value, list) else [value] for value in (environment['device'], environment['threads'])
+    )
+    return f'{" and ".join(devices)}, {" and ".join(map(count_of_threads, threads))}'
 
 
 def count_of_threads(threads: int) -> str:

@@ -19,6 +19,7 @@ from ..evaluation import Protocol, Result, Scores, accuracies, confusion_matrix
 from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
 from ..evaluation.metrics import most_confused
+from ..evaluation.result import environment_of
 from ..evaluation.sweep import as_options
 from ..files import read_yaml, sha256_of
 from .held_out import NO_LOOK_BETWEEN_EPOCHS, on_validation, warn_of_siblings
@@ -244,7 +245,9 @@ def collect(plan: AblationPlan) -> Ablation | None:
         protocol=_in_common([folds for found in results.values() for folds in found.values()]),
         rows=[_row(row, results[row.name], scores[row.name], differences.get(row.name)) for row in rows],
         missing=missing,
-        environment=next(iter(results[rows[0].name].values()))[0].environment,
+        environment=environment_of(
+            [result for found in results.values() for folds in found.values() for result in folds]
+        ),
         validation_folds=plan.validation_folds,
     )
     plot_ablation(record, plan.folder / 'ablation.png')
