@@ -22,7 +22,7 @@ from tvn_mmaction.datasets import Clip, assign_folds, build_frames
 from tvn_mmaction.datasets.demo import ACTIONS
 from tvn_mmaction.datasets.inventory import UCF50_CLASSES
 from tvn_mmaction.datasets.manifest import write_manifest
-from tvn_mmaction.datasets.protocols import DROPPED, NEVER_TESTED, hold_out
+from tvn_mmaction.datasets.protocols import DROPPED, hold_out
 from tvn_mmaction.deploy.description import check_registered
 from tvn_mmaction.engine import read_config
 from tvn_mmaction.engine.clip_needs import FOLLOWING_CLIP
@@ -65,9 +65,10 @@ def write_data_root(folder: Path, split: dict, subset: str) -> Path:
     clips = [Clip(name, name.partition('/')[0], name[-10:-8], problem='the file is empty') for name in names]
     protocol, seed = split['protocol'], split['seed']
     folds = hold_out(clips, assign_folds(clips, protocol, seed), split['fold'], protocol, seed)
-    videos = [('Biking', NEVER_TESTED, 45), ('YoYo', NEVER_TESTED, 5), ('Biking', DROPPED, 30)]
-    for class_name, fold, frames in [*videos, ('Biking', 0, 20)] if subset == 'fit' else videos:
-        index = next(index for index, clip in enumerate(clips) if (clip.class_name, folds[index]) == (class_name, fold))
+    videos = [('Biking', 'fit', 45), ('YoYo', 'fit', 5), ('Biking', 'test', 30)]
+    sides = [{DROPPED: 'test', 0: 'validation'}.get(fold, 'fit') for fold in folds]
+    for class_name, side, frames in [*videos, ('Biking', 'validation', 20)] if subset == 'fit' else videos:
+        index = next(index for index, clip in enumerate(clips) if (clip.class_name, sides[index]) == (class_name, side))
         video = write_video(folder / clips[index].path, frames)
         clips[index] = clips[index]._replace(problem='', frames=frames, sha256=sha256_of(video))
     write_manifest(folder / 'manifest.csv', clips)

@@ -16,7 +16,10 @@ from typing import Any
 # Those of tvn_mmaction.datasets.PROTOCOLS.
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
 # Of options, those that are about the clips, and so are as right for another network.
-ABOUT_DATA = r'(split\.|decoder=|\w+_dataloader\.(dataset\.(subset|validation_)|batch_size|num_workers|persistent_))'
+ABOUT_DATA = (
+    r'(split\.|decoder=|\w+_dataloader\.'
+    r'(dataset\.subset|dataset\.validation_fold|batch_size|num_workers|persistent_workers)=)'
+)
 
 
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:

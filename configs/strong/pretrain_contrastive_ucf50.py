@@ -1,7 +1,7 @@
 # Pretraining of TVN-1 on UCF50 without labels: which clips are of one video, and of one part of it? After TCLR (arXiv
 # 2101.07974): 2 clips of each half of a video, 8 frames of 200 x 200 pixels each, augmented each for itself; together
-# it spans the whole clip, 4.6 s at 25 fps in the median. Augmentation as in tvn1_heavy_ucf50.py, 10 epochs at
-# the learning rate of tvn1_ucf50.py. A test asks the nearest neighbours among the training's clips.
+# it spans the whole clip, 4.6 s at 25 fps in the median. Augmentation as in tvn1_heavy_ucf50.py, 10 epochs
+# at the learning rate of tvn1_ucf50.py. A test asks the nearest neighbours among the training's clips.
 _base_ = 'tvn1_heavy_ucf50.py'
 
 augmentation = dict(span=None)

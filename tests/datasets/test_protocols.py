@@ -149,16 +149,16 @@ def test_validation_folds_are_what_is_trained_on(protocol):
     folds = assign_folds(UCF50, protocol)
     train, _ = subsets(UCF50, folds, 0)
     count = VALIDATION_FOLDS if PROTOCOLS[protocol].by_group else 1
-    validations = []
+    validations, held_out = [], hold_out(UCF50, folds, 0, protocol)
     for number in range(count):
-        fit, validation = subsets(UCF50, hold_out(UCF50, folds, 0, protocol, validation_fold=number), 0)
+        fit, validation = subsets(UCF50, held_out, number)
         assert sorted((*fit, *validation)) == sorted(train)
         validations += validation
     assert len(set(validations)) == len(validations)
     assert (sorted(validations) == sorted(train)) == PROTOCOLS[protocol].by_group
     for number in (-1, count):
-        with pytest.raises(UserError, match=f'there is no validation fold {number}: {protocol} has {count}, from 0'):
-            hold_out(UCF50, folds, 0, protocol, validation_fold=number)
+        with pytest.raises(UserError, match=f'there is no fold {number}: the protocol has {count}, from 0'):
+            subsets(UCF50, held_out, number)
 
 
 @pytest.mark.parametrize(('protocol', 'least'), [('videowise', 0.99), ('videowise5', 0.99)])

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import false_discovery_control
 
 from tests.experiments import REPOSITORY, write_config, write_data
 from tests.jobs.planted import plant
 from tvn_mmaction.engine import read_config
+from tvn_mmaction.engine.clips import build_without_videos
 from tvn_mmaction.engine.config import datasets
+from tvn_mmaction.engine.record import clips_of
 from tvn_mmaction.errors import UserError
 from tvn_mmaction.evaluation.ablation import Ablation, describe_ablation, paired_p_value
 from tvn_mmaction.jobs.ablation import collect, folder_of, plan, read_parts, rows_of
@@ -173,13 +176,24 @@ def test_validation_folds_are_trainings_of_their_own(config_of_groups, tmp_path)
             assert dataset.get('validation_fold', 0) == number and dataset.subset in ('fit', 'validation')
 
 
+def test_weights_that_have_seen_a_later_fold_are_told_before_the_first_training(config_of_groups, tmp_path):
+    fit, *_ = plan(config_of_groups, {}, [0], tmp_path, only='full', validation_folds=[0]).jobs
+    clips = clips_of(build_without_videos(read_config(fit.config, options=fit.options), 'train_dataloader'))
+    seen = [['/'.join(Path(clip.path).parts[-2:]), clip.group, clip.sha256] for clip in clips]
+    torch.save({'meta': {'clips_seen': seen}, 'state_dict': {}}, tmp_path / 'before.pth')
+    options = {'load_from': str(tmp_path / 'before.pth')}
+    plan(config_of_groups, {}, [0], tmp_path, only='full', options=options, validation_folds=[0])
+    with pytest.raises(UserError, match=r'before\.pth was trained on 3 of the 3 clips of .*validation fold, or leave'):
+        plan(config_of_groups, {}, [0], tmp_path, only='full', options=options, validation_folds=[0, 1])
+
+
 @pytest.mark.parametrize(
     ('parts', 'message'),
     [
         ({'flip': {'augmentation.flip': None}}, 'part flip is switched off by augmentation.flip, and'),
         ({'a': {'model.cls_head.dropout': 0}}, 'has no such variable: correct the list'),
         ({'a': {'param_scheduler.7.end': 0}}, 'has no such variable: correct the list'),
-        ({'a': {'model.cls_head.dropout_ratio': 0.5}}, 'which .* has already: name a list of the parts of this'),
+        ({'a': {'model.cls_head.dropout_ratio': 0.5}}, 'which .* has already: name a list of its own'),
     ],
 )
 def test_part_that_is_not_in_the_recipe_is_refused(config_file, tmp_path, parts, message):
@@ -299,7 +313,7 @@ def test_planted_folds_are_measured_together(config_of_groups, tmp_path):
     assert record == Ablation.load(tmp_path / 'ablation.json')
     assert record.validation_folds == [1, 4] and record.protocol.test_clips == 12 + 48
     assert [[run.seed for run in row.runs] for row in record.rows] == [[0], [0, 1]]
-    assert record.missing == ['the recipe, seed 1, fold 4']
+    assert record.missing == ['the recipe, seed 1']
     one, other = (
         np.stack([np.concatenate([right[place, seed, number] for number in (1, 4)]) for seed in seeds])
         for place, seeds in ((0, [0]), (1, [0, 1]))
@@ -310,7 +324,7 @@ def test_planted_folds_are_measured_together(config_of_groups, tmp_path):
     assert record.rows[1].difference.p_value == paired_p_value(other, one, videos)
     told = describe_ablation(record)
     assert 'a seed is 2 trainings' in told and 'folds (1, 4), measured on that fold, 60 test clips in all' in told
-    assert 'Not finished and not in it: seed 1, fold 4 of the recipe.' in told
+    assert 'Not finished and not in it: seed 1 of the recipe.' in told
 
 
 def test_all_machines_are_told(config_file, tmp_path):

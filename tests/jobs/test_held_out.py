@@ -18,6 +18,14 @@ def test_validation_is_held_out_of_every_loader():
     assert [dataset.subset for dataset in all_datasets(config)] == ['fit', 'validation', 'validation', 'fit']
 
 
+@pytest.mark.parametrize('fold', [0, 3])
+def test_no_loader_has_a_validation_of_its_own(fold):
+    """What one of them alone holds out, another one trains on."""
+    file, given = REPOSITORY / 'configs/tvn1_ucf50.py', {'train_dataloader.dataset.validation_fold': 2}
+    with pytest.raises(UserError, match=r'train_dataloader\.dataset\.validation_fold is 2, and the validation sets it'):
+        on_validation(read_config(file, options=given), given, fold)
+
+
 @pytest.mark.parametrize(('protocol', 'told'), [('videowise', True), ('groups19to25', False)])
 def test_validation_with_siblings_of_what_is_trained_on_is_told(tmp_path, capsys, protocol, told):
     for name in ('Biking', 'Diving'):
@@ -41,5 +49,5 @@ def test_validation_of_too_few_groups_is_told(tmp_path):
     file = write_config(tmp_path, tmp_path / 'lists')
     options = {'split.protocol': 'groups19to25'}
     options |= on_validation(read_config(file, options=options), options)
-    with pytest.raises(UserError, match='the validation, a fifth of the groups that are trained on: 5 folds of whole'):
+    with pytest.raises(UserError, match='the validation, a fold of the clips that are trained on: 5 folds of whole'):
         warn_of_siblings(read_config(file, options=options))

@@ -70,7 +70,7 @@ def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
         (['own.yaml', '--validation'], '5 folds of whole groups need 5 groups or more'),
         (
             ['own.yaml', '--validation-folds', '0-1', '--cfg-options', 'split.protocol=videowise'],
-            'there is no validation fold 1: videowise has 1, from 0 to 0',
+            'the validation, a fold of the clips that are trained on: there is no fold 1: the protocol has 1',
         ),
         (['own.yaml', '--cfg-options', 'augmentation.flip=None'], 'no such variable'),
     ],

@@ -83,30 +83,20 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
     return Subsets(train, test)
 
 
-def hold_out(
-    clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0, validation_fold: int = 0
-) -> list[int]:
-    """Return folds that divide what a fold trains on: 0 for the clips of a validation; the test's clips are `DROPPED`.
+def hold_out(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0) -> list[int]:
+    """Return the folds of a validation, which divide what a fold trains on; the test's clips are `DROPPED`.
 
-    The validation is one of five folds of the groups, or, where the protocol does not keep groups together, 15 % of the
-    clips of each class, which are its only fold. Choices that are made with it leave the test untouched.
+    They are five of whole groups, or, where the protocol does not keep groups together, one of 15 % of the clips of
+    each class. Choices that are made on them leave the test untouched.
 
     Raises:
-        UserError: There are too few groups, or there is no such fold of them.
+        UserError: There are too few groups.
     """
     divide = _balanced_groups(VALIDATION_FOLDS) if PROTOCOLS[protocol].by_group else _videowise
     places = [place for place, tested in enumerate(folds) if tested not in (fold, DROPPED)]
     held = [DROPPED] * len(clips)
-    try:
-        parts = divide([clips[place] for place in places], seed)
-    except UserError as error:
-        raise UserError(f'the validation, a fifth of the groups that are trained on: {error}') from None
-    if not 0 <= validation_fold <= max(parts):
-        raise UserError(
-            f'there is no validation fold {validation_fold}: {protocol} has {max(parts) + 1}, from 0 to {max(parts)}'
-        )
-    for place, part in zip(places, parts, strict=True):
-        held[place] = 0 if part == validation_fold else NEVER_TESTED
+    for place, part in zip(places, divide([clips[place] for place in places], seed), strict=True):
+        held[place] = part
     return held
 
 

@@ -69,7 +69,10 @@ class UCF50Dataset(VideoDataset):
         folds = assign_folds(self.clips, protocol, seed)
         both = subsets(self.clips, folds, fold)
         if subset in ('fit', 'validation'):
-            both = subsets(self.clips, hold_out(self.clips, folds, fold, protocol, seed, validation_fold), 0)
+            try:
+                both = subsets(self.clips, hold_out(self.clips, folds, fold, protocol, seed), validation_fold)
+            except UserError as error:
+                raise UserError(f'the validation, a fold of the clips that are trained on: {error}') from None
         if PROTOCOLS[protocol].by_group:
             check_groups_are_apart(*both)
         clips = both.train if subset in ('train', 'fit') else both.test

@@ -101,8 +101,10 @@ def _calibrate(
 ) -> tuple[DynamicInference, Path]:
     folder = Path(config.work_dir)
     tested = copy.deepcopy(config.test_dataloader)
-    validation, test = (_clips(config, subset) for subset in ('validation', 'test'))
-    dataset_of(config, 'test_dataloader').subset = 'validation'
+    trained = dataset_of(config, 'train_dataloader')
+    held_out = {'subset': 'validation', 'validation_fold': trained.get('validation_fold', 0)}
+    validation, test = _clips(config, **held_out), _clips(config, subset='test')
+    dataset_of(config, 'test_dataloader').update(held_out)
     runner = build_runner(config, training=False)
     loaded = load_weights(runner, checkpoint)
     _check_is_unseen(config, checkpoint, loaded['meta'], validation)
@@ -254,8 +256,8 @@ def _machine(config: Config) -> dict[str, Any]:
     return {name: found_on[name] for name in ('device', 'threads')}
 
 
-def _clips(config: Config, subset: str) -> list:
-    """Return the clips of a subset in the place of the test's; no video is read.
+def _clips(config: Config, **subset: str | int) -> list:
+    """Return the clips of a subset, by arguments of the data set, in the place of the test's; no video is read.
 
     Raises:
         UserError: The data set has no validation, or the config tests something else than the test.
@@ -270,7 +272,7 @@ def _clips(config: Config, subset: str) -> list:
             f'{config.filename}: test_dataloader.dataset.subset is {dataset.subset!r}, and what is fitted on the '
             "validation is measured on the test: let it be 'test'"
         )
-    return clips_of(build_dataset(config, 'test_dataloader', subset=subset, pipeline=[]))
+    return clips_of(build_dataset(config, 'test_dataloader', pipeline=[], **subset))
 
 
 def _check_is_unseen(config: Config, checkpoint: Path, meta: Mapping[str, Any], clips: list) -> None:

@@ -56,7 +56,7 @@ def check_leaks(config: Config) -> None:
                 raise UserError(
                     f'{file} was trained on {len(found)} of the {len(measured)} clips of {loader}, or on others of '
                     f'their groups, the first one is {found[0].path}: what is measured there would be no test; take '
-                    'weights of a training with the same split and subset, or leave them out'
+                    'weights of a training with the same split, subset and validation fold, or leave them out'
                 )
 
 

@@ -86,7 +86,7 @@ class Ablation:
     options: dict[str, Any]  # of the command line, which all rows have
     protocol: Protocol  # what all rows have in common, None where they differ; the test clips of all validation folds
     rows: list[Row]
-    missing: list[str]  # trainings that are not finished and not in it
+    missing: list[str]  # seeds of rows that are not finished and not in it
     environment: dict[str, Any]  # a list of values where trainings differ
     validation_folds: list[int] = field(default_factory=list)  # of the train clips; none where the test is measured
     schema_version: int = SCHEMA_VERSION
@@ -210,8 +210,10 @@ def describe_ablation(record: Ablation) -> str:
         trained = (
             f'a seed is {len(folds)} trainings, each on the train clips without one of their {VALIDATION_FOLDS} folds '
             f'({", ".join(map(str, folds))}), measured on that fold, {protocol.test_clips} {protocol.subset} clips in '
-            'all'
+            'all; times are those of one training'
         )
+    elif any(folds):
+        trained += f', fold {folds[0]} of the train clips'
     parts = [
         f'{record.name}{f" with {options}" if options else ""}, {protocol.data}, {protocol.split}, fold '
         f'{protocol.split_fold}: {trained}. Times on {describe_machine(environment)}.'
@@ -222,11 +224,11 @@ def describe_ablation(record: Ablation) -> str:
 
 
 def _told_missing(names: Sequence[str]) -> str:
-    """Return the names of trainings, 'ROW, seed 2', in words: the rows that lack the same ones together."""
+    """Return the names of trainings, 'ROW, seed 2', in words: the rows that lack the same seeds together."""
     seeds: dict[str, list[str]] = {}
     for name in names:
-        row, _, seed = name.rpartition(', seed ')  # and the fold behind it
-        seeds.setdefault(row, []).append(f'seed {seed}')
+        row, _, seed = name.rpartition(', ')
+        seeds.setdefault(row, []).append(seed)
     rows: dict[str, list[str]] = {}
     for row, lacked in seeds.items():
         rows.setdefault(' and '.join(lacked), []).append(short_name(row))

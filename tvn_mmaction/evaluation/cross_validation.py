@@ -181,7 +181,7 @@ def protocols_table(records: Sequence[CrossValidation]) -> str:
 
 def _common_protocol(results: Sequence[Result]) -> Protocol:
     """Return what all folds have in common, with the sums of their counts."""
-    sums = {name: _sum([getattr(result.protocol, name) for result in results]) for name in COUNTS}
+    sums = {name: sum_of_counts([getattr(result.protocol, name) for result in results]) for name in COUNTS}
     seeds = {result.protocol.training_seed for result in results}
     common = {**dict.fromkeys(OF_ONE_FOLD), **sums, 'training_seed': seeds.pop() if len(seeds) == 1 else None}
     protocol = replace(results[0].protocol, **common)
@@ -211,7 +211,8 @@ def _check_clips_are_tested_once(results: Sequence[Result], scores: Sequence[Sco
             tested_by[clip] = fold
 
 
-def _sum(counts: Sequence[int | None]) -> int | None:
+def sum_of_counts(counts: Sequence[int | None]) -> int | None:
+    """Return a sum, None where one of the counts is not known."""
     return None if None in counts else sum(counts)
 
 

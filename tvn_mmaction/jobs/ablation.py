@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..evaluation import Protocol, Result, Scores, accuracies, confusion_matrix
 from ..evaluation.ablation import HARDEST, Ablation, Difference, Row, Run, paired_p_value
 from ..evaluation.ablation_plots import plot_ablation, plot_learning_curves
+from ..evaluation.cross_validation import COUNTS, sum_of_counts
 from ..evaluation.metrics import most_confused
 from ..evaluation.result import environment_of
 from ..evaluation.sweep import as_options
@@ -56,7 +57,7 @@ class AblationPlan:
 
     @property
     def jobs(self) -> list[Job]:
-        """The trainings, each once, seed by seed, so that one that is interrupted has something of every row."""
+        """The trainings, each once, seed by seed and fold by fold: what is interrupted has something of every row."""
         seeds = dict.fromkeys(seed for row in self.rows for seed in row.jobs)
         jobs = [job for seed in seeds for of_fold in zip(*(row.jobs[seed] for row in self.rows), strict=True)
                 for job in of_fold]  # fmt: skip
@@ -150,7 +151,7 @@ def plan(
                 seeded.merge_from_dict({'randomness.seed': seed})
                 seeded.options = {**config.options, 'randomness.seed': seed}
                 # Fold 0 is the validation where no others are asked for: what it made is found again.
-                job_name = f'{name}, seed {seed}' + (f', fold {fold}' if len(validation_folds) > 1 else '')
+                job_name = f'{name}, seed {seed}' + (f', fold {fold}' if any(validation_folds) else '')
                 job_folder = work_dir / folder / (f'seed{seed}_fold{fold}' if fold else f'seed{seed}')
                 jobs[seed].append(Job.of(seeded, job_name, job_folder))
         rows.append(PlannedRow(name, against, file, switched, jobs))
@@ -211,7 +212,7 @@ def _check_part(recipe: Config, name: str, switched: Mapping[str, Any]) -> None:
         if found == value:
             raise UserError(
                 f'part {name} is switched off by {option}={value}, which {recipe.filename} has already: name a list of '
-                'the parts of this recipe behind it, such as configs/strong/groups_of_parts.yaml'
+                'its own parts behind it, or train it alone, with --only full'
             )
 
 
@@ -226,7 +227,7 @@ def collect(plan: AblationPlan) -> Ablation | None:
     Raises:
         UserError: The rows are of other clips.
     """
-    missing = [job.name for job in plan.jobs if not job.result()]
+    missing = list(dict.fromkeys(job.name.partition(', fold ')[0] for job in plan.jobs if not job.result()))
     finished = {
         row.name: {seed: jobs for seed, jobs in row.jobs.items() if all(job.result() for job in jobs)}
         for row in plan.rows
@@ -333,7 +334,7 @@ def _differences(rows: Sequence[PlannedRow], scores: Mapping[str, list[Scores]])
 
 
 def _in_common(results: Sequence[Sequence[Result]]) -> Protocol:
-    """Return what all results have in common, None in the place of what differs, and the test clips of all folds.
+    """Return what all results have in common, None in the place of what differs, and the sums of their test clips.
 
     Args:
         results: Of each training, fold by fold.
@@ -346,8 +347,8 @@ def _in_common(results: Sequence[Sequence[Result]]) -> Protocol:
                 'the same split'
             )
     different = _different([result for of_fold in folds for result in of_fold])
-    test_clips = sum(of_fold[0].protocol.test_clips for of_fold in folds)
-    return replace(results[0][0].protocol, **dict.fromkeys(different) | {'test_clips': test_clips})
+    sums = {name: sum_of_counts([getattr(of_fold[0].protocol, name) for of_fold in folds]) for name in COUNTS}
+    return replace(results[0][0].protocol, **dict.fromkeys(different) | sums)
 
 
 def _different(results: Sequence[Result]) -> set[str]:

@@ -27,7 +27,7 @@ def on_validation(config: Config, given: Mapping[str, Any], validation_fold: int
     Raises:
         UserError: A data set of the config has no such subsets, or one is given.
     """
-    options = {}
+    options, followed = {}, set()
     for loader, content in loaders_of(config).items():
         name, dataset = f'{loader}.dataset', content.get('dataset')
         while dataset and 'dataset' in dataset:  # a wrapper such as RepeatDataset
@@ -42,7 +42,8 @@ def on_validation(config: Config, given: Mapping[str, Any], validation_fold: int
         options[f'{name}.subset'] = 'fit' if loader.startswith('train_') else 'validation'
         if validation_fold:
             options[f'{name}.validation_fold'] = validation_fold
-    if taken := sorted(set(given) & set(options)):
+        followed |= {f'{name}.subset', f'{name}.validation_fold'}
+    if taken := sorted(set(given) & followed):
         raise UserError(
             f'{taken[0]} is {given[taken[0]]!r}, and the validation sets it, for all trainings alike; leave it out'
         )

@@ -22,6 +22,7 @@ from ..engine.config import configure_training, read_config
 from ..engine.earlier import what_differs
 from ..engine.experiment import train
 from ..engine.history import HISTORY, read_history
+from ..engine.leaks import check_leaks
 from ..engine.preceding import PRETRAINING, check_teachers_are_there
 from ..engine.pretraining import checked_pretraining_config
 from ..engine.record import clips_of, digests_of_training, list_digest
@@ -53,9 +54,11 @@ class Job:
         """Return the job of a config, as `read_config` returns it, that writes into `folder`; no video is read.
 
         Raises:
-            UserError: Clips are missing, or a teacher, or its pretraining cannot be: told before the first of all jobs.
+            UserError: Clips are missing, or a teacher; weights have seen its test; or its pretraining cannot be. It is
+                told before the first of all jobs.
         """
         check_teachers_are_there(config)
+        check_leaks(config)
         if config.get('pretraining'):
             with silent():
                 checked_pretraining_config(config)
