@@ -26,6 +26,7 @@ from ..console import only_errors, progress_bar
 from ..errors import UserError, first_line
 from ..evaluation import Benchmark, ModelCosts, Timing
 from .clips import clips_at_hand
+from .config import config_name
 from .costs import Scores, count_macs, explain_difference, made_up_view
 from .memory import keep_freed_memory
 from .record import config_digest, environment
@@ -70,7 +71,7 @@ def measure(
         task = progress.add_task('warm-up', total=len(configs), status='')
         candidates = []
         for config in configs:
-            progress.update(task, status=Path(config.filename).stem)
+            progress.update(task, status=config_name(config.filename))
             candidates.append(_Candidate(config, train_batch if train else None, device))
             progress.advance(task)
         turns = list(_turns(candidates, rounds, seed))
@@ -136,7 +137,7 @@ class _Candidate:
     """
 
     def __init__(self, config: Config, train_batch: int | None, device: torch.device):
-        self.name = Path(config.filename).stem
+        self.name = config_name(config.filename)
         self.config, self.device = config, device
         with self._telling('built'), DefaultScope.overwrite_default_scope(config.get('default_scope')):
             self.model = MODELS.build(copy.deepcopy(config.model)).to(device)

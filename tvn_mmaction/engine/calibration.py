@@ -45,7 +45,7 @@ from ..outputs import make_folder
 from .building import build_runner, load_weights
 from .checkpoints import checkpoint_file, meta_of
 from .clips import build_dataset, build_without_videos, evenly
-from .config import dataset_of
+from .config import config_name, dataset_of
 from .costs import exit_macs, made_up_clip
 from .guards import BrokenClipsHook
 from .record import clips_of, config_digest, environment, list_digest
@@ -363,7 +363,7 @@ def _record(
         measurements.append(Measurement(setting.budget, top1, gmacs, shares, ms[tuple(setting.thresholds)]))
     told = min(settings, key=lambda setting: abs(setting.budget - TOLD_BUDGET))
     return DynamicInference(
-        name=Path(config.filename).stem,
+        name=config_name(config.filename),
         options=config.to_dict().get('options', {}),
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),

@@ -16,6 +16,7 @@ from ..console import console
 from ..errors import UserError
 from ..evaluation import plot_curves
 from ..files import write_atomically
+from .config import config_name
 from .history import HISTORY, read_history
 from .leaks import KEY, clips_seen
 from .loops import ExactTrainLoop
@@ -80,7 +81,7 @@ class EpochHistoryHook(Hook):
         self.path = Path(runner.work_dir, HISTORY)
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(
-            f'training {Path(runner.cfg.filename).stem}: {clips} clips, {steps} steps an epoch, epochs '
+            f'training {config_name(runner.cfg.filename)}: {clips} clips, {steps} steps an epoch, epochs '
             f'{runner.epoch + 1} to {runner.max_epochs}; log, checkpoints and results in {runner.work_dir}'
         )
 

@@ -22,6 +22,7 @@ from ..deploy.engines import CompiledEngine, Engine, TorchEngine, open_engine
 from ..deploy.export import FORMATS, LabelledClips, export
 from ..deploy.network import ClassScores, deployed_pipeline, without_initialisation
 from ..deploy.recognizer import VideoRecognizer
+from ..engine.config import config_name
 from ..engine.costs import count_macs
 from ..engine.record import environment, installed_versions
 from ..errors import UserError
@@ -115,7 +116,7 @@ def made_up_network(config: Config) -> tuple[ClassScores, Description, np.ndarra
     recognizer.init_weights()
     network = ClassScores(recognizer, inputs)
     classes = [str(number) for number in range(recognizer.cls_head.num_classes)]
-    description = Description(Path(config.filename).stem, classes, pipeline, list(inputs.shape), 'fp32', {})
+    description = Description(config_name(config.filename), classes, pipeline, list(inputs.shape), 'fp32', {})
     noise = torch.randint(0, 256, (1, *inputs.shape), dtype=torch.uint8)
     return network, description, noise.numpy()
 
