@@ -51,7 +51,8 @@ def file_names(data_set) -> list[str]:
 def test_classes_and_subsets(plain):
     train = build_data_set(plain, protocol='ucf101like')
     assert train.metainfo['classes'] == ('JumpRope', 'JumpingJack')
-    assert train.metainfo['split'] == {'protocol': 'ucf101like', 'fold': 0, 'seed': 0, 'subset': 'train'}
+    split = {'protocol': 'ucf101like', 'fold': 0, 'seed': 0, 'subset': 'train', 'validation_fold': 0}
+    assert train.metainfo['split'] == split
     assert len(train) == 4
     test = build_data_set(plain, protocol='ucf101like', subset='test', test_mode=True)
     assert [test.get_data_info(index)['label'] for index in range(len(test))] == [0, 1]
