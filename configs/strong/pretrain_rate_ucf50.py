@@ -1,7 +1,7 @@
 # Pretraining of TVN-1 on UCF50 without labels: at which of 4 rates is a clip played? 8 frames of 200 x 200 pixels: each
 # frame, each second, fourth or eighth one; an epoch is every clip at every rate. The longest spans 57 frames, 2.28 s at
-# 25 fps, at random in training, the middle one in testing. Augmentation as in
-# tvn1_heavy_ucf50.py, 10 epochs at the learning rate of tvn1_ucf50.py.
+# 25 fps, at random in training, the middle one in testing. Augmentation as in tvn1_heavy_ucf50.py, 10
+# epochs at the learning rate of tvn1_ucf50.py.
 _base_ = 'tvn1_heavy_ucf50.py'
 
 answers = [1, 2, 4, 8]  # frames from one to the next

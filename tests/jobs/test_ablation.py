@@ -65,7 +65,7 @@ def test_rows_of_the_same_parts_share_their_training(config_file, tmp_path):
 
 def test_options_of_a_row_switch_its_parts_off(config_file, tmp_path):
     planned = plan(config_file, PARTS, [3], tmp_path, options={'train_cfg.max_epochs': 4}, only='leaving')
-    (job,) = next(row.jobs[3] for row in planned.rows if row.name == 'without decay')
+    ((job,),) = (row.jobs[3] for row in planned.rows if row.name == 'without decay')
     config = read_config(job.config, options=job.options)
     assert config.optim_wrapper.optimizer.weight_decay == 0 and config.optim_wrapper.clip_grad is None
     assert config.model.cls_head.dropout_ratio == 0.5 and config.randomness.seed == 3

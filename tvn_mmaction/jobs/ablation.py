@@ -140,12 +140,14 @@ def plan(
     rows = []
     for name, against, file, switched, folder in planned:
         own, jobs = {**options, **switched}, {seed: [] for seed in seeds}
-        for fold in validation_folds or [None]:
+        held_out = {None: NO_LOOK_BETWEEN_EPOCHS}
+        if validation_folds:
             with silent():
-                held_out = NO_LOOK_BETWEEN_EPOCHS
-                if fold is not None:
-                    held_out = on_validation(read_config(file, data_root=data_root, options=own), own, fold)
-                config = read_config(file, data_root=data_root, options={**own, **held_out})
+                config = read_config(file, data_root=data_root, options=own)
+            held_out = {fold: on_validation(config, own, fold) for fold in validation_folds}
+        for fold, measured_on in held_out.items():
+            with silent():
+                config = read_config(file, data_root=data_root, options={**own, **measured_on})
             for seed in seeds:
                 seeded = copy.deepcopy(config)
                 seeded.merge_from_dict({'randomness.seed': seed})
@@ -227,18 +229,19 @@ def collect(plan: AblationPlan) -> Ablation | None:
     Raises:
         UserError: The rows are of other clips.
     """
-    missing = list(dict.fromkeys(job.name.partition(', fold ')[0] for job in plan.jobs if not job.result()))
-    finished = {
-        row.name: {seed: jobs for seed, jobs in row.jobs.items() if all(job.result() for job in jobs)}
+    finished = {job.folder: job.result() for job in plan.jobs}
+    missing = list(dict.fromkeys(job.name.partition(', fold ')[0] for job in plan.jobs if not finished[job.folder]))
+    results = {
+        row.name: {
+            seed: folds for seed, jobs in row.jobs.items() if all(folds := [finished[job.folder] for job in jobs])
+        }
         for row in plan.rows
     }
-    rows = [row for row in plan.rows if finished[row.name]]
+    rows = [row for row in plan.rows if results[row.name]]
     if not rows:
         return None
-    results = {
-        row.name: {seed: [job.result() for job in jobs] for seed, jobs in finished[row.name].items()} for row in rows
-    }
-    scores = _scores({row.name: finished[row.name] for row in rows})
+    results = {row.name: results[row.name] for row in rows}
+    scores = _scores({row.name: {seed: row.jobs[seed] for seed in results[row.name]} for row in rows})
     differences = _differences(rows, scores)
     record = Ablation(
         name=config_name(plan.config.filename),
@@ -271,7 +274,7 @@ def _row(
         name=row.name,
         config=result.name,
         options=row.options,
-        runs=[_run(seed, *of_seed) for (seed, *of_seed) in zip(results, results.values(), scores, strict=True)],
+        runs=[_run(seed, folds, said) for (seed, folds), said in zip(results.items(), scores, strict=True)],
         parameters=int(result.costs['parameters']),
         gmacs_per_video=result.costs['gmacs_per_video'],
         views=result.protocol.views,
@@ -341,7 +344,8 @@ def _in_common(results: Sequence[Sequence[Result]]) -> Protocol:
     """
     folds = list(zip(*results, strict=True))
     for of_fold in folds:
-        if apart := [name for name in COMMON if name in _different(of_fold)]:
+        different = _different(of_fold)
+        if apart := [name for name in COMMON if name in different]:
             raise UserError(
                 f'the rows differ in their {" and ".join(apart)}, so that they do not compare: let all configs have '
                 'the same split'
