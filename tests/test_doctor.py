@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tvn_mmaction import __main__ as doctor
-from tvn_mmaction import __version__, compat
+from tvn_mmaction import __version__
+from tvn_mmaction.compat import patches as compat
 
 
 def broken(path):
@@ -21,7 +22,7 @@ def test_report_of_this_machine():
     assert process.returncode == 0, process.stderr
     for expected in (__version__, 'torch', 'decode with opencv-python', 'GPU', 'CPU threads', 'Training can run.'):
         assert expected in process.stdout
-    for cure in compat.CURES:
+    for cure in compat.PATCHES:
         assert cure.name in process.stdout and cure.fault in process.stdout and cure.source in process.stdout
 
 

@@ -1,10 +1,10 @@
 r"""Train a recipe with and without its parts, and say what each part is worth.
 
-    python tools/ablate.py configs/strong/tvn1_ucf50.py --seeds 0 1 2 --validation
-    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py \
-        --beside configs/strong/ts[mn]_r18_ucf50.py --seeds 0 1 2 --cfg-options split.protocol=groups19to25
-    python tools/ablate.py configs/strong/tvn1_ucf50.py --only full \
-        --beside configs/strong/tsn_r18_ucf50.py clip.size=72 --cfg-options clip.size=64
+    python tools/ablate.py configs/recipes/tvn1_ucf50.py --seeds 0 1 2 --validation
+    python tools/ablate.py configs/recipes/tvn1_ucf50.py --only full --plain configs/tvn1_ucf50.py \
+        --beside configs/recipes/ts[mn]_r18_ucf50.py --seeds 0 1 2 --cfg-options split.protocol=groups19to25
+    python tools/ablate.py configs/recipes/tvn1_ucf50.py --only full \
+        --beside configs/recipes/tsn_r18_ucf50.py clip.size=72 --cfg-options clip.size=64
 
 The rows add one part after the other to none, and then leave each out of the whole. Parts are chosen with --validation,
 where some of the train clips are held out, whole groups if the protocol tests those; without it the test clips are
@@ -32,7 +32,7 @@ from command_line import (
 )
 
 if TYPE_CHECKING:
-    from tvn_mmaction.jobs.ablation import AblationPlan
+    from tvn_mmaction.experiments.ablation.ablation_plan import AblationPlan
 
 
 def parse_args() -> argparse.Namespace:
@@ -111,16 +111,16 @@ def seed(text: str) -> int:
 
 def main(args: argparse.Namespace) -> int:
     """Train what is not finished, and write and print what all finished trainings found."""
-    from tvn_mmaction.engine.config import config_name
-    from tvn_mmaction.files import only_here
-    from tvn_mmaction.jobs.ablation import plan, read_parts
-    from tvn_mmaction.outputs import make_folder
+    from tvn_mmaction.config.loading import config_name
+    from tvn_mmaction.experiments.ablation.ablation_plan import plan, read_parts
+    from tvn_mmaction.utils.io import folder_lock
+    from tvn_mmaction.utils.output_paths import make_folder
 
     parts = {} if args.only == 'full' else read_parts(args.parts)
     name = f'ablation_{config_name(args.config)}{"_validation" if args.validation_folds else ""}'
     work_dir = Path(args.work_dir or Path('work_dirs', name))
     make_folder(work_dir, '--work-dir')
-    with only_here(work_dir):
+    with folder_lock(work_dir):
         planned = plan(
             args.config,
             parts,
@@ -138,9 +138,14 @@ def main(args: argparse.Namespace) -> int:
 
 def ablate(args: argparse.Namespace, planned: AblationPlan) -> int:
     """See `main`."""
-    from tvn_mmaction.evaluation.ablation import HOW_TO_READ, ablation_table, describe_ablation, gap_table
-    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.jobs.ablation import collect
+    from tvn_mmaction.experiments.ablation.ablation_plan import collect
+    from tvn_mmaction.experiments.ablation.ablation_record import (
+        HOW_TO_READ,
+        ablation_table,
+        describe_ablation,
+        gap_table,
+    )
+    from tvn_mmaction.experiments.scheduling.job_runs import prepare_unfinished, run_unfinished
 
     jobs = planned.jobs
     all_went_well = run_unfinished(args, jobs, prepare_unfinished(jobs, jobs, args.resume), 'trainings')

@@ -1,6 +1,6 @@
 """Measure what the networks of configs cost, side by side.
 
-    python tools/benchmark.py configs/tvn1_ucf50.py configs/compare/tsn_r50_ucf50.py configs/compare/tsm_r50_ucf50.py
+    python tools/benchmark.py configs/tvn1_ucf50.py configs/baselines/ts[mn]_r50_ucf50.py
     python tools/benchmark.py configs/tvn*_ucf50.py --cfg-options clip.size=112 --threads 1
     python tools/benchmark.py configs/tvn1_ucf50.py --engines torch onnxruntime "openvino int8"
 
@@ -55,10 +55,10 @@ def main(args: argparse.Namespace) -> None:
     """Measure, print the table, and say where the record lies."""
     import torch
 
-    from tvn_mmaction.engine import measure
-    from tvn_mmaction.evaluation import benchmark_table, describe_benchmark
-    from tvn_mmaction.speed.engines import measure_engines
-    from tvn_mmaction.speed.record import describe_engines, engine_table
+    from benchmarks.targets.targets_record import describe_engines, engine_table
+    from tvn_mmaction.benchmark.benchmark_record import benchmark_table, describe_benchmark
+    from tvn_mmaction.benchmark.engine_latency import measure_engines
+    from tvn_mmaction.benchmark.timing import measure
 
     check(args)
     if args.threads:
@@ -84,8 +84,8 @@ def check(args: argparse.Namespace) -> None:
     import torch
 
     from tvn_mmaction.datasets.manifest import check_data_root
-    from tvn_mmaction.errors import UserError
-    from tvn_mmaction.outputs import check_file
+    from tvn_mmaction.utils.errors import UserError
+    from tvn_mmaction.utils.output_paths import check_file
 
     check_file(args.out, '--out')
     if args.device == 'cuda' and not torch.cuda.is_available():
@@ -96,8 +96,8 @@ def check(args: argparse.Namespace) -> None:
 
 def read_configs(args: argparse.Namespace) -> list[Config]:
     """Return the configs, each changed by those options whose variable it has."""
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.errors import UserError
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.utils.errors import UserError
 
     given = parse_options(args.cfg_options)
     configs, unused = [], dict(given)

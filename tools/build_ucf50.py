@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from command_line import PROTOCOLS, count, run
 
 if TYPE_CHECKING:
-    from tvn_mmaction.datasets.frame_store_builder import Made
+    from tvn_mmaction.datasets.preparation.frame_store_builder import Made
 
 NAMES_SHOWN = 10
-GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.datasets.scan
+GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.datasets.preparation.scan
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,9 +79,9 @@ def _quality(text: str) -> int:
 
 def main(args: argparse.Namespace) -> None:
     """Build the data root and print what it holds."""
-    from tvn_mmaction.datasets.builder import build
-    from tvn_mmaction.datasets.frame_store_builder import build_frames
-    from tvn_mmaction.datasets.scan import compile_group_pattern
+    from tvn_mmaction.datasets.preparation.builder import build
+    from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+    from tvn_mmaction.datasets.preparation.scan import compile_group_pattern
 
     if args.group_pattern is not None:
         compile_group_pattern(args.group_pattern)  # a mistake is told before hours of download
@@ -113,8 +113,8 @@ def next_command(args: argparse.Namespace, fold_count: int) -> str:
 
 def fetch(url: str, out: Path) -> Path:
     """Download and unpack an archive, by default UCF50's, into `out`, and return the folder of its class folders."""
-    from tvn_mmaction.datasets.archive import extract
-    from tvn_mmaction.datasets.download import UCF50_BYTES, UCF50_URL, download
+    from tvn_mmaction.datasets.preparation.archive import extract
+    from tvn_mmaction.datasets.preparation.download import UCF50_BYTES, UCF50_URL, download
 
     url = url or UCF50_URL
     archive = out / (Path(url.partition('?')[0]).name or 'archive')

@@ -1,7 +1,7 @@
 """Fit the thresholds of a network with early exits for budgets, and measure what they give.
 
-    python tools/train.py configs/dynamic/tsm_r18_exits_ucf50.py
-    python tools/calibrate.py configs/dynamic/tsm_r18_exits_ucf50.py work_dirs/tsm_r18_exits_ucf50/epoch_40.pth
+    python tools/train.py configs/early_exit/tsm_r18_exits_ucf50.py
+    python tools/calibrate.py configs/early_exit/tsm_r18_exits_ucf50.py work_dirs/tsm_r18_exits_ucf50/epoch_40.pth
 
 A budget is a share of the full network's multiply-accumulates, or with --cost latency of its milliseconds on this
 machine. The thresholds are fitted on the validation, which the network was not trained on, and kept in a new checkpoint
@@ -37,9 +37,9 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Calibrate, print the tables, and say where everything lies."""
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.engine.calibration import calibrate
-    from tvn_mmaction.evaluation.budgets import budgets_table, classes_table, describe_budgets
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.early_exit.calibration import calibrate
+    from tvn_mmaction.evaluation.exit_budgets import budgets_table, classes_table, describe_budgets
 
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if not args.work_dir:  # beside the result of the training

@@ -25,12 +25,12 @@ ABOUT_DATA = (
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
     """Read the command line, import the package, run a tool's `main`, and end the process with its exit code.
 
-    See `tvn_mmaction.errors.run_tool`. An interruption of the import has the same exit codes.
+    See `tvn_mmaction.utils.errors.run_tool`. An interruption of the import has the same exit codes.
     """
     args = parse_args()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        from tvn_mmaction.errors import run_tool
+        from tvn_mmaction.utils.errors import run_tool
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
@@ -89,7 +89,7 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
     """
     from mmengine.config import DictAction
 
-    from tvn_mmaction.errors import UserError
+    from tvn_mmaction.utils.errors import UserError
 
     parser = argparse.ArgumentParser()
     parser.add_argument('words', nargs='*', action=DictAction)
@@ -116,7 +116,7 @@ def do_parts(doings: Mapping[str, Callable[[], Any]], wanted: Sequence[str], kep
         wanted: Parts.
         kept: What was found before, by part.
     """
-    from tvn_mmaction.console import console
+    from tvn_mmaction.utils.console import console
 
     found = {}
     for number, (part, do) in enumerate(doings.items(), start=1):

@@ -1,7 +1,7 @@
 """Train, test and measure networks on the same terms, and write a report that sets them side by side.
 
-    python tools/compare.py configs/tvn1_demo.py configs/compare/tsn_r18_ucf50.py configs/compare/x3d_s_ucf50.py
-    python tools/compare.py configs/tvn1_ucf50.py configs/compare/ts?_r50_ucf50.py --protocol group5 --budget epochs=20
+    python tools/compare.py configs/tvn1_demo.py configs/baselines/tsn_r18_ucf50.py configs/baselines/x3d_s_ucf50.py
+    python tools/compare.py configs/tvn1_ucf50.py configs/baselines/ts?_r50*.py --protocol group5 --budget epochs=20
 
 The first config gives data, split, schedule, augmentation, frames and pixels; the others keep their network and the way
 that it samples. Networks that have a result are not trained again.
@@ -24,7 +24,7 @@ from command_line import (
 )
 
 if TYPE_CHECKING:
-    from tvn_mmaction.jobs.comparison import Budget
+    from tvn_mmaction.experiments.comparison.comparison_plan import Budget
 
 ROUNDS = 7  # of the benchmark
 
@@ -58,24 +58,25 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Measure, train what has no result, and write the report of all that have one."""
-    from tvn_mmaction.files import only_here
-    from tvn_mmaction.jobs.comparison import Budget
-    from tvn_mmaction.outputs import make_folder
+    from tvn_mmaction.experiments.comparison.comparison_plan import Budget
+    from tvn_mmaction.utils.io import folder_lock
+    from tvn_mmaction.utils.output_paths import make_folder
 
     budget = Budget.parse(args.budget) if args.budget else Budget()
     work_dir = Path(args.work_dir or Path('work_dirs', f'compare_{Path(args.configs[0]).stem}'))
     make_folder(work_dir, '--work-dir')
-    with only_here(work_dir):
+    with folder_lock(work_dir):
         return compare(args, budget, work_dir)
 
 
 def compare(args: argparse.Namespace, budget: Budget, work_dir: Path) -> int:
     """See `main`; everything is written into `work_dir`."""
-    from tvn_mmaction.comparison import load_comparison, write_report
-    from tvn_mmaction.engine.benchmark import measured
-    from tvn_mmaction.engine.clips import middle_frames
-    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.jobs.comparison import jobs_of, on_same_terms, within_budget
+    from tvn_mmaction.benchmark.timing import measured
+    from tvn_mmaction.config.dataset_building import middle_frames
+    from tvn_mmaction.experiments.comparison.comparison import load_comparison
+    from tvn_mmaction.experiments.comparison.comparison_plan import jobs_of, on_same_terms, within_budget
+    from tvn_mmaction.experiments.comparison.html_report import write_report
+    from tvn_mmaction.experiments.scheduling.job_runs import prepare_unfinished, run_unfinished
 
     options = parse_options(args.cfg_options)
     configs = on_same_terms(

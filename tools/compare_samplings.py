@@ -1,7 +1,7 @@
 r"""Test a recognizer on frames that were sampled in different ways, and keep the record.
 
-    python tools/compare_samplings.py configs/compare/tsn_r18_ucf50.py 2=two.pth 4=four.pth 8=eight.pth \
-        --selection work_dirs/selection/smart.json --out configs/results/selection/tsn_r18.json
+    python tools/compare_samplings.py configs/baselines/tsn_r18_ucf50.py 2=two.pth 4=four.pth 8=eight.pth \
+        --selection work_dirs/selection/smart.json --out configs/results/frame_selection/tsn_r18.json
 
 Uniform, one of each segment, the first 80 frames, by chance, by a selector (the file of tools/select_frames.py), and
 by an oracle that looks at the labels. Interrupted, the same command goes on: nothing is tested twice.
@@ -41,10 +41,10 @@ def _checkpoint(text: str) -> tuple[int, Path]:
 
 def main(args: argparse.Namespace) -> None:
     """Compare, print the table, and say where the record lies."""
-    from tvn_mmaction.engine.config import config_name
-    from tvn_mmaction.outputs import check_file
-    from tvn_mmaction.selection.compare import compare_samplings
-    from tvn_mmaction.selection.record import describe_samplings, samplings_table
+    from tvn_mmaction.config.loading import config_name
+    from tvn_mmaction.frame_selection.sampling_comparison import compare_samplings
+    from tvn_mmaction.frame_selection.sampling_record import describe_samplings, samplings_table
+    from tvn_mmaction.utils.output_paths import check_file
 
     check_file(args.out, '--out')
     comparison = compare_samplings(

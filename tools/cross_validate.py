@@ -42,10 +42,10 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Run the folds that are not finished, and print what all finished ones found and which ones failed."""
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.evaluation import describe_cross_validation
-    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.jobs.cross_validation import collect, plan
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.experiments.cross_validation.cross_validation_plan import collect, plan
+    from tvn_mmaction.experiments.cross_validation.cross_validation_record import describe_cross_validation
+    from tvn_mmaction.experiments.scheduling.job_runs import prepare_unfinished, run_unfinished
 
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     whole = plan(config, args.protocol)

@@ -45,10 +45,10 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Export, and say what was found and where it lies."""
+    from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.datasets.manifest import check_data_root
-    from tvn_mmaction.deploy.export import export_weights
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.outputs import check_file
+    from tvn_mmaction.deploy.export.model_export import export_weights
+    from tvn_mmaction.utils.output_paths import check_file
 
     check_file(args.out, '-o')
     if args.data_root:
@@ -64,8 +64,14 @@ def main(args: argparse.Namespace) -> None:
 
 def export_network(config, args: argparse.Namespace) -> None:
     """Export for an engine that is not PyTorch, and say what was found."""
-    from tvn_mmaction.deploy.export import CALIBRATION_CLIPS, FEW_CLIPS, MANY_CLIPS, clips_of, export
-    from tvn_mmaction.deploy.network import load_network
+    from tvn_mmaction.deploy.export.model_export import (
+        CALIBRATION_CLIPS,
+        FEW_CLIPS,
+        MANY_CLIPS,
+        clips_of,
+        export,
+    )
+    from tvn_mmaction.deploy.inference_network import load_network
 
     network, description = load_network(args.checkpoint, config)
     check = clips_of(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)

@@ -1,10 +1,10 @@
 """Write what a layer of a trained network gives for every clip: one array (T, C) a clip, and what made them.
 
-    python tools/extract_features.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth -o features
+    python tools/extract_features.py configs/baselines/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth -o features
     python tools/extract_features.py configs/tvn1_ucf50.py best.pth --layer backbone.blocks.2 -o features
 
 Clips of both sides of the config's split are sampled as its test does it. What is there is not made again. Then train a
-recurrent network on them, or a linear SVM: configs/features/, tools/train_svm.py.
+recurrent network on them, or a linear SVM: configs/recurrent/, tools/train_svm.py.
 """
 
 import argparse
@@ -30,10 +30,10 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Extract, say what was made and where it lies, and return 1 where clips could not be read."""
-    from tvn_mmaction.datasets.features import FILE_NAME, HEAD_INPUT
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.engine.features import extract
-    from tvn_mmaction.outputs import make_folder
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.datasets.transforms.load_features import FILE_NAME, HEAD_INPUT
+    from tvn_mmaction.features.extraction import extract
+    from tvn_mmaction.utils.output_paths import make_folder
 
     make_folder(args.out, '-o')
     config = read_config(args.config, data_root=args.data_root, options=parse_options(args.cfg_options))
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         print(f'skipped: {name}: {reason}; run tools/build_ucf50.py again, which leaves it out', file=sys.stderr)
     print(f'next: {next_command(args, "train_svm", args.config, args.out)}')
     read = (f'features.folder={args.out}', f'features.network={record.network}', f'features.layer={record.layer}')
-    recurrent = 'configs/features/lstm_single_frame_r18_ucf50.py'
+    recurrent = 'configs/recurrent/lstm_single_frame_r18_ucf50.py'
     print(f'or:   {next_command(args, "train", recurrent, options=read)}')
     return int(bool(broken))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from command_line import run
 
-WEIGHTS = ('equal', 'fit', 'stacking', 'svm')  # those of tvn_mmaction.comparison.fusion
+WEIGHTS = ('equal', 'fit', 'stacking', 'svm')  # those of tvn_mmaction.experiments.fusion.fusion_report
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,9 +48,9 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Fuse, and print what was found and where it lies."""
-    from tvn_mmaction.comparison import describe_fusion, fuse, load_entry, write_fusion
-    from tvn_mmaction.evaluation import describe
-    from tvn_mmaction.outputs import make_folder
+    from tvn_mmaction.evaluation.report import describe
+    from tvn_mmaction.experiments.fusion.fusion_report import describe_fusion, fuse, load_entry, write_fusion
+    from tvn_mmaction.utils.output_paths import make_folder
 
     members = [load_entry(path) for path in args.results]
     make_folder(args.out, '--out')

@@ -46,19 +46,19 @@ def is_live(word: str) -> bool:
 
 def main(args: argparse.Namespace) -> int:
     """Recognise, print, and return 1 if a file had to be skipped."""
-    from tvn_mmaction.deploy import load
-    from tvn_mmaction.engine import read_config
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.deploy.recognizer import load
 
     config = read_config(args.config) if args.config else None
     recognizer = load(args.model, args.engine, args.device, args.threads, config)
     if args.live:
-        from tvn_mmaction.deploy.viewer import view
+        from tvn_mmaction.deploy.live.viewer import view
 
         print(view(args.inputs[0], recognizer, args.annotate))
         return 0
     files = files_of(args.inputs)
     if args.annotate and len(files) > 1:
-        from tvn_mmaction.errors import UserError
+        from tvn_mmaction.utils.errors import UserError
 
         raise UserError(f'--annotate {args.annotate}: {args.inputs[0]} is {len(files)} videos; name one')
     predictions = predict(recognizer, files, args)
@@ -69,8 +69,8 @@ def main(args: argparse.Namespace) -> int:
 
 def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:
     """Print what the network says of each file and return it; a broken file is named and skipped."""
-    from tvn_mmaction.console import progress_bar
-    from tvn_mmaction.deploy import Prediction
+    from tvn_mmaction.deploy.recognizer import Prediction
+    from tvn_mmaction.utils.console import progress_bar
 
     width, stdout = max(len(str(file)) for file in files), sys.stdout
     predictions, skipped = [], []
@@ -94,7 +94,7 @@ def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:
 
 def draw(prediction, out: Path) -> None:
     """Write a video with its labels drawn on it."""
-    from tvn_mmaction.deploy.overlay import Caption, annotate
+    from tvn_mmaction.deploy.live.overlay import Caption, annotate
 
     (label, *others), (share, *shares) = prediction.labels, prediction.probabilities
     details = [f'{other} {part:.1%}' for other, part in zip(others, shares, strict=True)]
@@ -115,7 +115,7 @@ def files_of(words: list[str]) -> list[Path]:
         UserError: One means none.
     """
     from tvn_mmaction.deploy.recognizer import videos_in
-    from tvn_mmaction.errors import UserError
+    from tvn_mmaction.utils.errors import UserError
 
     files = []
     for word in words:

@@ -1,6 +1,6 @@
 """Score frames of every clip, so that recognizers can take the best of them.
 
-    python tools/select_frames.py configs/selection/frame_selector_ucf50.py work_dirs/frame_selector_ucf50/epoch_40.pth
+    python tools/select_frames.py configs/frame_selection/frame_selector_ucf50.py CHECKPOINT
     python tools/select_frames.py configs/tvn1_ucf50.py --method random
     python tools/select_frames.py configs/tvn1_ucf50.py work_dirs/tvn1_ucf50/epoch_40.pth --method oracle
 
@@ -41,10 +41,10 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Select, and say what was made and where it lies."""
-    from tvn_mmaction.console import console
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.outputs import check_file
-    from tvn_mmaction.selection.select import select_frames
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.frame_selection.scoring import select_frames
+    from tvn_mmaction.utils.console import console
+    from tvn_mmaction.utils.output_paths import check_file
 
     check_file(args.out, '--out')
     options = parse_options(args.cfg_options)
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
             soft_wrap=True,
         )
     if not selection.looks_at_labels:
-        trained = 'configs/selection/tvn1_selected_ucf50.py'
+        trained = 'configs/frame_selection/tvn1_selected_ucf50.py'
         print(f'next: {next_command(args, "train", trained, options=[f"selection={args.out}"])}')
 
 

@@ -28,7 +28,7 @@ from command_line import (
 )
 
 if TYPE_CHECKING:
-    from tvn_mmaction.jobs.sweep import SweepPlan
+    from tvn_mmaction.experiments.sweep.sweep_plan import SweepPlan
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,15 +58,15 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Run the trials that are not over, and write and print what all found."""
-    from tvn_mmaction.engine.config import config_name
-    from tvn_mmaction.files import only_here
-    from tvn_mmaction.jobs.sweep import plan, read_space
-    from tvn_mmaction.outputs import make_folder
+    from tvn_mmaction.config.loading import config_name
+    from tvn_mmaction.experiments.sweep.sweep_plan import plan, read_space
+    from tvn_mmaction.utils.io import folder_lock
+    from tvn_mmaction.utils.output_paths import make_folder
 
     space = read_space(args.space) if args.space else grid(args.grid)
     work_dir = Path(args.work_dir or Path('work_dirs', f'sweep_{config_name(args.config)}'))
     make_folder(work_dir, '--work-dir')
-    with only_here(work_dir):
+    with folder_lock(work_dir):
         planned = plan(
             args.config,
             space,
@@ -80,14 +80,14 @@ def main(args: argparse.Namespace) -> int:
 
 def search(args: argparse.Namespace, planned: SweepPlan) -> int:
     """See `main`."""
-    from tvn_mmaction.evaluation.sweep import as_options, describe_sweep
-    from tvn_mmaction.jobs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.jobs.sweep import collect
+    from tvn_mmaction.experiments.scheduling.job_runs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.experiments.sweep.sweep_plan import collect
+    from tvn_mmaction.experiments.sweep.sweep_record import as_options, describe_sweep
 
     jobs = [trial.job for trial in planned.trials]
     unfinished = prepare_unfinished(jobs, [trial.job for trial in planned.trials if not trial.stopped], args.resume)
     if args.engine == 'ray' and unfinished:
-        from tvn_mmaction.jobs.tuning import run_with_early_stopping
+        from tvn_mmaction.experiments.sweep.ray_tune import run_with_early_stopping
 
         all_went_well = run_with_early_stopping(args, [one for one in planned.trials if one.job in unfinished])
     else:

@@ -1,7 +1,7 @@
 """Test a checkpoint.
 
 python tools/test.py configs/tvn1_ucf50.py work_dirs/tvn1_ucf50/epoch_40.pth --eval top_k_accuracy
-python tools/test.py configs/dynamic/tsm_r18_exits_ucf50.py calibrated_epoch_40.pth --budget 0.5
+python tools/test.py configs/early_exit/tsm_r18_exits_ucf50.py calibrated_epoch_40.pth --budget 0.5
 """
 
 import argparse
@@ -39,15 +39,16 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Test, say what was found and where it lies, and return 1 where clips could not be read."""
-    from tvn_mmaction.engine import read_config, test
-    from tvn_mmaction.evaluation import (
-        Scores,
+    from tvn_mmaction.apis.train_test import test
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.evaluation.report import (
         check_predictions_file,
         describe,
         describe_confusions,
         describe_hardest,
         write_predictions,
     )
+    from tvn_mmaction.evaluation.result import Scores
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.out:

@@ -38,8 +38,9 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> int:
     """Train, test, say what was found and where it lies, and return 1 where test clips could not be read."""
-    from tvn_mmaction.engine import configure_training, read_config, train
-    from tvn_mmaction.evaluation import describe
+    from tvn_mmaction.apis.train_test import train
+    from tvn_mmaction.config.loading import configure_training, read_config
+    from tvn_mmaction.evaluation.report import describe
 
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
@@ -71,10 +72,10 @@ def next_step(args: argparse.Namespace, config: Config, checkpoint: Path) -> str
     """Return the command for what the trained network is there for, None where it cannot be used alone."""
     from mmaction.registry import MODELS
 
-    from tvn_mmaction.deploy.network import deployed_pipeline
-    from tvn_mmaction.errors import UserError
-    from tvn_mmaction.models import FrameSelectorHead
-    from tvn_mmaction.models.dynamic_recognizer import EarlyExits
+    from tvn_mmaction.deploy.inference_network import deployed_pipeline
+    from tvn_mmaction.models.heads.frame_selector_head import FrameSelectorHead
+    from tvn_mmaction.models.recognizers.early_exit_recognizer import EarlyExits
+    from tvn_mmaction.utils.errors import UserError
 
     head = (config.model.get('cls_head') or {}).get('type', '')
     if issubclass(MODELS.get(head) or object, FrameSelectorHead):

@@ -1,9 +1,9 @@
 r"""Train a linear SVM on the features of a network, and test it.
 
-    python tools/train.py configs/compare/c3d_ucf50.py --cfg-options train_dataloader.dataset.subset=fit
-    python tools/extract_features.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth \
+    python tools/train.py configs/baselines/c3d_ucf50.py --cfg-options train_dataloader.dataset.subset=fit
+    python tools/extract_features.py configs/baselines/c3d_ucf50.py work_dirs/c3d_ucf50/epoch_40.pth \
         --layer backbone.dropout
-    python tools/train_svm.py configs/compare/c3d_ucf50.py work_dirs/c3d_ucf50/features \
+    python tools/train_svm.py configs/baselines/c3d_ucf50.py work_dirs/c3d_ucf50/features \
         --cfg-options train_dataloader.dataset.subset=fit
 
 How much an error costs, C, is chosen on the validation, by the features of a network that was trained on the subset
@@ -37,10 +37,10 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Train, test, and say what was found and where it lies."""
-    from tvn_mmaction.engine import read_config
-    from tvn_mmaction.engine.svm import VALIDATION, train_svm
-    from tvn_mmaction.evaluation import describe
-    from tvn_mmaction.outputs import make_folder
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.evaluation.report import describe
+    from tvn_mmaction.features.svm import VALIDATION, train_svm
+    from tvn_mmaction.utils.output_paths import make_folder
 
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if not args.work_dir:  # beside the result of the network, not over it

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import torch
 
-from . import compat
+from .compat import patches as compat
 from .datasets import demo
-from .errors import run_tool
+from .utils.errors import run_tool
 from .version import __version__
 
 # Each name and the module that knows its version.
@@ -156,7 +156,7 @@ def main() -> int:
     """Print the report; return 0 when training can run and 1 otherwise."""
     print_table('Versions', package_versions().items())
     cured = compat.apply()
-    cures = [(cure.name, 'cured' if cure in cured else 'healthy', cure.source, cure.fault) for cure in compat.CURES]
+    cures = [(cure.name, 'cured' if cure in cured else 'healthy', cure.source, cure.fault) for cure in compat.PATCHES]
     print_table('Upstream faults', cures)
     checks = list(check_machine())
     print_table('This machine', [(check.name, check.result) for check in checks])

@@ -7,10 +7,11 @@ import pytest
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
 
-from tvn_mmaction.datasets import assign_folds, demo, read_manifest, subsets
+from tvn_mmaction.datasets import demo
 from tvn_mmaction.datasets.demo import ACTIONS, draw_clip, draw_demo
-from tvn_mmaction.datasets.manifest import classes_of
-from tvn_mmaction.errors import UserError
+from tvn_mmaction.datasets.manifest import classes_of, read_manifest
+from tvn_mmaction.datasets.protocols import assign_folds, subsets
+from tvn_mmaction.utils.errors import UserError
 
 SMALL = {'groups': 5, 'clips_per_group': 2, 'frames': 10}
 DATA_SET = {

@@ -8,15 +8,15 @@ import torch
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.registry import DefaultScope
 
-from tests.experiments import write_config
+from tests.small_experiment import write_config
 from tests.videos import write_video
-from tvn_mmaction import engine
-from tvn_mmaction.datasets import ArrowOfTime, PlaybackRate, SamplePart
-from tvn_mmaction.datasets.builder import build
-from tvn_mmaction.datasets.draws import Draw
-from tvn_mmaction.datasets.steady import SteadyDataset
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.errors import UserError
+from tvn_mmaction import apis
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.fault_tolerant_loader import FaultTolerantDataset
+from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.pretext import ArrowOfTime, PlaybackRate, SamplePart
+from tvn_mmaction.datasets.samplers import SampleKey
+from tvn_mmaction.utils.errors import UserError
 
 RATES = [1, 2, 4]
 FRAMES = 41  # of a video, of which each is brighter than the one before
@@ -76,12 +76,12 @@ def places(inputs: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize('test_mode', [False, True])
 def test_label_is_the_rate_that_the_frames_show(data_root, test_mode):
     pipeline = [dict(type='DecordInit'), dict(type='PlaybackRate', clip_len=4, test_mode=test_mode), *REST]
-    dataset = SteadyDataset(build_dataset('PretextDataset', data_root, pipeline, answers=RATES), test_mode, 60)
+    dataset = FaultTolerantDataset(build_dataset('PretextDataset', data_root, pipeline, answers=RATES), test_mode, 60)
     assert dataset.metainfo['classes'] == ('1', '2', '4') and len(dataset) == 10 * len(RATES)
     labels, starts = [], set()
     for index in range(6):
         for epoch in range(3):
-            sample = dataset[Draw(0, epoch, index)]
+            sample = dataset[SampleKey(0, epoch, index)]
             label = sample['data_samples'].gt_label.item()
             shown = places(sample['inputs'])
             assert np.diff(shown) == pytest.approx(RATES[label], abs=0.6)
@@ -115,15 +115,15 @@ def test_no_group_of_a_test_is_in_a_pretraining(data_root, kind, more, subset, m
 
 def test_views_of_a_part_are_of_that_part_and_differ(data_root):
     pipeline = [dict(type='DecordInit'), dict(type='SamplePart', clip_len=1, num_clips=3), *REST]
-    dataset = SteadyDataset(build_dataset('ClipViewsDataset', data_root, pipeline, parts=2, views=2), False, 60)
-    sample = dataset[Draw(0, 0, 3)]
+    dataset = FaultTolerantDataset(build_dataset('ClipViewsDataset', data_root, pipeline, parts=2, views=2), False, 60)
+    sample = dataset[SampleKey(0, 0, 3)]
     assert sample['data_samples'].metainfo['clip_views'] == (2, 2)
     shown = places(sample['inputs']).round().reshape(2, 2, 3)
     assert shown[0].max() < FRAMES // 2 <= shown[1].min()
     assert not np.array_equal(shown[:, 0], shown[:, 1])
     assert (np.diff(shown) > 0).all()
-    assert torch.equal(dataset[Draw(0, 0, 3)]['inputs'], sample['inputs'])
-    assert not torch.equal(dataset[Draw(0, 1, 3)]['inputs'], sample['inputs'])
+    assert torch.equal(dataset[SampleKey(0, 0, 3)]['inputs'], sample['inputs'])
+    assert not torch.equal(dataset[SampleKey(0, 1, 3)]['inputs'], sample['inputs'])
 
 
 @pytest.mark.parametrize('total', [1, 2, 3, 9, 10])
@@ -195,5 +195,5 @@ def test_only_differences_learn_the_arrow_of_time(tmp_path, clip_len, steps, cha
     build(tmp_path / 'videos', tmp_path / 'lists', 'ucf101like')
     more = ARROW.format(clip_len=clip_len, steps=steps, channels=channels)
     config = read_config(write_config(tmp_path, tmp_path / 'lists', more), work_dir=str(tmp_path / 'work'))
-    top1 = engine.train(config).metrics['top1'].value
+    top1 = apis.train(config).metrics['top1'].value
     assert top1 >= 0.9 if steps else abs(top1 - 0.5) <= 0.1

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from tests.datasets.test_inventory import clips_of
-from tvn_mmaction.datasets.inventory import ucf50_names
+from tests.datasets.preparation.test_ucf50_inventory import clips_of
 from tvn_mmaction.datasets.manifest import Clip
+from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
 from tvn_mmaction.datasets.protocols import (
     DROPPED,
     PROTOCOLS,
@@ -21,7 +21,7 @@ from tvn_mmaction.datasets.protocols import (
     with_copy,
     with_sibling,
 )
-from tvn_mmaction.errors import UserError
+from tvn_mmaction.utils.errors import UserError
 
 UCF50 = clips_of(ucf50_names())
 BY_GROUP = [name for name, protocol in PROTOCOLS.items() if protocol.by_group]

@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 import tvn_mmaction.datasets.ucf50  # noqa: F401 - registers the data set
 from tests.videos import write_video
-from tvn_mmaction.datasets.builder import build
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
-from tvn_mmaction.errors import UserError
+from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.utils.errors import UserError
 
 DECODE = [
     {'type': 'DecordInit'},

@@ -7,8 +7,8 @@ from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from tests.experiments import write_config, write_data
-from tvn_mmaction.engine import read_config
+from tests.small_experiment import write_config, write_data
+from tvn_mmaction.config.loading import read_config
 
 
 def write_checkpoint(folder: Path) -> tuple[Path, Path]:

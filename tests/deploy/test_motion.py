@@ -6,15 +6,15 @@ from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 
 from tests.deploy.networks import randomise
-from tests.experiments import write_config, write_data
-from tvn_mmaction.datasets import build_frames
-from tvn_mmaction.deploy import load
-from tvn_mmaction.deploy.export import clips_of, export
-from tvn_mmaction.deploy.network import load_network
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine import test as run_test
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Scores
+from tests.small_experiment import write_config, write_data
+from tvn_mmaction.apis.train_test import test as run_test
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.deploy.export.model_export import clips_of, export
+from tvn_mmaction.deploy.inference_network import load_network
+from tvn_mmaction.deploy.recognizer import load
+from tvn_mmaction.evaluation.result import Scores
+from tvn_mmaction.utils.errors import UserError
 
 DIFFERENCES = """
 sampling = dict(type='SampleFrames', clip_len=2, frame_interval=1, num_clips=2)

@@ -10,11 +10,11 @@ import torch
 import tvn_mmaction
 from tests.deploy.networks import write_checkpoint
 from tests.videos import write_text, write_video
-from tvn_mmaction.deploy import Prediction
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.engine import test as run_test
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Scores
+from tvn_mmaction.apis.train_test import test as run_test
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.deploy.recognizer import Prediction
+from tvn_mmaction.evaluation.result import Scores
+from tvn_mmaction.utils.errors import UserError
 
 
 @pytest.fixture(scope='module')

@@ -8,12 +8,12 @@ from safetensors.torch import load_file, save_file
 
 import tvn_mmaction
 from tests.deploy.networks import write_checkpoint
-from tests.experiments import REPOSITORY, call_tool
-from tvn_mmaction.compat import load_from_local
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Result
-from tvn_mmaction.weights import KEY, read_weights, write_weights
+from tests.small_experiment import REPOSITORY, call_tool
+from tvn_mmaction.compat.patches import load_from_local
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.evaluation.result import Result
+from tvn_mmaction.utils.errors import UserError
+from tvn_mmaction.utils.safetensors import KEY, read_weights, write_weights
 
 TOOLS = REPOSITORY / 'tools'
 META = {'epoch': 3, 'seed': 7, 'training': {'batch_size': 2, 'options': {}, 'history': [{'train_seconds': 1.5}]}}

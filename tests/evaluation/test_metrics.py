@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmaction.evaluation import mean_class_accuracy, top_k_accuracy
 
-from tvn_mmaction.evaluation import accuracies, confusion_matrix
+from tvn_mmaction.evaluation.metrics import accuracies, confusion_matrix
 
 
 @pytest.fixture

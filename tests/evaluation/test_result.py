@@ -7,21 +7,18 @@ import mmengine
 import numpy as np
 import pytest
 
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import (
-    Estimate,
-    Protocol,
-    Result,
-    Scores,
+from tvn_mmaction.evaluation.metrics import Estimate
+from tvn_mmaction.evaluation.plots import plot_confusion_matrix, plot_curves
+from tvn_mmaction.evaluation.report import (
     describe,
     describe_confusions,
     describe_hardest,
-    plot_confusion_matrix,
-    plot_curves,
     results_table,
     views_table,
     write_predictions,
 )
+from tvn_mmaction.evaluation.result import Protocol, Result, Scores
+from tvn_mmaction.utils.errors import UserError
 
 PNG = b'\x89PNG'
 

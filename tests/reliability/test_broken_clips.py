@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.experiments import REPOSITORY, break_clip, call_tool, run_tool, write_config, write_data
 from tests.reliability.faults import TRAPPED, Trap
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Scores
+from tests.small_experiment import REPOSITORY, break_clip, call_tool, run_tool, write_config, write_data
+from tvn_mmaction.evaluation.result import Scores
+from tvn_mmaction.utils.errors import UserError
 
 TRAIN, TEST = REPOSITORY / 'tools/train.py', REPOSITORY / 'tools/test.py'
 USE_TRAP = """

@@ -15,14 +15,14 @@ import pytest
 import torch
 from mmengine.config import config
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tests.reliability.misuse_table import TABLE, Misuse
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tests.videos import write_text, write_video
-from tvn_mmaction.datasets import build_frames
+from tvn_mmaction.apis import runner_building as building
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
-from tvn_mmaction.engine import building
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.files import only_here
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.utils.errors import UserError
+from tvn_mmaction.utils.io import folder_lock
 
 # MMEngine names runs by the second that they start in.
 pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')
@@ -169,7 +169,7 @@ def check_message(case: Misuse, message: str, port: int) -> None:
 
 def command_of(case: Misuse, port: int) -> tuple[Path, list[str]]:
     tool, *arguments = shlex.split(case.command.format(configs=CONFIGS, port=port))
-    return REPOSITORY / f'tools/{tool}.py', arguments
+    return next((REPOSITORY / 'tools').rglob(f'{tool}.py')), arguments
 
 
 @pytest.mark.parametrize('case', TABLE, ids=lambda case: case.what)
@@ -178,7 +178,7 @@ def test_misuse_is_told(case, here, port, monkeypatch, capsys):
         monkeypatch.setenv(*variable.format(port=port).split('='))
     monkeypatch.setattr(building, 'LOCK_S', 0.1)
     tool, arguments = command_of(case, port)
-    with only_here(here / 'busy'):
+    with folder_lock(here / 'busy'):
         try:
             code, message = call_tool(tool, *arguments), ''
         except SystemExit as end:
@@ -199,7 +199,7 @@ def test_process_of_misuse_ends_with_code_2(case, here, port):
 
 
 def test_table_covers_every_tool():
-    tools = {path.stem for path in (REPOSITORY / 'tools').glob('*.py')} - {'command_line'}
+    tools = {path.stem for path in (REPOSITORY / 'tools').rglob('*.py')} - {'command_line'}
     assert {case.command.partition(' ')[0] for case in TABLE} == tools
     assert len({case.what for case in TABLE}) == len(TABLE) >= 45
 

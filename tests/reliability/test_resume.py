@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.experiments import REPOSITORY, STRONG, break_clip, call_tool, write_config, write_data
 from tests.reliability.faults import TRAPPED, SignalHook
-from tvn_mmaction.errors import Termination
+from tests.small_experiment import REPOSITORY, STRONG, break_clip, call_tool, write_config, write_data
+from tvn_mmaction.utils.errors import Termination
 
 TRAIN = REPOSITORY / 'tools/train.py'
 # Augmentation, mixed clips, dropout, momentum, a schedule by steps and moving averages of the weights.

@@ -12,11 +12,11 @@ import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import save_checkpoint
 
-from tests.experiments import REPOSITORY, run_tool, write_config, write_data
-from tvn_mmaction.compat import load_from_local
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.files import write_atomically
-from tvn_mmaction.storage import CompleteFiles, check_digest, with_digest
+from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
+from tvn_mmaction.compat.patches import load_from_local
+from tvn_mmaction.utils.checkpoint_backend import AtomicLocalBackend, check_digest, with_digest
+from tvn_mmaction.utils.errors import UserError
+from tvn_mmaction.utils.io import write_atomically
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def checkpoint(tmp_path):
 
 def test_mmengine_writes_through_the_backend(tmp_path):
     for uri in (tmp_path / 'a', str(tmp_path / 'a'), 'relative/a'):
-        assert isinstance(get_file_backend(uri), CompleteFiles)
+        assert isinstance(get_file_backend(uri), AtomicLocalBackend)
     backend = get_file_backend(tmp_path / 'a')
     backend.put(b'bytes', tmp_path / 'new/a')
     backend.put_text('schön', tmp_path / 'new/b')

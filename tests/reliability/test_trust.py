@@ -20,18 +20,20 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from tests.deploy.networks import write_checkpoint
-from tests.experiments import REPOSITORY, call_tool, run_tool
-from tvn_mmaction.console import console, progress_bar
-from tvn_mmaction.datasets.frame_store import check_store
+from tests.small_experiment import REPOSITORY, call_tool, run_tool
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.manifest import read_manifest
-from tvn_mmaction.deploy.description import Description
-from tvn_mmaction.deploy.overlay import Caption, draw
-from tvn_mmaction.engine import read_config
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Result, Scores
+from tvn_mmaction.datasets.transforms.frame_store import check_store
+from tvn_mmaction.deploy.live.overlay import Caption, draw
+from tvn_mmaction.deploy.metadata import ModelMetadata
+from tvn_mmaction.evaluation.result import Result, Scores
+from tvn_mmaction.utils.console import console, progress_bar
+from tvn_mmaction.utils.errors import UserError
 
 TOOLS = REPOSITORY / 'tools'
-SOURCES = sorted([*(REPOSITORY / 'tvn_mmaction').rglob('*.py'), *TOOLS.glob('*.py')])
+SOURCES = sorted(
+    [*(REPOSITORY / 'tvn_mmaction').rglob('*.py'), *(REPOSITORY / 'benchmarks').rglob('*.py'), *TOOLS.rglob('*.py')]
+)
 
 # What runs what it is given, or can, and whatever lies below such a name.
 FORBIDDEN = (
@@ -48,11 +50,14 @@ FORBIDDEN = (
 # What is harmless with an argument of this value, written down where it is called.
 WITH = {'torch.load': ('weights_only', True), 'numpy.load': ('allow_pickle', False)}
 ALLOWED = {
-    ('tvn_mmaction/jobs/job.py', 'pickle.load'): 'a job, from the tool that started this process, through a pipe',
-    ('tvn_mmaction/engine/config.py', 'mmengine.config.Config.fromfile'): 'configs are Python, as the README says',
-    ('tvn_mmaction/engine/preceding.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
-    ('tvn_mmaction/engine/pretraining.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
-    ('tvn_mmaction/compat.py', 'torch.load'): "obeys torch's own variable for files that are trusted",
+    (
+        'tvn_mmaction/experiments/scheduling/job.py',
+        'pickle.load',
+    ): 'a job, from the tool that started this process, through a pipe',
+    ('tvn_mmaction/config/loading.py', 'mmengine.config.Config.fromfile'): 'configs are Python, as the README says',
+    ('tvn_mmaction/config/dependencies.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
+    ('tvn_mmaction/apis/pretraining.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
+    ('tvn_mmaction/utils/checkpoints.py', 'torch.load'): "obeys torch's own variable for files that are trusted",
     ('tvn_mmaction/__main__.py', 'importlib.import_module'): 'of the packages in a table of its own',
 }
 
@@ -379,6 +384,6 @@ def test_names_are_no_commands_of_the_terminal(folder, marker, capsys):
         UserError, match=r"classes\.pth has a class '\\x1b\]0;owned\\x07', which would command a terminal"
     ):
         call_tool(TOOLS / 'predict.py', 'videos', '--model', 'classes.pth')
-    described = Description('a', ['Biking', 'a\nb'], [], [], 'fp32', {}).to_json()
+    described = ModelMetadata('a', ['Biking', 'a\nb'], [], [], 'fp32', {}).to_json()
     with pytest.raises(UserError, match=r"a\.onnx has a class 'a\\nb', which would command a terminal"):
-        Description.from_json(described, Path('a.onnx'))
+        ModelMetadata.from_json(described, Path('a.onnx'))

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation.ablation import Ablation
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tvn_mmaction.experiments.ablation.ablation_record import Ablation
+from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/ablate.py'
 PARTS = 'dropout: {model.cls_head.dropout_ratio: 0}\n'

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.experiments import REPOSITORY, run_tool, write_config, write_data
-from tvn_mmaction.evaluation import Benchmark
+from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
+from tvn_mmaction.benchmark.benchmark_record import Benchmark
 
 TOOL = REPOSITORY / 'tools/benchmark.py'
 

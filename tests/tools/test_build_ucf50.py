@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import call_tool
+from tests.small_experiment import call_tool
 from tests.videos import write_empty, write_text, write_truncated, write_video
-from tvn_mmaction.errors import UserError
+from tvn_mmaction.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/build_ucf50.py'

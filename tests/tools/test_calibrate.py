@@ -7,13 +7,13 @@ import pytest
 import torch
 from mmengine.config import config
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tests.processes import interrupted_when
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Result, Scores
-from tvn_mmaction.evaluation.budgets import DynamicInference
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tvn_mmaction.evaluation.exit_budgets import EarlyExitReport
 from tvn_mmaction.evaluation.report import results_table
-from tvn_mmaction.storage import check_digest
+from tvn_mmaction.evaluation.result import Result, Scores
+from tvn_mmaction.utils.checkpoint_backend import check_digest
+from tvn_mmaction.utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')  # MMEngine names runs by the second
 TRAIN, TEST, CALIBRATE, PREDICT = (
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def test_calibration_leaves_what_it_says(folder):
-    record = DynamicInference.load(folder / 'work_dirs/exits/calibration/budgets.json')
+    record = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json')
     assert (folder / 'work_dirs/exits/calibration/budgets.png').stat().st_size > 0
     calibration = record.calibration
     macs = calibration.macs.alone
@@ -68,7 +68,7 @@ def test_calibration_leaves_what_it_says(folder):
 
 @pytest.mark.parametrize('place', [0, -1])
 def test_test_under_a_budget_finds_what_the_calibration_measured(folder, place, capsys):
-    measured = DynamicInference.load(folder / 'work_dirs/exits/calibration/budgets.json').measurements[place]
+    measured = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json').measurements[place]
     work_dir = f'budget{place}'
     assert call_tool(TEST, 'exits.py', CALIBRATED, '--budget', str(measured.budget), '--work-dir', work_dir) == 0
     result = Result.load(folder / work_dir / 'result.json')
@@ -93,7 +93,7 @@ def test_without_a_budget_it_is_the_network_that_was_trained(folder):
     result = Result.load(folder / 'full/result.json')
     assert not [name for name in result.costs if 'exit' in name] and result.options == {}
     assert '`exits` |' in results_table([result])
-    macs = DynamicInference.load(folder / 'work_dirs/exits/calibration/budgets.json').calibration.macs
+    macs = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json').calibration.macs
     assert result.costs['gmacs_per_video'] == macs.alone[-1] / 1e9
     trained, tested = (Scores.load(folder / name / 'scores.npz') for name in ('work_dirs/exits', 'full'))
     np.testing.assert_allclose(tested.scores, trained.scores, rtol=1e-5)
@@ -132,7 +132,7 @@ def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
     assert call_tool(CALIBRATE, *arguments) is None
     checkpoint = 'work_dirs/exits/calibrated_latency_epoch_1.pth'
     assert f'{checkpoint} --budget' in capsys.readouterr().out
-    record = DynamicInference.load(folder / 'work_dirs/exits/calibration_latency/budgets.json')
+    record = EarlyExitReport.load(folder / 'work_dirs/exits/calibration_latency/budgets.json')
     calibration = record.calibration
     ms = calibration.latency_ms
     assert (calibration.cost, len(ms.alone), len(ms.own)) == ('latency', 3, 2) and min(ms.alone) > 0 <= min(ms.own)
@@ -157,7 +157,7 @@ def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
     def is_timing() -> bool:
         return kept.exists() and 'test milliseconds' in np.load(kept)
 
-    monkeypatch.setattr('tvn_mmaction.engine.calibration.SAVED_EVERY_S', 0)
+    monkeypatch.setattr('tvn_mmaction.early_exit.calibration.SAVED_EVERY_S', 0)
     with pytest.raises(KeyboardInterrupt, match='the same command goes on with'), interrupted_when(is_timing):
         call_tool(CALIBRATE, *arguments, '150')
     with np.load(kept) as arrays:
@@ -169,13 +169,13 @@ def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
     capfd.readouterr()
     assert call_tool(CALIBRATE, *arguments, '150') is None
     assert 'going on with what interrupted/unfinished.npz has' in capfd.readouterr().err
-    record = DynamicInference.load(folder / 'interrupted/budgets.json')
+    record = EarlyExitReport.load(folder / 'interrupted/budgets.json')
     assert (record.full_ms_per_video, record.exit_top1[0].value) == (7, 1)
     assert not kept.exists()
 
     np.savez(kept, **found)
     assert call_tool(CALIBRATE, *arguments, '1') is None  # another measurement
-    record = DynamicInference.load(folder / 'interrupted/budgets.json')
+    record = EarlyExitReport.load(folder / 'interrupted/budgets.json')
     assert record.full_ms_per_video != 7 and record.exit_top1[0].value < 1
 
 
@@ -188,11 +188,11 @@ def test_deployed_network_says_that_it_is_the_full_one(folder, capfd):
 
 @pytest.mark.slow
 def test_another_budget_leaves_those_before(folder, capfd):
-    measured = DynamicInference.load(folder / 'work_dirs/exits/calibration/budgets.json')
+    measured = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json')
     for checkpoint in ('epoch_1', 'calibrated_epoch_1'):
         call_tool(CALIBRATE, 'exits.py', f'work_dirs/exits/{checkpoint}.pth', '--budgets', '0.87', '--work-dir', 'more')
         assert 'Loads checkpoint' not in ''.join(capfd.readouterr())
-        again = DynamicInference.load(folder / 'more/budgets.json')
+        again = EarlyExitReport.load(folder / 'more/budgets.json')
         assert [measurement.budget for measurement in again.measurements] == [0.87]
         budgets = [setting.budget for setting in again.calibration.settings]
         assert budgets == sorted({0.87, *(setting.budget for setting in measured.calibration.settings)})

@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from tests.experiments import REPOSITORY
-from tvn_mmaction import weights
-from tvn_mmaction.comparison.fusion import METHODS
-from tvn_mmaction.datasets import PROTOCOLS
-from tvn_mmaction.deploy.export import FORMATS
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import EVALUATIONS
+from tests.small_experiment import REPOSITORY
+from tvn_mmaction.datasets.protocols import PROTOCOLS
+from tvn_mmaction.deploy.export.model_export import FORMATS
+from tvn_mmaction.evaluation.report import EVALUATIONS
+from tvn_mmaction.experiments.fusion.fusion_report import METHODS
+from tvn_mmaction.utils import safetensors as weights
+from tvn_mmaction.utils.errors import UserError
 
-TOOLS = sorted(set((REPOSITORY / 'tools').glob('*.py')) - {REPOSITORY / 'tools/command_line.py'})
+TOOLS = sorted(set((REPOSITORY / 'tools').rglob('*.py')) - {REPOSITORY / 'tools/command_line.py'})
 # Ends as the tool does, and tells what it has imported.
 WATCHED = """
 import runpy, sys

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Benchmark, Result
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tvn_mmaction.benchmark.benchmark_record import Benchmark
+from tvn_mmaction.evaluation.result import Result
+from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/compare.py'
 # Two more networks: one that forgets less, and one that cannot be trained where a file `broken` is.

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
 from tests.videos import write_video
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation import Result, Scores
-from tvn_mmaction.evaluation.cross_validation import CrossValidation
-from tvn_mmaction.jobs.job import GRACE_S
+from tvn_mmaction.evaluation.result import Result, Scores
+from tvn_mmaction.experiments.cross_validation.cross_validation_record import CrossValidation
+from tvn_mmaction.experiments.scheduling.job import GRACE_S
+from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/cross_validate.py'
 # A training waits behind its first epoch while a file `hold0` (of fold 0) is there, and fails where `broken0` is.

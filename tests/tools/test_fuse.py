@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.comparison.test_fusion import draw
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
-from tvn_mmaction.evaluation import Result
+from tests.experiments.fusion.test_fusion_report import draw
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tvn_mmaction.evaluation.result import Result
 
 FUSE = REPOSITORY / 'tools/fuse.py'
 

@@ -7,9 +7,9 @@ import cv2
 import pytest
 
 from tests.deploy.networks import write_checkpoint
-from tests.experiments import REPOSITORY, call_tool, run_tool
+from tests.small_experiment import REPOSITORY, call_tool, run_tool
 from tests.videos import write_text
-from tvn_mmaction.errors import UserError
+from tvn_mmaction.utils.errors import UserError
 
 EXPORT, PREDICT = REPOSITORY / 'tools/export.py', REPOSITORY / 'tools/predict.py'
 

@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 
-from tests.experiments import REPOSITORY, call_tool, run_tool, write_config, write_data
-from tvn_mmaction.errors import UserError
-from tvn_mmaction.evaluation.sweep import Sweep
+from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tvn_mmaction.experiments.sweep.sweep_record import Sweep
+from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/sweep.py'
 GRID = ('--grid', 'optim_wrapper.optimizer.lr=0.01,0.1')

@@ -12,8 +12,8 @@ import mmaction
 import pytest
 import torch
 
-from tests.experiments import REPOSITORY, run_tool, write_config, write_data
-from tvn_mmaction.evaluation import Result, Scores
+from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
+from tvn_mmaction.evaluation.result import Result, Scores
 
 TRAIN, TEST = REPOSITORY / 'tools/train.py', REPOSITORY / 'tools/test.py'
 

@@ -1,19 +1,19 @@
 """UCF50 and the demo set: building a data root, protocols, data sets, sampling."""
 
-from .augmentation import Augmentation, RandAugment, RandomSpan
-from .builder import build
 from .demo import DemoDataset
 from .demo_audio import DemoAudioDataset
-from .features import LoadFeatures
-from .frame_store import FrameStoreDecode, FrameStoreInit
-from .frame_store_builder import build_frames
-from .images import TakeImage, VideoAndImageTrainLoop
 from .manifest import Clip, read_manifest
-from .motion import RGBDifference, RGBWithDifference, SubtractMeanFlow
+from .preparation.builder import build
+from .preparation.frame_store_builder import build_frames
 from .pretext import ArrowOfTime, ClipViewsDataset, PlaybackRate, PretextDataset, SamplePart
 from .protocols import PROTOCOLS, assign_folds, subsets
-from .sampling import SampleFirstFrames
-from .selection import SelectedFrames, Selection
+from .transforms.augmentation import Augmentation, RandAugment, RandomSpan
+from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
+from .transforms.load_features import LoadFeatures
+from .transforms.motion import RGBDifference, RGBWithDifference, SubtractMeanFlow
+from .transforms.sampling import SampleFirstFrames
+from .transforms.selected_frames import SelectedFrames, Selection
+from .transforms.single_image import TakeImage, VideoAndImageTrainLoop
 from .ucf50 import UCF50Dataset
 
 __all__ = [

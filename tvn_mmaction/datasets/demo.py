@@ -17,10 +17,10 @@ import numpy as np
 from mmaction.registry import DATASETS
 from mmengine.dist import barrier, is_main_process
 
-from ..console import progress_bar
-from ..errors import UserError
-from .builder import build
+from ..utils.console import progress_bar
+from ..utils.errors import UserError
 from .manifest import FILE_NAME
+from .preparation.builder import build
 from .ucf50 import UCF50Dataset
 
 WIDTH, HEIGHT, FPS = 320, 240, 25  # as UCF50

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from mmaction.registry import DATASETS
 
-from ..errors import UserError
-from ..files import write_atomically
+from ..utils.errors import UserError
+from ..utils.io import write_atomically
 from .demo import ACTIONS, FPS, DemoDataset
 
 BANDS = 80  # from low to high, on the mel scale

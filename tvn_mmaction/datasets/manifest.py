@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from ..errors import UserError
-from ..files import write_atomically
+from ..utils.errors import UserError
+from ..utils.io import write_atomically
 
 FILE_NAME = 'manifest.csv'
 UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, moves a cursor, is no text

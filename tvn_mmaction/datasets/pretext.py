@@ -12,7 +12,7 @@ from mmaction.datasets import SampleFrames
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from .ucf50 import UCF50Dataset
 
 BACKWARDS = 'backwards'

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from .manifest import Clip
 
 NEVER_TESTED, DROPPED = -1, -2  # in the place of a fold: always trained on; neither trained nor tested on
@@ -137,7 +137,7 @@ def _draw(*names: object) -> bytes:
 
 
 def _videowise(clips: Sequence[Clip], seed: int) -> list[int]:
-    """Draw 15 % of each class, but never all of it and at least one clip."""
+    """SampleKey 15 % of each class, but never all of it and at least one clip."""
     folds = [NEVER_TESTED] * len(clips)
     for members in _shuffled_classes(clips, seed).values():
         for index in members[: min(max(round(0.15 * len(members)), 1), len(members) - 1)]:

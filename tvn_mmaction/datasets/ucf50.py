@@ -6,7 +6,7 @@ from typing import Literal
 from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from .manifest import Clip, classes_of, read_manifest
 from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, hold_out, subsets
 
@@ -22,7 +22,7 @@ class UCF50Dataset(VideoDataset):
     `sha256`.
 
     Args:
-        data_root: The folder of the manifest, see `tvn_mmaction.datasets.builder`.
+        data_root: The folder of the manifest, see `tvn_mmaction.datasets.preparation.builder`.
         protocol: A name in `PROTOCOLS`.
         fold: From 0; protocols with one fold have fold 0.
         subset: `'train'` or `'test'`; or `'fit'` or `'validation'`, into which `hold_out` divides the train clips, for

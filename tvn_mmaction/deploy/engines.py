@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..errors import UserError, first_line
-from ..weights import SUFFIX
-from .description import KEY, Description
-from .network import ClassScores, load_network
-from .rewrite import rewritten
+from ..utils.errors import UserError, first_line
+from ..utils.safetensors import SUFFIX
+from .export.graph_rewrite import optimize_for_inference
+from .inference_network import InferenceNetwork, load_network
+from .metadata import KEY, ModelMetadata
 
 GPU_BATCH = 8  # clips
 # By precision, that in which OpenVINO computes what is not quantised; left open, it would take what is fastest.
@@ -29,7 +29,7 @@ class Engine(ABC):
     """
 
     name: str
-    description: Description
+    description: ModelMetadata
     batch: int = 1
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Engine(ABC):
 
 
 class TorchEngine(Engine):
-    """PyTorch, with what `rewritten` makes of a network.
+    """PyTorch, with what `optimize_for_inference` makes of a network.
 
     Args:
         network: Left as it is.
@@ -49,12 +49,14 @@ class TorchEngine(Engine):
 
     name = 'torch'
 
-    def __init__(self, network: ClassScores, description: Description, device: str = 'cpu', threads: int | None = None):
+    def __init__(
+        self, network: InferenceNetwork, description: ModelMetadata, device: str = 'cpu', threads: int | None = None
+    ):
         self.description, self.device = description, device
         self.batch = GPU_BATCH if device == 'cuda' else 1
         if threads:
             torch.set_num_threads(threads)
-        self.network = rewritten(network).to(device)
+        self.network = optimize_for_inference(network).to(device)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """See `Engine`."""
@@ -67,7 +69,9 @@ class CompiledEngine(TorchEngine):
 
     name = 'torch-compile'
 
-    def __init__(self, network: ClassScores, description: Description, device: str = 'cpu', threads: int | None = None):
+    def __init__(
+        self, network: InferenceNetwork, description: ModelMetadata, device: str = 'cpu', threads: int | None = None
+    ):
         super().__init__(network, description, device, threads)
         self.network = torch.compile(self.network)
 
@@ -107,7 +111,7 @@ class OnnxRuntimeEngine(Engine):
         if device == 'cuda' and self.session.get_providers()[0] not in providers:
             raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries and would use the CPU; say cpu')
         described = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        self.description = Description.from_json(described, file)
+        self.description = ModelMetadata.from_json(described, file)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """See `Engine`."""
@@ -139,7 +143,7 @@ class OpenVinoEngine(Engine):
             raise UserError(
                 f'{file} cannot be read by OpenVINO: {first_line(error)}; write it anew with tools/export.py'
             ) from None
-        self.description = Description.from_json(described, file)
+        self.description = ModelMetadata.from_json(described, file)
         self.options = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': OPENVINO_PRECISIONS[self.description.precision],

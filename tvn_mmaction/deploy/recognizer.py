@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from ..datasets.pipeline import FramePipeline, with_decoder
-from ..datasets.scan import VIDEO_SUFFIXES
-from ..errors import UserError
-from ..evaluation.pipelines import frames_per_image
+from ..datasets.preparation.scan import VIDEO_SUFFIXES
+from ..datasets.transforms.frame_pipeline import FramePipeline, with_decoder
+from ..datasets.transforms.pipeline_inspection import frames_per_image
+from ..utils.errors import UserError
 from .engines import Engine, open_engine
 
 LIVE_STRIDE = 10  # frames; of networks whose frames have no distance of their own: that of the experiment

@@ -1,30 +1,31 @@
-"""Running one experiment: from config to runner, and what it shows and keeps."""
+"""The runner, its loop, evaluator, hooks and optimizer wrappers."""
 
-from .benchmark import measure
-from .config import configure_training, read_config
-from .experiment import test, train
-from .guards import BrokenClipsHook, LossHook
-from .hooks import EpochHistoryHook, ProgressBarHook
-from .interruption import InterruptionHook
-from .loops import ExactTrainLoop
-from .mixed_precision import BFloat16OptimWrapper
-from .runner import TerminalRunner
-from .saving import RandomStateHook, SavingHook
+from .evaluator import BrokenClipEvaluator
+from .hooks import (
+    AtomicCheckpointHook,
+    AveragedWeightsHook,
+    BrokenClipsHook,
+    EpochHistoryHook,
+    InterruptionHook,
+    InvalidLossHook,
+    ProgressBarHook,
+    RandomStateHook,
+)
+from .optimizers import BFloat16OptimWrapper
+from .resumable_loop import ResumableEpochTrainLoop
+from .terminal_runner import TerminalRunner
 
 __all__ = [
+    'AtomicCheckpointHook',
+    'AveragedWeightsHook',
     'BFloat16OptimWrapper',
+    'BrokenClipEvaluator',
     'BrokenClipsHook',
     'EpochHistoryHook',
-    'ExactTrainLoop',
     'InterruptionHook',
-    'LossHook',
+    'InvalidLossHook',
     'ProgressBarHook',
     'RandomStateHook',
-    'SavingHook',
+    'ResumableEpochTrainLoop',
     'TerminalRunner',
-    'configure_training',
-    'measure',
-    'read_config',
-    'test',
-    'train',
 ]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import write_atomically
+from ..utils.io import write_atomically
 from .metrics import Estimate
 from .result import describe_machine
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .budgets import DynamicInference
+    from .exit_budgets import EarlyExitReport
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -111,7 +111,7 @@ def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
     _save(figure, path)
 
 
-def plot_budgets(record: DynamicInference, path: Path) -> None:
+def plot_budgets(record: EarlyExitReport, path: Path) -> None:
     """Draw the accuracy under each budget against what a video costs and against how long it takes, into a PNG.
 
     Args:

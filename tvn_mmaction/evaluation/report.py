@@ -7,10 +7,10 @@ from pathlib import Path
 import mmengine
 import numpy as np
 
-from ..errors import UserError
-from ..outputs import check_file
+from ..datasets.transforms.pipeline_inspection import CROPS, input_size, selected_by
+from ..utils.errors import UserError
+from ..utils.output_paths import check_file
 from .metrics import confusion_matrix, most_confused
-from .pipelines import CROPS, input_size, selected_by
 from .result import Protocol, Result, Scores, describe_machine
 
 # The names of MMAction2 0.x's --eval, and one more, and what they mean in a result.

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
-from ..files import write_atomically, write_record
+from ..utils.errors import UserError
+from ..utils.io import write_atomically, write_record
 from .metrics import Estimate
 
 SCHEMA_VERSION = 2

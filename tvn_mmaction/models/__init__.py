@@ -1,17 +1,17 @@
 """Tiny Video Networks as backbones, and networks that can be left early."""
 
-from .architectures import ARCHITECTURES, Architecture, Block, Layer
-from .contrastive import ContrastiveHead
-from .distillation import DistilledRecognizer2D
-from .dynamic_recognizer import DynamicRecognizer2D, DynamicRecognizer3D
-from .exits import ResNetTSMWithExits, ResNetWithExits
-from .frame_selector import FrameSelectorHead
-from .msdnet import MSDNet, MultiScaleArchitecture
-from .multi_exit_head import MultiExitHead
-from .online_tsm import OnlineResNetTSM
-from .recurrent_net import RecurrentNet
-from .slow_fusion import SlowFusion
-from .tiny_video_net import TinyVideoNet
+from .backbones.msdnet import MSDNet, MultiScaleArchitecture
+from .backbones.online_tsm import OnlineResNetTSM
+from .backbones.recurrent_net import RecurrentNet
+from .backbones.resnet_exits import ResNetTSMWithExits, ResNetWithExits
+from .backbones.slow_fusion import SlowFusion
+from .backbones.tiny_video_net import TinyVideoNet
+from .backbones.tvn_architectures import ARCHITECTURES, Architecture, Block, Layer
+from .heads.contrastive_head import ContrastiveHead
+from .heads.frame_selector_head import FrameSelectorHead
+from .heads.multi_exit_head import MultiExitHead
+from .recognizers.distilled_recognizer import DistilledRecognizer2D
+from .recognizers.early_exit_recognizer import DynamicRecognizer2D, DynamicRecognizer3D
 
 __all__ = [
     'ARCHITECTURES',

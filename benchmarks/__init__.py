@@ -1,0 +1,1 @@
+"""Development only: measurements of this package, not part of the wheel."""

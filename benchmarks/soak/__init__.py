@@ -1,0 +1,1 @@
+"""Long and interrupted trainings, and what they leave."""

@@ -1,0 +1,89 @@
+"""Whether trainings that were interrupted end with the same bits as one that was not."""
+
+import hashlib
+import io
+import random
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from tvn_mmaction.utils.errors import UserError
+from tvn_mmaction.utils.training_history import read_history
+
+from .training_process import end_of_log, start_training
+
+KEPT = ('state_dict', 'optimizer', 'param_schedulers', 'random_state')
+TIMES = ('train_seconds', 'clips_per_second')
+
+
+def count_exact_resumes(
+    config_file: Path, work_dir: Path, options: Mapping[str, Any], trials: int, progress: Progress, seed: int = 0
+) -> dict[str, Any]:
+    """Interrupt trainings twice at random moments, by turns with SIGTERM and SIGKILL, and compare where they end.
+
+    Args:
+        config_file: Of the training.
+        work_dir: An empty folder.
+        options: Values that replace the config's.
+        trials: How many trainings.
+        progress: Where to show how far it is.
+        seed: Of the moments.
+
+    Returns:
+        Plain data: `trials`, `exact` (of them), `interruptions` (that came before the end), `seed`.
+
+    Raises:
+        UserError: A training fails.
+    """
+    generator = random.Random(seed)
+    task = progress.add_task('resumes', total=1 + trials, status='')
+    started = time.monotonic()
+    _run(config_file, work_dir / 'unbroken', options, [])
+    run_s = time.monotonic() - started
+    unbroken = digest_of_training(work_dir / 'unbroken')
+    progress.advance(task)
+    exact = interruptions = 0
+    for number in range(trials):
+        moments_s = [generator.uniform(0, run_s) for _ in range(2)]
+        interruptions += _run(config_file, work_dir / str(number), options, moments_s, kill=bool(number % 2))
+        exact += digest_of_training(work_dir / str(number)) == unbroken
+        progress.update(task, advance=1, status=f'{exact} exact')
+    return {'trials': trials, 'exact': exact, 'interruptions': interruptions, 'seed': seed}
+
+
+def digest_of_training(work_dir: Path) -> str:
+    """Return the SHA-256 of all that a finished training has computed, which its last checkpoint and history hold."""
+    last = Path((work_dir / 'last_checkpoint').read_text())
+    checkpoint = torch.load(last, map_location='cpu', weights_only=True)
+    if not (history := read_history(work_dir)):
+        raise UserError(f'{work_dir} has no history of its epochs, by which trainings are compared: train there again')
+    losses = [{name: value for name, value in entry.items() if name not in TIMES} for entry in history]
+    buffer = io.BytesIO()
+    torch.save([{name: checkpoint[name] for name in KEPT}, losses], buffer)
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def _run(
+    config_file: Path, work_dir: Path, options: Mapping[str, Any], moments_s: list[float], kill: bool = False
+) -> int:
+    """Train to the end, interrupted so many seconds behind each start, and return how often that was before the end."""
+    interruptions = 0
+    for moment_s in moments_s:
+        process = start_training(config_file, work_dir, options)
+        process.join(moment_s)
+        if process.is_alive():
+            interruptions += 1
+            (process.kill if kill else process.terminate)()
+        process.join()
+        if process.exitcode not in (0, -signal.SIGKILL, 128 + signal.SIGTERM):
+            raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
+    process = start_training(config_file, work_dir, options)
+    process.join()
+    if process.exitcode:
+        raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
+    return interruptions

@@ -1,0 +1,123 @@
+"""What a clip costs until the network gets it: decoded from its video, and read from a frame store."""
+
+import random
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.dataset import BaseDataset
+from torch import Tensor
+
+from tvn_mmaction.config.dataset_building import build_dataset, evenly
+from tvn_mmaction.config.loading import dataset_of, read_config
+from tvn_mmaction.datasets.transforms.frame_store import FOLDER
+from tvn_mmaction.evaluation.provenance import environment
+from tvn_mmaction.utils.console import only_errors
+
+BASELINE, STORE = 'Decord', 'FrameStore'
+
+
+def measure_data_time(
+    file: str | Path,
+    data_root: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    rounds: int = 5,
+    clips: int | None = None,
+) -> dict[str, Any]:
+    """Measure the training data of a config in this process, decoded and from a frame store, in turns.
+
+    OpenCV has as many threads as the config gives it in the processes of a data loader.
+
+    In every round each decoder gives the same clips once, at the same random frames, all steps of the train pipeline
+    included; which is first is drawn. A round before, which is not counted, fills the caches of the file system.
+
+    Args:
+        file: The config.
+        data_root: The folder of manifest and frame store; by default the config's.
+        options: Values that replace the config's, by dotted name.
+        rounds: How often each is measured.
+        clips: How many of the training's clips, evenly chosen; by default all.
+
+    Returns:
+        Plain data: `ms_per_clip` and `epoch_s` (of all training clips) by decoder, medians over rounds; `ratio`, the
+        median over rounds of what decoding takes to what the store takes, and the `ratio_range`; `pixel_difference`,
+        the mean absolute difference in what both give, 0 to 255; `identical_frames`, whether both were asked for the
+        same frames; what the store is like, and the protocol.
+
+    Raises:
+        UserError: The config, its data or its frame store do not allow it.
+    """
+    configs = {
+        name: read_config(file, data_root=data_root and str(data_root), options={**(options or {}), 'decoder': name})
+        for name in (BASELINE, STORE)
+    }
+    with only_errors():
+        sets = {name: build_dataset(config, 'train_dataloader') for name, config in configs.items()}
+        total = len(sets[BASELINE])
+        indices = evenly(total, clips or total)
+        state, threads = np.random.get_state(), cv2.getNumThreads()
+        cv2.setNumThreads(configs[STORE].env_cfg.mp_cfg.opencv_num_threads)
+        try:
+            difference, identical = _compare(sets, indices)
+            times: dict[str, list[float]] = {name: [] for name in sets}
+            for seed in range(rounds):
+                for name in random.Random(seed).sample(list(sets), len(sets)):
+                    times[name].append(_pass_ms(sets[name], indices, seed))
+        finally:
+            np.random.set_state(state)
+            cv2.setNumThreads(threads)
+    ratios = [baseline / store for baseline, store in zip(times[BASELINE], times[STORE], strict=True)]
+    described = dataset_of(configs[STORE], 'train_dataloader')
+    return {
+        'config': Path(file).stem,
+        'options': dict(options or {}),
+        'input': dict(configs[STORE].get('clip') or {}),
+        'train_clips': total,
+        'measured_clips': len(indices),
+        'rounds': rounds,
+        'ms_per_clip': {name: statistics.median(of) for name, of in times.items()},
+        'epoch_s': {name: statistics.median(of) * total / 1000 for name, of in times.items()},
+        'ratio': statistics.median(ratios),
+        'ratio_range': [min(ratios), max(ratios)],
+        'pixel_difference': difference,
+        'identical_frames': identical,
+        'store': {
+            **next(step['store'] for step in described.pipeline if step['type'] == 'FrameStoreInit'),
+            'bytes': Path(described.data_root, FOLDER, 'data.mdb').stat().st_size,
+        },
+        'environment': environment(configs[STORE], 'cpu'),
+    }
+
+
+def _pass_ms(dataset: BaseDataset, indices: list[int], seed: int) -> float:
+    """Return the milliseconds per clip of going through some clips."""
+    np.random.seed(seed)  # what MMAction2 draws frames by
+    started = time.perf_counter()
+    for index in indices:
+        dataset[index]
+    return 1000 * (time.perf_counter() - started) / len(indices)
+
+
+def _compare(sets: Mapping[str, BaseDataset], indices: list[int]) -> tuple[float, bool]:
+    """Return the mean absolute difference of the pixels, and whether the frames have the same numbers."""
+    differences, identical = [], True
+    for index in indices:
+        inputs, frames = zip(*(_load(dataset, index) for dataset in sets.values()), strict=True)
+        differences.append((inputs[0].float() - inputs[1].float()).abs().mean().item())
+        identical = identical and frames[0] == frames[1]
+    return statistics.mean(differences), identical
+
+
+def _load(dataset: BaseDataset, index: int) -> tuple[Tensor, list[int]]:
+    """Return the inputs of a clip, and the numbers of its frames."""
+    np.random.seed(index)
+    results, frames = dataset.get_data_info(index), []
+    for step in dataset.pipeline.transforms:
+        results = step(results)
+        if 'frame_inds' in results:
+            frames = np.ravel(results['frame_inds']).tolist()
+    return results['inputs'], frames

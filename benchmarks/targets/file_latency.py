@@ -1,0 +1,58 @@
+"""What a video file costs from its name to its labels, against the least that decoder and network need."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import decord
+
+from tvn_mmaction.deploy.recognizer import VideoRecognizer
+
+
+def measure_files(files: Sequence[Path], recognizer: VideoRecognizer, rounds: int = 5) -> dict[str, Any]:
+    """Measure files from name to labels, and decoder and network alone, in turns.
+
+    The floor of decoding is the decoder run alone, frame by frame, to the last frame that is needed.
+
+    Args:
+        files: Videos.
+        recognizer: What recognises them.
+        rounds: How often each is measured.
+
+    Returns:
+        Plain data: sums over files of the medians `end_to_end_ms`, `decoding_floor_ms` and `network_ms`; `ratio`, of
+        the first to the other two together; and the protocol.
+    """
+    sums = {'end_to_end_ms': 0.0, 'decoding_floor_ms': 0.0, 'network_ms': 0.0}
+    for file in files:
+        inputs = recognizer.pipeline.of_video(file).numpy()[None]
+        last = max(recognizer.pipeline.frame_numbers(len(decord.VideoReader(str(file)))))
+        runs: dict[str, Callable[[], Any]] = {
+            'end_to_end_ms': lambda file=file: recognizer(file),
+            'decoding_floor_ms': lambda file=file, last=last: _decode(file, last),
+            'network_ms': lambda inputs=inputs: recognizer.engine(inputs),
+        }
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, run in runs.items():
+                started = time.perf_counter()
+                run()
+                times[name].append(1000 * (time.perf_counter() - started))
+        for name, of in times.items():
+            sums[name] += statistics.median(of)
+    return {
+        'files': len(files),
+        'rounds': rounds,
+        'engine': recognizer.engine.name,
+        'input_shape': recognizer.description.input_shape,
+        **sums,
+        'ratio': sums['end_to_end_ms'] / (sums['decoding_floor_ms'] + sums['network_ms']),
+    }
+
+
+def _decode(file: Path, last: int) -> None:
+    reader = decord.VideoReader(str(file), num_threads=1)
+    for _ in range(last + 1):
+        reader.next()

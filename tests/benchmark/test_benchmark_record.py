@@ -1,0 +1,87 @@
+"""The record of a benchmark, in words and files."""
+
+from dataclasses import replace
+
+import pytest
+
+from tvn_mmaction.benchmark.benchmark_record import Benchmark, ModelCosts, Timing, benchmark_table, describe_benchmark
+from tvn_mmaction.utils.errors import UserError
+
+
+@pytest.fixture
+def benchmark():
+    small = ModelCosts(
+        name='small',
+        options={'clip.size': 112},
+        config_sha256='3' * 64,
+        input_shape=[1, 2, 3, 112, 112],
+        parameters=25_800_000,
+        macs=1_000_000_000,
+        macs_torch=990_000_000,
+        macs_difference=None,
+        forward={'1': Timing(10, 11.5), '8': Timing(80, 90)},
+        train_step=Timing(400, 410),
+        train_batch=8,
+        forward_memory_mb=13,
+        train_memory_mb=200,
+        data=Timing(7, 8),
+    )
+    large = replace(
+        small,
+        name='large',
+        options={},
+        macs=30_000_000_000,
+        macs_difference='PyTorch counts less',
+        forward={'1': Timing(25, 30), '8': Timing(200, 210)},
+        train_step=None,
+        train_memory_mb=None,
+        data=None,
+    )
+    return Benchmark(
+        reference='small',
+        device='cpu',
+        threads=2,
+        precision='float32',
+        memory_format='contiguous',
+        rounds=3,
+        environment={'device': 'Größe'},
+        models=[small, large],
+    )
+
+
+def test_timing():
+    assert Timing.of([3, 1, 2]) == Timing(2, pytest.approx(2.9))
+    assert Timing.of([5]) == Timing(5, 5)
+
+
+def test_benchmark_survives_json(benchmark, tmp_path):
+    benchmark.save(tmp_path / 'new/benchmark.json')
+    assert Benchmark.load(tmp_path / 'new/benchmark.json') == benchmark
+
+
+@pytest.mark.parametrize('content', ['', '{', '[]', '{}', '{"schema_version": 1}', '{"schema_version": 99}'])
+def test_what_is_no_benchmark_is_told(content, tmp_path):
+    (tmp_path / 'benchmark.json').write_text(content)
+    with pytest.raises(UserError, match=r'benchmark\.json'):
+        Benchmark.load(tmp_path / 'benchmark.json')
+    with pytest.raises(UserError, match='no benchmark at'):
+        Benchmark.load(tmp_path / 'missing.json')
+
+
+def test_table_has_ratios_to_the_first(benchmark):
+    header, line, small, large = (
+        [cell.strip() for cell in row.strip('|').split('|')] for row in benchmark_table(benchmark).splitlines()
+    )
+    assert len(header) == len(line) == len(small) == len(large)
+    small, large = (dict(zip(header, row, strict=True)) for row in (small, large))
+    assert small['config'] == '`small clip.size=112`' and small['input'] == '2 × 3 × 112 × 112'
+    assert small['M parameters'] == '25.8' and small['batch 1: ms, p95'] == '10.0, 11.5'
+    assert small['training clips/s'] == '20.0' and small['data ms/clip'] == '7.00'
+    assert large['GMACs'] == '30.0 (30.0×)' and large['batch 8: ms, p95'] == '200 (2.50×), 210'
+    assert large['training clips/s'] == large['training MB'] == large['data ms/clip'] == '–'
+
+
+def test_description_says_under_which_conditions(benchmark):
+    text = describe_benchmark(benchmark)
+    assert 'cpu (Größe), 2 threads, float32' in text and '3 rounds' in text and '× is to small' in text
+    assert '`large`: PyTorch counts less.' in text and '`small`:' not in text

@@ -1,0 +1,204 @@
+"""What networks cost: counts that are known, memory that is known, turns that differ, and nothing left behind."""
+
+from collections import Counter
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from tests.small_experiment import REPOSITORY, write_config, write_data
+from tvn_mmaction.benchmark.timing import _turns, measure, peak_memory_mb
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.evaluation.costs import Scores, count_macs, dummy_view, explain_difference
+from tvn_mmaction.utils.errors import UserError
+
+CPU = torch.device('cpu')
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture
+def config(tmp_path, data_root):
+    return read_config(write_config(tmp_path, data_root))
+
+
+def build(model: dict) -> Scores:
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        return Scores(MODELS.build(model))
+
+
+def test_tvn1_costs_what_is_known():
+    config = read_config(REPOSITORY / 'configs/tvn1_quick_ucf50.py')
+    by_mmengine, by_pytorch = count_macs(build(config.model), torch.zeros(1, 2, 3, 224, 224))
+    assert by_mmengine['conv'] == by_pytorch['convolution']
+    assert by_pytorch.total() / 1e9 == pytest.approx(4.33, abs=0.005)
+    assert explain_difference(by_mmengine, by_pytorch) is None
+
+
+def test_transformer_costs_the_same_by_both_counters():
+    model = dict(
+        type='Recognizer3D',
+        backbone=dict(
+            type='TimeSformer', pretrained=None, num_frames=2, img_size=32, patch_size=16, embed_dims=48, num_heads=4,
+            num_transformer_layers=2),
+        cls_head=dict(type='TimeSformerHead', num_classes=5, in_channels=48, average_clips='prob'),
+    )  # fmt: skip
+    by_mmengine, by_pytorch = count_macs(build(model), torch.zeros(1, 1, 3, 2, 32, 32))
+    assert by_mmengine['bmm'] == by_pytorch['bmm'] > 0
+    assert explain_difference(by_mmengine, by_pytorch) is None
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_fused_attention_is_counted_and_explained():
+    class Attention(nn.Module):
+        def forward(self, x):
+            return nn.functional.scaled_dot_product_attention(x, x, x)
+
+    by_mmengine, by_pytorch = count_macs(Attention(), torch.zeros(1, 2, 6, 8))
+    assert by_mmengine.total() == 0 and by_pytorch.total() == 2 * 2 * 6 * 6 * 8
+    assert 'PyTorch counts matrix products (100.0% of its count), MMEngine does not' in explain_difference(
+        by_mmengine, by_pytorch
+    )
+
+
+@pytest.mark.filterwarnings('error')
+def test_recurrent_layers_are_counted_and_explained():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.LSTM(6, 5, batch_first=True)
+
+        def forward(self, x):
+            return self.net(x)[0]
+
+    enabled = torch.backends.mkldnn.enabled
+    by_mmengine, by_pytorch = count_macs(Last(), torch.zeros(1, 7, 6))
+    assert by_pytorch.total() == 7 * 4 * 5 * (6 + 5) and by_mmengine.total() == 0
+    assert 'MMEngine does not know recurrent layers (lstm), whose matrix products PyTorch counts (1.54e-06 G)' in (
+        explain_difference(by_mmengine, by_pytorch)
+    )
+    assert torch.backends.mkldnn.enabled == enabled
+
+
+def test_difference_is_explained_by_operator():
+    convolutions = 1_000_000_000
+    told = explain_difference(
+        Counter(conv=convolutions, batch_norm=100_000_000, linear=200_000_000),
+        Counter(convolution=convolutions, addmm=250_000_000),
+    )
+    assert 'MMEngine counts batch_norm (7.7% of its count), PyTorch does not' in told
+    assert 'matrix products are 0.2 G to MMEngine, 0.25 G to PyTorch' in told and 'convolutions' not in told
+    assert explain_difference(Counter(conv=100, batch_norm=1), Counter(convolution=100)) is None
+
+
+def test_peak_memory_is_that_of_live_tensors():
+    def run():
+        first = torch.empty(1_000_000)
+        second = torch.empty(2_000_000)
+        del first
+        return second, torch.empty(500_000)
+
+    assert peak_memory_mb(run, CPU) == pytest.approx(12, abs=0.1)
+    assert peak_memory_mb(lambda: None, CPU) == 0
+    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3))
+    with torch.inference_mode():
+        one, four = (
+            peak_memory_mb(lambda clips=clips: network(clips), CPU)
+            for clips in (torch.zeros(1, 3, 64, 64), torch.zeros(4, 3, 64, 64))
+        )
+    assert 3 * one < four < 5 * one
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape'),
+    [
+        ('tvn1_ucf50', (8, 3, 200, 200)),
+        ('tvn1_quick_ucf50', (2, 3, 112, 112)),
+        ('baselines/c3d_ucf50', (1, 3, 16, 112, 112)),
+    ],
+)
+def test_view_is_what_the_pipeline_gives(name, shape):
+    assert dummy_view(read_config(REPOSITORY / f'configs/{name}.py')).shape == shape
+
+
+def test_of_several_views_one_is_measured(config):
+    for step in config.test_dataloader.dataset.pipeline:
+        if step.type == 'SampleFrames':
+            step.num_clips = 6  # of which the network takes 2 at a time
+    assert dummy_view(config).shape == (2, 3, 32, 32)
+
+
+def test_models_are_measured_in_turns(config, monkeypatch):
+    built = []
+
+    def turns(candidates, rounds, seed):
+        built.extend(candidates)
+        return _turns(candidates, rounds, seed)
+
+    monkeypatch.setattr('tvn_mmaction.benchmark.timing._turns', turns)
+    other = read_config(config.filename, options={'decoder': 'OpenCV'})
+    before, random_state = config.to_dict(), torch.get_rng_state()
+    benchmark = measure([config, other], rounds=3, train_batch=2)
+
+    assert benchmark.reference == 'tiny' and benchmark.rounds == 3
+    assert [model.options for model in benchmark.models] == [{}, {'decoder': 'OpenCV'}]
+    for model, candidate in zip(benchmark.models, built, strict=True):
+        assert model.input_shape == [1, 2, 3, 32, 32] and model.train_batch == 2
+        assert model.parameters == sum(parameter.numel() for parameter in candidate.model.parameters())
+        timings = [*model.forward.values(), model.train_step, model.data]
+        assert all(0 < timing.median_ms <= timing.p95_ms for timing in timings)
+        assert 0 < model.forward_memory_mb < model.train_memory_mb and model.train_clips_per_second > 0
+        assert {name: len(times) for name, times in candidate.times_ms.items()} == {
+            'forward of 1': 9, 'forward of 8': 3, 'training step': 3, 'data': 3 * 6,
+        }  # fmt: skip
+        assert all(parameter.grad is None for parameter in candidate.model.parameters())
+
+    order = [(built.index(candidate), name) for candidate, name in _turns(built, 3, seed=0)]
+    rounds = [order[:8], order[8:16], order[16:]]
+    assert sorted(rounds[0]) == sorted(rounds[1]) == sorted(rounds[2]) and rounds[0] != rounds[1] != rounds[2]
+    assert order == [(built.index(candidate), name) for candidate, name in _turns(built, 3, seed=0)]
+
+    assert config.to_dict() == before and torch.equal(torch.get_rng_state(), random_state)
+    assert torch.is_grad_enabled()
+
+
+def test_training_steps_leave_the_weights(config, monkeypatch):
+    built = []
+    monkeypatch.setattr('tvn_mmaction.benchmark.timing._turns', lambda candidates, *_: built.extend(candidates) or [])
+    with pytest.raises(IndexError):  # no turn, no times
+        measure([config], rounds=1, train_batch=2)
+    (candidate,) = built
+    before = [parameter.clone() for parameter in candidate.model.parameters()]
+    assert all(time > 0 for name in candidate.measurements for time in candidate.measurements[name]())
+    assert all(map(torch.equal, before, candidate.model.parameters()))
+
+
+def test_without_training_and_without_clips(config):
+    config.test_dataloader.dataset.data_root = 'nowhere'
+    (model,) = measure([config], rounds=1, train=False).models
+    assert model.train_step is model.train_memory_mb is model.train_clips_per_second is model.data is None
+
+
+def test_failing_model_is_told_before_the_rounds(config, monkeypatch):
+    monkeypatch.setattr('tvn_mmaction.benchmark.timing._turns', lambda *_: pytest.fail('a round was begun'))
+    broken = read_config(config.filename, options={'model.cls_head.in_channels': 9})
+    with pytest.raises(UserError, match=r'tiny\.py cannot be measured \(forward of 1\): RuntimeError: mat1'):
+        measure([config, broken])
+    with pytest.raises(UserError, match=r'tiny\.py cannot be built: KeyError.*Unknown'):
+        measure([read_config(config.filename, options={'model.backbone.type': 'Unknown'})])
+
+
+def test_misuse_is_told(config):
+    with pytest.raises(UserError, match='rounds of 0'):
+        measure([config], rounds=0)
+    with pytest.raises(UserError, match='train batch of 0'):
+        measure([config], train_batch=0)
+    with pytest.raises(UserError, match='given twice'):
+        measure([config, config])
+    with pytest.raises(UserError, match='no config'):
+        measure([])

@@ -1,0 +1,101 @@
+"""What `tools/dev/soak.py` does to trainings, and what it finds."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.soak.kills import survive_kills
+from benchmarks.soak.resource_usage import measure_load, slopes
+from benchmarks.soak.resumes import count_exact_resumes
+from benchmarks.soak.soak_record import Reliability, reliability_table
+from tests.small_experiment import write_config, write_data
+from tvn_mmaction.utils.console import progress_bar
+from tvn_mmaction.utils.errors import UserError
+
+FOUND = Reliability(
+    kills={'kills': 200, 'survived': 199, 'while_saving': 80, 'epochs': 90, 'seed': 0},
+    resumes={'trials': 20, 'exact': 19, 'interruptions': 38, 'seed': 0},
+    bad_inputs={'tried': 60, 'handled': 59},
+    load=slopes(
+        [
+            dict(
+                step=20 * n, seconds=n, cpu_seconds=n, stolen_seconds=0.1 * n, main_mb=100, workers_mb=50, workers=4,
+                open_files=9,
+            )
+            for n in range(50)
+        ]
+    ),
+    environment={},
+)  # fmt: skip
+
+
+def test_slopes_are_those_of_the_settled_part():
+    looks = [
+        dict(
+            step=20 * number, seconds=number * (1 if number <= 50 else 2), cpu_seconds=number,
+            stolen_seconds=max(0, number - 50), main_mb=max(0, 10 - number) + 0.02 * number, workers_mb=50.0, workers=4,
+            open_files=9 + number // 90,
+        )
+        for number in range(101)
+    ]  # fmt: skip
+    found = slopes(looks)
+    assert found['steps'] == 2000 and found['workers'] == 4
+    assert found['main_mb_per_1000_steps'] == pytest.approx(1.0) and found['workers_mb_per_1000_steps'] == 0
+    assert (found['open_files_first'], found['open_files_last']) == (9, 10)
+    assert (found['speed_ratio'], found['cpu_time_ratio']) == (pytest.approx(0.5), pytest.approx(1))
+    assert (found['stolen_first'], found['stolen_last']) == (0, 0.5)
+    looks[95]['seconds'] += 0.9  # once, something else took the machine
+    assert slopes(looks)['speed_ratio'] == pytest.approx(0.5)
+
+
+def test_record_tells_what_was_found(tmp_path):
+    FOUND.save(tmp_path / 'reliability.json')
+    assert Reliability.load_from(tmp_path / 'reliability.json') == FOUND
+    table = reliability_table(FOUND)
+    for words in ('200, 80 of them', '199 went on', '19 ended with the same bits', '59 told', 'open files 9 → 9'):
+        assert words in table
+    with pytest.raises(UserError, match='no record at'):
+        Reliability.load_from(tmp_path / 'nothing.json')
+    assert not FOUND.is_good
+    good = replace(FOUND, kills={'kills': 9, 'survived': 9}, resumes={'trials': 2, 'exact': 2})
+    assert replace(good, bad_inputs={'tried': 5, 'handled': 5}).is_good
+    assert not replace(good, bad_inputs={'tried': 0, 'handled': 0}).is_good
+    replace(FOUND, schema_version=0).save(tmp_path / 'old.json')
+    with pytest.raises(UserError, match='another schema'):
+        Reliability.load_from(tmp_path / 'old.json')
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('soak')
+    return write_config(folder, write_data(folder))
+
+
+@pytest.mark.slow
+def test_training_survives_kills(config, tmp_path):
+    with progress_bar(visible=False) as progress:
+        found = survive_kills(config, tmp_path, {'train_cfg.max_epochs': 100_000}, 4, progress)
+    assert found['survived'] == found['kills'] == 4
+    history = json.loads((tmp_path / 'history.json').read_text())
+    assert [entry['epoch'] for entry in history] == list(range(1, len(history) + 1)) and len(history) >= found['epochs']
+
+
+@pytest.mark.slow
+def test_resumed_trainings_are_exact(config, tmp_path):
+    with progress_bar(visible=False) as progress:
+        found = count_exact_resumes(config, tmp_path, {'train_cfg.max_epochs': 30}, 2, progress)
+    assert found['exact'] == 2
+
+
+@pytest.mark.slow
+def test_load_is_looked_at(config, tmp_path):
+    options = {'train_cfg.max_epochs': 100, 'train_dataloader.num_workers': 1, 'train_dataloader.batch_size': 1}
+    started = time.monotonic()
+    with progress_bar(visible=False) as progress:
+        found = measure_load(config, tmp_path, options, 600, progress)
+    assert found['workers'] == 1 and 500 < found['steps'] <= 600 and 0 < found['main_mb'] < 10_000
+    assert found['speed_ratio'] > 0 and time.monotonic() - started < 200
+    with pytest.raises(UserError, match='ended with exit code 2: '), progress_bar(visible=False) as progress:
+        measure_load(config, tmp_path / 'other', options | {'train_dataloader.batch_size': 'many'}, 600, progress)

@@ -1,0 +1,303 @@
+"""Cures of upstream's checkpoints: plain data, loaded without running code, whatever the classifier."""
+
+import functools
+import inspect
+import logging
+import os
+import pickle
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from mmengine.runner import checkpoint as upstream_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from tvn_mmaction.compat import patches as compat
+from tvn_mmaction.utils.errors import UserError
+
+CAN_GO = 'upstream is mended: remove this cure and its tests'
+
+CURED = compat.apply()
+
+
+def load(path, **kwargs):
+    return CheckpointLoader.load_checkpoint(str(path), **kwargs)
+
+
+# plain_checkpoints
+
+
+def filled_hub(name):
+    hub = MessageHub(name)
+    for step in range(3):
+        hub.update_scalar('train/loss', 1 / (step + 1), count=step + 1)
+    hub.update_scalar('unsaved', 1.0, resumed=False)
+    hub.update_info('best_score', np.float64(0.5))
+    hub.update_info('meta', {'classes': ('a', 'b'), 'mean': np.arange(3), 'steps': [np.int64(3), None]})
+    return hub
+
+
+def test_message_hub_is_not_plain_upstream(tmp_path):
+    upstream = inspect.unwrap(MessageHub.state_dict)
+    assert upstream is not MessageHub.state_dict, CAN_GO
+    torch.save(upstream(filled_hub('upstream')), tmp_path / 'hub.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'hub.pth', weights_only=True)
+
+
+def test_message_hub_survives_a_plain_checkpoint(tmp_path):
+    saved = filled_hub('saved')
+    torch.save(saved.state_dict(), tmp_path / 'hub.pth')
+    loaded = MessageHub('loaded')
+    loaded.load_state_dict(torch.load(tmp_path / 'hub.pth', weights_only=True))
+
+    assert set(loaded.log_scalars) == {'train/loss'}
+    history, expected = loaded.get_scalar('train/loss'), saved.get_scalar('train/loss')
+    for values, expected_values in zip(history.data, expected.data, strict=True):
+        np.testing.assert_array_equal(values, expected_values)
+        assert values.dtype == expected_values.dtype
+    assert history.max_length == expected.max_length
+    assert history.statistics('mean', 2) == expected.statistics('mean', 2)
+    assert type(loaded.get_info('best_score')) is float
+    assert loaded.get_info('meta') == {'classes': ('a', 'b'), 'mean': [0, 1, 2], 'steps': [3, None]}
+
+
+def test_message_hub_still_reads_histories_of_stock_checkpoints():
+    hub = MessageHub('stock')
+    hub.load_state_dict(inspect.unwrap(MessageHub.state_dict)(filled_hub('source')))
+    assert len(hub.get_scalar('train/loss').data[0]) == 3
+
+
+class TinyModel(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+
+    def forward(self, inputs, mode):  # noqa: D102
+        output = self.linear(torch.stack(inputs))
+        return {'loss': output.square().mean()} if mode == 'loss' else list(output)
+
+
+class NumpyScore(BaseMetric):
+    def process(self, data_batch, data_samples):  # noqa: D102
+        self.results.append(len(data_samples))
+
+    def compute_metrics(self, results):  # noqa: D102
+        return {'score': np.float64(sum(results))}
+
+
+def tiny_run(work_dir, epochs, **kwargs):
+    loader = {
+        'dataset': [{'inputs': torch.randn(2)} for _ in range(6)],
+        'batch_size': 2,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+    }
+    runner = Runner(
+        TinyModel(),
+        str(work_dir),
+        train_dataloader=loader,
+        val_dataloader=loader,
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        val_cfg={},
+        val_evaluator=[NumpyScore()],
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}},
+        param_scheduler=[
+            {'type': 'LinearLR', 'by_epoch': False, 'end': 2},
+            {'type': 'MultiStepLR', 'milestones': [1, 3]},
+        ],
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'save_best': 'score', 'rule': 'greater'}},
+        default_scope='mmengine',
+        experiment_name=f'tiny_{epochs}',
+        log_level='ERROR',
+        **kwargs,
+    )
+    runner.train()
+    return runner
+
+
+def test_resumed_training_continues_its_histories(tmp_path):
+    first = tiny_run(tmp_path, epochs=2)
+    second = tiny_run(tmp_path, epochs=4, resume=True)
+    assert (second.epoch, second.iter) == (4, 12)
+    assert second.message_hub.get_info('best_score') == 6
+    for name in ('train/loss', 'train/lr', 'train/time'):
+        before, after = (runner.message_hub.get_scalar(name).data[0] for runner in (first, second))
+        assert (len(before), len(after)) == (6, 12)
+        np.testing.assert_array_equal(after[:6], before)
+    for path in tmp_path.glob('*.pth'):  # loads without this package
+        assert 'state_dict' in torch.load(path, weights_only=True)
+
+
+# safe_loading
+
+
+@pytest.fixture
+def stock_checkpoint(tmp_path):
+    path = tmp_path / 'stock.pth'
+    torch.save({'state_dict': {'w': torch.ones(1)}, 'history': HistoryBuffer([1.0], [1])}, path)
+    return path
+
+
+def test_upstream_leaves_weights_only_to_torch():
+    assert 'weights_only' not in inspect.getsource(upstream_checkpoint.load_from_local), CAN_GO
+
+
+def test_plain_checkpoint_loads(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
+    assert load('~/plain.pth', map_location='cpu')['w'] == 1
+
+
+class Attack:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_downloaded_checkpoint_runs_no_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
+    torch.save({'w': Attack(tmp_path / 'attacked')}, tmp_path / 'attack.pth')
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, 'log_message', lambda *args: None)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}'
+        assert load(f'{url}/plain.pth')['w'] == 1
+        with pytest.raises(UserError, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+            load(f'{url}/attack.pth')
+        with pytest.raises(UserError, match='cannot be downloaded'):
+            load(f'{url}/nowhere.pth')
+        server.shutdown()
+    assert not (tmp_path / 'attacked').exists()
+    assert upstream_checkpoint.load_from_http is compat.load_from_http
+
+
+def test_loader_is_logged_by_its_name(monkeypatch, tmp_path):
+    logged = []
+    monkeypatch.setattr(upstream_checkpoint, 'print_log', lambda message, **kwargs: logged.append(message))
+    torch.save({}, tmp_path / 'empty.pth')
+    load(tmp_path / 'empty.pth')
+    assert logged == [f'Loads checkpoint by local backend from path: {tmp_path / "empty.pth"}']
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(UserError, match=r'absent\.pth is not a file'):
+        load(tmp_path / 'absent.pth')
+
+
+def test_stock_checkpoint_is_refused_with_the_way_out(stock_checkpoint):
+    with pytest.raises(UserError) as caught:
+        load(stock_checkpoint)
+    message = str(caught.value)
+    assert 'stock.pth' in message and 'mmengine.logging.history_buffer.HistoryBuffer' in message
+    assert 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1' in message and '\n' not in message
+
+
+def test_stock_checkpoint_loads_when_trusted(stock_checkpoint, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    assert load(stock_checkpoint)['history'].current() == 1
+
+
+class Malicious:
+    def __init__(self, victim):
+        self.victim = victim
+
+    def __reduce__(self):
+        return Path.touch, (self.victim,)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_code_in_a_checkpoint_does_not_run(tmp_path, zipped, monkeypatch):
+    victim, path = tmp_path / 'victim', tmp_path / 'malicious.pth'
+    torch.save({'w': torch.ones(1), 'code': Malicious(victim)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1'):
+        load(path)
+    assert not victim.exists()
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    load(path)
+    assert victim.exists()  # so the file was dangerous
+
+
+def test_code_in_a_bare_pickle_does_not_run(tmp_path):
+    victim, path = tmp_path / 'victim', tmp_path / 'malicious.pth'
+    path.write_bytes(pickle.dumps(Malicious(victim)))
+    with pytest.raises(UserError, match=r'malicious\.pth'):
+        load(path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize('trusted', ['0', '1'])
+@pytest.mark.parametrize('damage', [lambda b: b[: len(b) // 2], lambda b: b'hello world', lambda b: b''])
+def test_damaged_checkpoint_is_named(tmp_path, stock_checkpoint, damage, trusted, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', trusted)
+    path = tmp_path / 'damaged.pth'
+    path.write_bytes(damage(stock_checkpoint.read_bytes()))
+    with pytest.raises(UserError, match=r'damaged\.pth is not a readable checkpoint') as caught:
+        load(path)
+    assert '\n' not in str(caught.value)
+
+
+# another_classifier
+
+
+class Fitted(torch.nn.Module):
+    def __init__(self, classes, width=2):
+        super().__init__()
+        self.backbone = torch.nn.Linear(3, width)
+        self.cls_head = torch.nn.Sequential(torch.nn.Linear(width, classes))
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What mmengine and the cure say while they load, as (message, level)."""
+    messages = []
+    for module in (upstream_checkpoint, compat):
+        monkeypatch.setattr(
+            module,
+            'print_log',
+            lambda message, logger=None, level=logging.INFO: messages.append((message, level)),
+        )
+    return messages
+
+
+def test_upstream_warns_of_another_classifier(logged):
+    upstream = inspect.unwrap(upstream_checkpoint.load_state_dict)
+    assert upstream is not upstream_checkpoint.load_state_dict
+    upstream(Fitted(classes=4), Fitted(classes=9).state_dict())
+    assert [level for _, level in logged] == [logging.WARNING], CAN_GO
+
+
+def test_another_classifier_starts_anew_without_a_warning(logged):
+    model, weights = Fitted(classes=4), Fitted(classes=9)
+    own = model.cls_head[0].weight.clone()
+    upstream_checkpoint.load_state_dict(model, weights.state_dict())
+    assert torch.equal(model.backbone.weight, weights.backbone.weight)
+    assert torch.equal(model.cls_head[0].weight, own)
+    assert logged == [('the weights are of other classes: cls_head.0.weight, cls_head.0.bias start anew', logging.INFO)]
+
+
+def test_classifier_of_the_same_shape_is_loaded_without_a_word(logged):
+    model, weights = Fitted(classes=4), Fitted(classes=4)
+    upstream_checkpoint.load_state_dict(model, weights.state_dict())
+    assert torch.equal(model.cls_head[0].weight, weights.cls_head[0].weight) and not logged
+
+
+def test_another_backbone_is_still_warned_of(logged):
+    upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=4, width=5).state_dict())
+    assert [level for _, level in logged] == [logging.INFO, logging.WARNING]
+    assert 'backbone.weight' in logged[1][0]
+
+
+def test_strict_loading_still_refuses_another_classifier(logged):
+    with pytest.raises(RuntimeError, match='size mismatch for cls_head'):
+        upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=9).state_dict(), strict=True)

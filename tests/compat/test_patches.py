@@ -1,0 +1,294 @@
+"""Each patch of `compat.patches`: upstream still has the fault (else the patch can go), and the patch mends it."""
+
+import inspect
+import subprocess
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+import mmaction
+import numpy as np
+import pytest
+import torch
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+
+from tests.videos import write_video
+from tvn_mmaction.compat import patches as compat
+from tvn_mmaction.utils.errors import UserError
+
+CAN_GO = 'upstream is mended: remove this cure and its tests'
+
+CURED = compat.apply()
+
+from mmaction.datasets.transforms import DecordInit, Flip, pose_transforms  # noqa: E402
+from mmaction.models import backbones  # noqa: E402  (needs the cures)
+from mmaction.models.backbones import resnet_tin  # noqa: E402
+from mmaction.registry import MODELS  # noqa: E402
+from mmaction.structures import ActionDataSample  # noqa: E402
+
+# The table.
+
+
+def test_apply_runs_once():
+    assert compat.apply() is CURED
+    assert set(CURED) <= set(compat.PATCHES)
+
+
+def test_every_cure_is_documented():
+    for cure in compat.PATCHES:
+        assert cure.run.__doc__ and cure.fault and cure.source
+
+
+def test_mmaction_models_import_in_a_fresh_process():
+    code = 'from tvn_mmaction import compat; compat.apply(); import mmaction.models'
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, timeout=60)
+
+
+# needless_warnings
+
+
+@pytest.mark.parametrize(('prelude', 'warns'), [('', True), ('import tvn_mmaction; ', False)])
+def test_starting_is_silent(prelude, warns):
+    code = prelude + 'import mmcv.cnn.bricks.transformer; from mmengine.hub import get_config; '
+    code += "get_config('mmaction::_base_/default_runtime.py')"
+    process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
+    assert ('MultiScaleDeformableAttention' in process.stderr) is warns, CAN_GO
+    assert warns or 'pkg_resources' not in process.stderr  # only some releases of setuptools warn
+
+
+# missing_drn
+
+
+def test_drn_is_missing_upstream():
+    localizers = Path(mmaction.__file__).parent / 'models' / 'localizers'
+    assert PathFinder.find_spec('mmaction.models.localizers.drn', [str(localizers)]) is None, CAN_GO
+
+
+def test_drn_says_that_it_is_missing():
+    with pytest.raises(UserError, match='DRN is missing from the mmaction2'):
+        MODELS.build({'type': 'DRN'})
+
+
+# scipy_when_it_is_needed
+
+
+def test_poses_import_scipy_upstream():
+    source = inspect.getsource(pose_transforms)
+    assert 'from scipy.stats import mode\n' in source, CAN_GO
+
+
+def test_importing_the_package_imports_nothing_slow_that_it_may_not_need():
+    command = (
+        'import sys, tvn_mmaction; print({"scipy.stats", "decord", "matplotlib.pyplot", "plotly"} & set(sys.modules))'
+    )
+    process = subprocess.run([sys.executable, '-c', command], capture_output=True, text=True)
+    assert process.stdout == 'set()\n', process.stderr
+
+
+def test_mode_of_poses_is_that_of_scipy():
+    import scipy.stats
+
+    values = np.array([3, 1, 2, 3, 3, 2])
+    assert pose_transforms.get_mode(values) == scipy.stats.mode(values, keepdims=True)
+
+
+# training_from_scratch
+
+FROM_SCRATCH = {
+    'ResNetTSM': {'depth': 18, 'shift_place': 'block'},
+    'ResNetTIN': {'depth': 50},
+    'MobileNetV2TSM': {},
+    'SwinTransformer3D': {'arch': 'tiny'},
+}
+
+
+@pytest.mark.parametrize('name', ['ResNetTSM', 'MobileNetV2TSM', 'SwinTransformer3D'])
+def test_backbone_loads_no_file_upstream(name):
+    backbone = getattr(backbones, name)
+    upstream = inspect.unwrap(backbone.init_weights)
+    assert upstream is not backbone.init_weights, CAN_GO
+    with pytest.raises(TypeError, match=r'NoneType|expected string'):
+        upstream(backbone(**FROM_SCRATCH[name]))
+
+
+def test_tanet_trains_from_scratch_without_a_cure():
+    backbone = MODELS.build({'type': 'TANet', 'depth': 50, 'num_segments': 8, 'pretrained': None})
+    backbone(torch.randn(8, 3, 32, 32)).mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters() if parameter.grad is not None)
+    assert backbone.conv1.conv.weight.grad.any()
+
+
+@pytest.mark.parametrize('name', FROM_SCRATCH)
+def test_backbone_initialises_from_scratch(name):
+    backbone = MODELS.build({'type': name, 'pretrained': None, **FROM_SCRATCH[name]})
+    weights = {
+        key: module.weight
+        for key, module in backbone.named_modules()
+        if type(module) in (torch.nn.Conv2d, torch.nn.Linear)
+    }
+    trained = {key: weight for key, weight in weights.items() if 'offset_net' not in key}
+    for weight in trained.values():
+        torch.nn.init.zeros_(weight)
+    backbone.init_weights()
+    assert all(weight.any() for weight in trained.values())
+
+
+@pytest.mark.parametrize('shift_place', ['block', 'blockres'])
+@pytest.mark.parametrize('is_shift', [True, False])
+def test_tsm_weights_are_kaiming(shift_place, is_shift):
+    backbone = backbones.ResNetTSM(depth=18, shift_place=shift_place, is_shift=is_shift)
+    backbone.init_weights()
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+
+
+def test_tin_keeps_its_own_initial_biases():
+    backbone = backbones.ResNetTIN(depth=50)
+    backbone.init_weights()
+    biases = [module.fc2.bias for module in backbone.modules() if isinstance(module, resnet_tin.OffsetNet)]
+    assert biases and all((bias == 0.5108).all() for bias in biases)
+
+
+def test_pretrained_file_is_still_loaded(tmp_path):
+    donor = backbones.ResNet(depth=18)
+    state = {}  # torchvision's names, which is what TSM reads
+    for name, value in donor.state_dict().items():
+        plain = name.replace('.conv.', '.') if 'downsample' not in name else name.replace('.conv.', '.0.')
+        state[plain.replace('downsample.bn', 'downsample.1').replace('conv1.bn', 'bn1').replace('conv2.bn', 'bn2')] = (
+            value
+        )
+    torch.save(state, tmp_path / 'resnet18.pth')
+    backbone = backbones.ResNetTSM(depth=18, pretrained=str(tmp_path / 'resnet18.pth'))
+    backbone.init_weights()
+    assert torch.equal(backbone.layer1[0].conv1.conv.net.weight, donor.layer1[0].conv1.conv.weight)
+
+
+# tin_without_cuda_operator
+
+
+def shift_by_definition(data, shift):
+    frames, channels = data.shape[1:3]
+    output = 0 * data
+    for n in range(data.size(0)):
+        for c in range(channels):
+            for t in range(frames):
+                target = t + int(shift[n, c // (channels // shift.size(1))])
+                if 0 <= target < frames:
+                    output[n, target, c] = data[n, t, c]
+    return output
+
+
+def test_mmcv_lite_has_no_operators_and_says_so():
+    with pytest.raises(ImportError):
+        from mmcv.ops import tin_shift  # noqa: F401
+    with pytest.raises(ImportError):  # what mmengine asks to tell mmcv from mmcv-lite
+        from mmcv.ops import SyncBatchNorm  # noqa: F401
+    assert 'mmcv.ops' not in sys.modules
+
+
+@pytest.mark.parametrize('groups', [1, 2, 6])
+def test_tin_shift_is_its_definition(groups):
+    data = torch.randn(3, 5, 6, 4, dtype=torch.double, requires_grad=True)
+    shift = torch.randint(-7, 8, (3, groups), dtype=torch.int)
+    gradient = torch.randn(3, 5, 6, 4, dtype=torch.double)
+    output, expected = compat.tin_shift(data, shift), shift_by_definition(data, shift)
+    assert torch.equal(output, expected)
+    assert torch.equal(*(torch.autograd.grad(result, data, gradient)[0] for result in (output, expected)))
+
+
+def test_tin_shift_leaves_no_trace_of_frames_that_leave():
+    data = torch.full((1, 2, 1, 1), float('nan'))
+    assert torch.equal(compat.tin_shift(data, torch.tensor([[2]])), torch.zeros(1, 2, 1, 1))
+
+
+def test_tin_shift_refuses_unequal_groups():
+    with pytest.raises(ValueError, match='6 channels do not split into 4 equal groups'):
+        compat.tin_shift(torch.zeros(1, 2, 6, 1), torch.zeros(1, 4))
+
+
+def test_tin_sampler_is_upstreams(monkeypatch):
+    """Upstream's own function, given an `mmcv.ops` with the shift by definition, samples and differentiates alike."""
+    source = inspect.getsource(inspect.getmodule(resnet_tin))
+    upstream = {}
+    exec(source[source.index('def linear_sampler') : source.index('class CombineNet')], {'torch': torch}, upstream)
+    operators = type(sys)('mmcv.ops')
+    operators.tin_shift = shift_by_definition
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', operators)
+
+    data = torch.randn(2, 4, 8, 3, 3, dtype=torch.double, requires_grad=True)
+    offset = (4 * torch.rand(2, 4, dtype=torch.double) - 2).requires_grad_()
+    results = [sample(data, offset) for sample in (resnet_tin.linear_sampler, upstream['linear_sampler'])]
+    torch.testing.assert_close(*results)
+    for variable in (data, offset):
+        torch.testing.assert_close(
+            *(torch.autograd.grad(r.square().sum(), variable, retain_graph=True) for r in results)
+        )
+
+
+def test_tin_recognizer_trains_on_this_machine():
+    config = get_config('mmaction::_base_/models/tin_r50.py').model
+    config.backbone.pretrained = None
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config)
+    model.init_weights()
+    samples = [ActionDataSample().set_gt_label(label) for label in (0, 1)]
+    losses = model(torch.randn(2, 8, 3, 32, 32), samples, mode='loss')
+    losses['loss_cls'].backward()
+    assert torch.isfinite(losses['loss_cls'])
+    for name, parameter in model.backbone.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+# scores_in_bfloat16
+
+
+def test_loss_of_bfloat16_is_a_type_error_upstream():
+    head = MODELS.build(dict(type='I3DHead', num_classes=3, in_channels=4))
+    samples = [ActionDataSample().set_gt_label(0)] * 2
+    scores = torch.randn(2, 3, dtype=torch.bfloat16)
+    with pytest.raises(TypeError, match='BFloat16'):
+        type(head).loss_by_feat.__wrapped__(head, scores, samples)
+        pytest.fail(CAN_GO)
+    assert type(head).loss_by_feat(head, scores, samples)['loss_cls'].dtype == torch.float32
+
+
+# videos_by_name
+
+
+def test_broken_video_is_named_and_not_printed(tmp_path, capfd):
+    pytest.importorskip('decord')
+    video, broken = tmp_path / 'whole.avi', tmp_path / 'broken.avi'
+    write_video(video, frame_count=9)
+    broken.write_bytes(video.read_bytes()[:500])
+    upstream = DecordInit._get_video_reader.__wrapped__
+    for read, names_it in ((upstream, False), (DecordInit._get_video_reader, True)):
+        with pytest.raises(Exception):  # noqa: B017 - decord has several
+            read(DecordInit(), str(broken))
+        assert (str(broken) in capfd.readouterr().err) == names_it
+    frames = [read(DecordInit(), str(video))[:].asnumpy() for read in (upstream, DecordInit._get_video_reader)]
+    assert (frames[0] == frames[1]).all() and len(frames[0]) == 9
+
+
+# mirrored_flow
+
+
+def test_mirrored_flow_is_wrong_upstream_and_still_where_nothing_moves():
+    """Fields of x and y are one image each; where they are images of their own, upstream is right."""
+    flip, still = Flip(flip_ratio=1), np.full((2, 3, 2), 128, np.uint8)
+    field = still.copy()
+    field[:, 0] = (200, 100)  # at the left, to the right and up
+    mirrored, at_rest = flip._flip_imgs([field.copy(), still.copy()], 'Flow')
+    assert mirrored[:, 2].tolist() == [[56, 100]] * 2 and (mirrored[:, :2] == 128).all() and (at_rest == 128).all()
+    upstream = Flip._flip_imgs.__wrapped__(flip, [field.copy(), still.copy()], 'Flow')
+    assert upstream[0][0, 2].tolist() == [55, 155], CAN_GO
+    x, y = np.ascontiguousarray(field[..., 0]), np.ascontiguousarray(field[..., 1])
+    x, y = flip._flip_imgs([x, y], 'Flow')
+    assert x.tolist() == [[127, 127, 55]] * 2 and y.tolist() == [[128, 128, 100]] * 2
+
+
+def test_mirrored_flow_ends_at_its_bound():
+    (mirrored,) = Flip(flip_ratio=1)._flip_imgs([np.array([[[0, 0], [1, 255], [255, 1]]], np.uint8)], 'Flow')
+    assert mirrored.tolist() == [[[1, 1], [255, 255], [255, 0]]]

@@ -1,0 +1,223 @@
+"""From a config file and a command line to the config of a run."""
+
+import re
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+
+from tests.small_experiment import REPOSITORY, write_config, write_data
+from tvn_mmaction import apis
+from tvn_mmaction.config.loading import configure_training, datasets, read_config
+from tvn_mmaction.utils.errors import UserError
+
+README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture
+def config_file(tmp_path, data_root):
+    return write_config(tmp_path, data_root)
+
+
+def test_data_root_reaches_every_data_set_and_the_classifier(config_file, data_root, tmp_path):
+    config = read_config(config_file, data_root='elsewhere')
+    assert {dataset.data_root for dataset in datasets(config)} == {'elsewhere'}
+    assert config.model.cls_head.num_classes == 50
+    config = read_config(REPOSITORY / 'configs/tvn1_ucf50.py', data_root=str(data_root))
+    assert config.model.cls_head.num_classes == 3
+
+
+def test_work_dir_is_named_after_the_config(config_file):
+    assert read_config(config_file).work_dir == 'work_dirs/tiny'
+    assert read_config(config_file, work_dir='there').work_dir == 'there'
+
+
+@pytest.mark.parametrize('decoder', ['Decord', 'OpenCV', 'PyAV'])
+def test_decoder_is_one_variable(config_file, decoder, monkeypatch):
+    monkeypatch.setattr('tvn_mmaction.config.decoder.find_spec', lambda module: True)
+    config = read_config(config_file, options={'decoder': decoder})
+    for dataset in datasets(config):
+        types = [transform['type'] for transform in dataset.pipeline]
+        assert (types[0], types[2]) == (f'{decoder}Init', f'{decoder}Decode')
+
+
+def test_training_options_are_those_of_mmaction(config_file):
+    config = read_config(config_file)
+    configure_training(config, resume='auto', validate=False, auto_scale_lr=True, seed=5, deterministic=True)
+    assert config.resume and config.load_from is None
+    assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
+    assert config.auto_scale_lr.enable
+    assert config.randomness == {'seed': 5, 'deterministic': True}
+    config = read_config(config_file)
+    configure_training(config, resume='epoch_1.pth')
+    assert config.resume and config.load_from == 'epoch_1.pth'
+    assert config.randomness == {'seed': 0}
+
+
+def test_mixed_precision_without_gpu(config_file, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    config = read_config(config_file)
+    configure_training(config, amp=True)
+    assert config.optim_wrapper.type == 'BFloat16OptimWrapper' and 'loss_scale' not in config.optim_wrapper
+
+
+def test_mixed_precision_with_gpu(config_file, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    config = read_config(config_file)
+    configure_training(config, amp=True)
+    assert config.optim_wrapper.type == 'AmpOptimWrapper' and config.optim_wrapper.loss_scale == 'dynamic'
+
+
+@pytest.mark.parametrize(
+    ('more', 'options', 'told'),
+    [
+        ('', {'decoder': 'FFmpeg'}, 'Decord, OpenCV, PyAV'),
+        ('broken = (', {}, 'SyntaxError'),
+        ('value = 1 / 0', {}, 'ZeroDivisionError'),
+    ],
+)
+def test_unreadable_config_is_told(tmp_path, data_root, more, options, told):
+    file = write_config(tmp_path, data_root, more)
+    with pytest.raises(UserError, match=told):
+        read_config(file, options=options)
+
+
+def test_missing_config_is_told(tmp_path):
+    with pytest.raises(UserError, match=r'no config at .*nowhere\.py'):
+        read_config(tmp_path / 'nowhere.py')
+    (tmp_path / 'config.py').write_text("_base_ = 'nowhere.py'\n")
+    with pytest.raises(UserError, match=r'nowhere\.py'):
+        read_config(tmp_path / 'config.py')
+
+
+def test_data_root_without_place_for_it_is_told(tmp_path):
+    file = tmp_path / 'config.py'
+    file.write_text(
+        "model = dict(type='Recognizer2D')\n"
+        "train_dataloader = test_dataloader = dict(dataset=dict(type='VideoDataset'))\n"
+        "test_evaluator = dict(type='AccMetric')\n"
+    )
+    with pytest.raises(UserError, match='no data set'):
+        read_config(file, data_root='elsewhere')
+
+
+def test_scaling_of_an_unknown_learning_rate_is_told(tmp_path, data_root):
+    file = write_config(tmp_path, data_root, 'auto_scale_lr = dict(_delete_=True)\n')
+    with pytest.raises(UserError, match='auto_scale_lr'):
+        configure_training(read_config(file), auto_scale_lr=True)
+
+
+def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
+    torch.save({'state_dict': {'cls_head.fc_cls.weight': torch.zeros(5, 8)}}, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r'other\.pth does not fit the model of .*tiny\.py: .*cls_head'):
+        apis.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')
+
+
+def test_misspelt_option_is_told(config_file):
+    with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable; it has .*train_cfg'):
+        read_config(config_file, options={'trian_cfg.max_epochs': 1})
+    for options, told in (
+        ({'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
+        ({'optimizer.lr': 1}, 'perhaps optim_wrapper.optimizer.lr is meant'),
+        ({'protocol': 'logo'}, 'perhaps split.protocol is meant'),
+        ({'clp.size': 64, 'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
+        ({'clp.size': 64, 'optim_wrapper.optimizer.lr': 1}, 'it has .*train_cfg'),
+    ):
+        with pytest.raises(UserError, match=f'has no such variable; {told}'):
+            read_config(config_file, options=options)
+    with pytest.raises(UserError, match=r'default_hooks\.emaa: .* has no such hook to leave out; correct the name'):
+        read_config(config_file, options={'default_hooks.emaa': None})
+    light = REPOSITORY / 'configs/recipes/tvn1_light_ucf50.py'
+    with pytest.raises(UserError, match=r'erasing\.erase_prob: .*leaves erasing out, and an option'):
+        read_config(light, options={'augmentation.erasing.erase_prob': 1})
+    with pytest.raises(UserError, match=r'blending\.augments: .*leaves blending out, and an option'):
+        read_config(light, options={'model.data_preprocessor.blending.augments': []})
+    assert read_config(light, options={'augmentation.erasing': None}).augmentation.erasing is None
+
+
+def test_architecture_of_the_readme_trains(tmp_path, data_root):
+    (example,) = re.findall(r"```python\n(_base_ = 'tvn1_ucf50.py'\n.*?)```", README, flags=re.DOTALL)
+    file = tmp_path / 'mine.py'
+    file.write_text(example.replace("'tvn1_ucf50.py'", f"'{REPOSITORY}/configs/tvn1_ucf50.py'"))
+    model = MODELS.build(read_config(file, data_root=str(data_root)).model)
+    assert model.extract_feat(torch.randn(1, 8, 3, 40, 40), stage='head')[0].shape == (1, 3)
+
+
+def test_model_that_cannot_be_built_is_told(tmp_path, config_file):
+    config = read_config(config_file, work_dir=str(tmp_path), options={'model.cls_head.num_clases': 3})
+    with pytest.raises(UserError, match=r'tiny\.py: model\.cls_head\.num_clases is 3, .* take num_classes'):
+        apis.train(config)
+
+
+def test_part_of_a_config_is_told():
+    with pytest.raises(UserError, match=r'ucf50\.py is only part of a config: it has no model'):
+        read_config(REPOSITORY / 'configs/_base_/ucf50.py')
+
+
+def test_missing_decoder_is_told_with_those_that_are_there(config_file, monkeypatch):
+    monkeypatch.setattr('tvn_mmaction.config.decoder.find_spec', lambda module: module == 'cv2')
+    with pytest.raises(UserError, match=r'Decord is not installed; use --cfg-options decoder=OpenCV'):
+        read_config(config_file)
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        ({'model.backbone.num_segments': 4}, 'train_dataloader samples 2 frames and the network takes 4'),
+        ({'model.backbone.num_segments': 1}, 'train_dataloader samples 2 frames and the network takes 1'),
+        ({'test_dataloader.dataset.pipeline.1.num_clips': 3}, 'test_dataloader samples 3 frames'),
+        ({'test_dataloader.dataset.pipeline.1.num_clips': 4}, None),  # two views
+    ],
+)
+def test_frames_that_do_not_fit_the_network_are_told(config_file, options, told):
+    if told is None:
+        read_config(config_file, options=options)
+    else:
+        with pytest.raises(UserError, match=told):
+            read_config(config_file, options=options)
+
+
+def test_data_sets_that_contradict_the_split_are_refused(tmp_path, data_root):
+    config = write_config(tmp_path, data_root, "split = dict(protocol='logo', fold=1, seed=0)\n")
+    with pytest.raises(
+        UserError, match=r"data set of {'protocol': 'ucf101like'.* and the variable split = {'protocol': 'logo"
+    ):
+        read_config(config)
+
+
+def test_options_of_one_data_set_s_split_are_refused(tmp_path, data_root):
+    config = write_config(tmp_path, data_root)
+    with pytest.raises(UserError, match=r'--cfg-options test_dataloader\.dataset\.fold: use split\.fold'):
+        read_config(config, options={'test_dataloader.dataset.fold': 3})
+
+
+def test_data_root_among_the_options_is_that_of_all_data_sets(tmp_path, data_root):
+    config = read_config(write_config(tmp_path, tmp_path / 'nowhere'), options={'data_root': str(data_root)})
+    assert {dataset.data_root for dataset in datasets(config)} == {str(data_root)}
+
+
+@pytest.mark.parametrize('options', [{'split.protocl': 'group5'}, {'split': 3}])
+def test_split_of_other_names_is_refused(tmp_path, data_root, options):
+    with pytest.raises(UserError, match='it needs protocol, fold and seed'):
+        read_config(write_config(tmp_path, data_root), options=options)
+
+
+def test_clip_that_the_pipelines_never_followed_is_not_changed(tmp_path, data_root):
+    """The small config has pipelines of its own, but the clip of the one that it is based on."""
+    with pytest.raises(
+        UserError, match=r"clip cannot be changed: .*tiny\.py has .*'SampleFrames'.* let both say the same"
+    ):
+        read_config(write_config(tmp_path, data_root), options={'clip.frames': 4})
+
+
+def test_clip_of_a_config_is_followed_by_its_child(tmp_path, data_root):
+    file = write_config(tmp_path, data_root, 'clip = dict(frames=2, size=32)\n')
+    config = read_config(file, options={'clip.frames': 4, 'clip.size': 48})
+    assert config.model.backbone.num_segments == 4
+    for dataset in datasets(config):
+        assert dataset.pipeline[1].num_clips == 4 and dataset.pipeline[3].scale == (48, 48)

@@ -1,0 +1,162 @@
+"""Every stock model, and every baseline, runs in a process of its own, from scratch and from published weights."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+
+from tests.configs.test_configs import stock, tiny
+from tests.small_experiment import REPOSITORY
+from tests.videos import write_video
+from tvn_mmaction import apis
+from tvn_mmaction.config.loading import configure_training, read_config
+from tvn_mmaction.datasets.demo import ACTIONS, draw_demo
+from tvn_mmaction.datasets.demo_audio import BANDS, DemoAudioDataset, draw_sound
+from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.datasets.transforms.single_image import TakeImage
+from tvn_mmaction.utils.errors import UserError
+
+FOLDER = REPOSITORY / 'configs/baselines'
+FILES = sorted(file for name in ('baselines', 'single_frame', 'motion') for file in FOLDER.with_name(name).glob('*.py'))
+QUICK = {'x3d_s_ucf50'}
+ONE_STEP = {
+    f'{loader}.{name}': value
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    for name, value in (('batch_size', 2), ('num_workers', 0), ('persistent_workers', False))
+} | {'train_cfg.max_epochs': 1}
+TRAIN_AND_TEST_AGAIN = """
+import json
+import sys
+from tvn_mmaction.engine import read_config, test, train
+file, data_root, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+trained = train(read_config(file, 'work', data_root, options))
+again = test(read_config(file, 'again', data_root, options), 'work/epoch_1.pth')
+assert len(trained.history) == 1
+print(json.dumps([trained.metrics, again.metrics], default=str))
+"""
+
+every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem)
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory) -> Path:
+    """Two classes of one video for training and one for testing, with a frame store that has optical flow."""
+    folder = tmp_path_factory.mktemp('data')
+    for class_name in ('Biking', 'Diving'):
+        for group in (1, 8):
+            write_video(folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi', frame_count=20)
+    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    build_frames(folder / 'lists', 32, flow=True)
+    return folder / 'lists'
+
+
+@pytest.fixture(scope='module')
+def demo_root(tmp_path_factory) -> Path:
+    """The demo set in small: five groups of a video of each class."""
+    root = tmp_path_factory.mktemp('demo') / 'demo'
+    draw_demo(root, groups=5, clips_per_group=1, frames=16)
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'file',
+    [pytest.param(file, marks=[] if file.stem in QUICK else pytest.mark.slow, id=file.stem) for file in FILES],
+)
+def test_trains_and_tests_in_a_process_of_its_own(file, request, tmp_path):
+    folder, protocol = ('demo_root', 'group5') if 'demo' in file.stem else ('data_root', 'ucf101like')
+    options = {**ONE_STEP, **tiny(file), 'split.protocol': protocol}
+    data_root = request.getfixturevalue(folder)
+    done = subprocess.run(
+        [sys.executable, '-c', TRAIN_AND_TEST_AGAIN, str(file), str(data_root), json.dumps(options)],
+        cwd=tmp_path,
+        env=os.environ | {'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    trained, again = json.loads(done.stdout.splitlines()[-1])
+    assert trained == again
+    assert (tmp_path / 'work/epoch_1.pth').is_file() and (tmp_path / 'again/result.json').is_file()
+
+
+@every_config
+def test_published_weights_are_of_this_model(file):
+    config = stock(file)
+    if 'pretrained_weights' not in config:
+        assert 'pretrained' not in config
+        with pytest.raises(UserError, match=r'pretrained is True, but .* names no pretrained_weights'):
+            read_config(file, options={'pretrained': True})
+        return
+    assert config.pretrained is False
+    assert re.fullmatch(r'https://download\.openmmlab\.com/mmaction/\S+-[0-9a-f]{8}\.pth', config.pretrained_weights)
+    asked = read_config(file, options={'pretrained': True})
+    assert asked.load_from == config.pretrained_weights
+
+
+def test_weights_are_taken_from_one_place():
+    with pytest.raises(UserError, match=r'load_from=mine\.pth and pretrained=True: use one of them'):
+        read_config(FOLDER / 'tsn_r50_ucf50.py', options={'pretrained': True, 'load_from': 'mine.pth'})
+
+
+@pytest.mark.parametrize('checkpoint', [None, 'epoch_1.pth'])
+def test_resuming_goes_before_published_weights(checkpoint, tmp_path):
+    """A training that is to be resumed but never began starts from the weights, one that began from its checkpoint."""
+    if checkpoint:
+        torch.save({'meta': {}, 'state_dict': {}}, tmp_path / checkpoint)
+        (tmp_path / 'last_checkpoint').write_text(checkpoint)
+    config = read_config(FOLDER / 'tsn_r50_ucf50.py', str(tmp_path), options={'pretrained': True})
+    configure_training(config, resume='auto')
+    begun = (True, str(tmp_path / 'epoch_1.pth'))
+    assert (config.resume, config.load_from) == (begun if checkpoint else (False, config.pretrained_weights))
+
+
+def test_training_starts_from_weights_of_other_classes(data_root, tmp_path, capfd):
+    file, weights = FOLDER / 'tsm_mobilenetv2_ucf50.py', tmp_path / 'published.pth'
+    published = MODELS.build(read_config(file).model)
+    torch.save({'state_dict': published.state_dict(), 'meta': {}}, weights)
+    options = {**ONE_STEP, **tiny(file), 'split.protocol': 'ucf101like', 'optim_wrapper.optimizer.lr': 0.0}
+    options |= {'pretrained': True, 'pretrained_weights': str(weights)}
+    result = apis.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
+    assert result.protocol.initial_weights == str(weights)
+    trained = torch.load(tmp_path / 'work/epoch_1.pth', weights_only=True)['state_dict']
+    assert trained['cls_head.fc_cls.weight'].shape == (2, 1280)
+    for name, parameter in published.backbone.named_parameters():
+        assert torch.equal(trained[f'backbone.{name}'], parameter), name
+    told = ''.join(capfd.readouterr())
+    assert 'start anew' not in told and 'size mismatch' not in told
+    (log,) = (tmp_path / 'work').glob('*/*.log')
+    assert 'cls_head.fc_cls.weight, cls_head.fc_cls.bias start anew' in log.read_text()
+
+
+def test_sounds_of_the_demo_set_tell_class_and_group():
+    sounds = {(name, group): draw_sound(name, group, clip=1) for name in ACTIONS for group in (1, 2)}
+    for (name, group), sound in sounds.items():
+        assert (sound.shape, sound.dtype) == ((192, BANDS), np.float32)
+        assert sound.min() >= 0 and sound.max() <= 1
+        assert np.array_equal(sound, draw_sound(name, group, clip=1))
+        assert not np.array_equal(sound, draw_sound(name, group, clip=2))
+    loudest = [[sounds[name, group].mean(axis=0).argmax() for name in ACTIONS] for group in (1, 2)]
+    assert loudest[0] != loudest[1]
+
+
+def test_sounds_are_drawn_beside_the_videos_of_the_demo_set_only(demo_root, data_root):
+    dataset = DemoAudioDataset(data_root=str(demo_root), protocol='group5', pipeline=[])
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        assert np.load(info['audio_path']).shape == (64, BANDS) and info['total_frames'] == 16
+    with pytest.raises(UserError, match='is no clip of the demo set'):
+        DemoAudioDataset(data_root=str(data_root), protocol='ucf101like', pipeline=[])
+
+
+def test_image_is_a_frame_without_its_clip():
+    assert TakeImage()({'imgs': np.zeros((1, 3, 4, 5))})['imgs'].shape == (3, 4, 5)

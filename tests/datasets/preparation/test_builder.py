@@ -1,0 +1,269 @@
+"""A data root: complete, the same again, read once, and no fault of a file passed over in silence."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.videos import write_empty, write_text, write_truncated, write_video
+from tvn_mmaction.datasets.manifest import Clip, read_manifest, write_manifest
+from tvn_mmaction.datasets.preparation import builder as module
+from tvn_mmaction.datasets.preparation.builder import build, list_file
+from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
+from tvn_mmaction.utils.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory) -> Path:
+    """Two classes of four groups of two clips, with UCF50's irregular names."""
+    folder = tmp_path_factory.mktemp('videos')
+    for class_name, stem in (('JumpingJack', 'JumpingJack'), ('Billiards', 'Billards')):
+        for group in (1, 2, 8, 9):
+            for number in (1, 2):
+                frame_count = 72 if number == 1 else 4 + group + (class_name == 'Billiards')
+                write_video(folder / class_name / f'v_{stem}_g{group:02d}_c{number:02d}.avi', frame_count)
+    return folder
+
+
+def written(data_root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(data_root).as_posix(): path.read_bytes() for path in data_root.rglob('*') if path.is_file()
+    }
+
+
+def count_reads(monkeypatch) -> list[str]:
+    """Let the builder say which clips it reads."""
+    reads, probe = [], module.probe
+
+    def counted(clips, data_root):
+        reads.extend(clip.file_name for clip in clips)
+        return probe(clips, data_root)
+
+    monkeypatch.setattr(module, 'probe', counted)
+    return reads
+
+
+def test_manifest_lists_and_summary(videos, tmp_path):
+    summary = build(videos, tmp_path, 'ucf101like')
+    assert json.loads((tmp_path / 'summary.json').read_text()) == summary
+    assert (tmp_path / 'classes.txt').read_text() == 'Billiards\nJumpingJack\n'
+    train = (tmp_path / 'lists/ucf101like/fold0_train.txt').read_text().splitlines()
+    assert len(train) == 8
+    assert train[0] == f'{videos}/Billiards/v_Billards_g08_c01.avi 0'
+    clips = read_manifest(tmp_path)
+    assert len(clips) == summary['clips'] == 16
+    assert clips[0]._replace(modified_ns=0, sha256='', bytes=0) == Clip(
+        f'{videos}/Billiards/v_Billards_g01_c01.avi', 'Billiards', '01', 0, 0, 72, 25.0, 32, 24, 2.88
+    )
+    assert (summary['protocol'], summary['seed'], summary['dropped']) == ('ucf101like', None, 0)
+    (fold,) = summary['folds']
+    assert (fold['train_clips'], fold['test_clips'], fold['test_clips_with_sibling_in_train']) == (8, 8, 0)
+    assert fold['test_clips_with_copy_in_train'] == 4  # the first clip of every group is the same drawing
+    assert (summary['classes'], summary['groups'], summary['clips_without_group']) == (2, 8, 0)
+    assert summary['per_class']['Billiards'] == {'clips': 8, 'groups': 4}
+    assert summary['frames']['max'] == 72 and summary['clips_per_fps'] == {'25.00': 16}
+    assert summary['clips_per_size'] == {'32x24': 16}
+    assert summary['short_clips']['count'] == 8
+    assert all(path.endswith('_c02.avi') for path in summary['short_clips']['paths'])
+    assert summary['unreadable'] == summary['ignored'] == {}
+    assert summary['archive'].startswith('a subset of UCF50: 2 of its 50 classes, 16 of its 6,681 clips')
+
+
+def test_again_gives_the_same_bytes_and_reads_nothing(videos, tmp_path, monkeypatch):
+    build(videos, tmp_path, seed=3)
+    first = written(tmp_path)
+    reads = count_reads(monkeypatch)
+    build(videos, tmp_path, seed=3)
+    assert written(tmp_path) == first
+    assert sorted(first) == [
+        'classes.txt', 'lists/videowise_seed3/fold0_test.txt', 'lists/videowise_seed3/fold0_train.txt',
+        'manifest.csv', 'summary.json',
+    ]  # fmt: skip
+    build(videos, tmp_path, group_pattern=r'_c(\d+)$')
+    assert not reads
+    assert {clip.group for clip in read_manifest(tmp_path)} == {'01', '02'}
+
+
+def test_only_what_changed_is_read(videos, tmp_path, monkeypatch):
+    copy = Path(shutil.copytree(videos, tmp_path / 'videos'))
+    write_empty(copy / 'Billiards/v_Billards_g09_c03.avi')
+    build(copy, tmp_path)
+    reads = count_reads(monkeypatch)
+    write_video(copy / 'Billiards/v_Billards_g01_c01.avi', frame_count=33)
+    write_video(copy / 'Billiards/v_Billards_g10_c01.avi')
+    (copy / 'JumpingJack/v_JumpingJack_g01_c01.avi').unlink()
+    build(copy, tmp_path)
+    # A clip with a problem is looked at again: its file need not have changed for it to be readable now.
+    assert sorted(reads) == ['v_Billards_g01_c01.avi', 'v_Billards_g09_c03.avi', 'v_Billards_g10_c01.avi']
+    clips = {clip.file_name: clip for clip in read_manifest(tmp_path)}
+    assert clips['v_Billards_g01_c01.avi'].frames == 33
+    assert len(clips) == 17 and 'v_JumpingJack_g01_c01.avi' not in clips
+
+
+def test_an_interrupted_run_goes_on(videos, tmp_path, monkeypatch):
+    probe = module.probe
+
+    def interrupted(clips, data_root):
+        for number, clip in enumerate(probe(clips, data_root)):
+            if number == 5:
+                raise KeyboardInterrupt
+            yield clip
+
+    monkeypatch.setattr(module, 'probe', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(videos, tmp_path)
+    assert not (tmp_path / 'summary.json').exists()
+    with (tmp_path / 'manifest.csv.part').open('a') as file:
+        file.write('Biking/v_Biking_g01_c01.avi,Biking,01,12,3,4,25.0,32')  # a line that was being written
+    monkeypatch.setattr(module, 'probe', probe)
+    reads = count_reads(monkeypatch)
+    build(videos, tmp_path)
+    assert len(reads) == 11
+    assert len(read_manifest(tmp_path)) == 16
+    assert not (tmp_path / 'manifest.csv.part').exists()
+
+
+def test_a_manifest_that_is_broken_is_made_again(videos, tmp_path):
+    build(videos, tmp_path)
+    whole = (tmp_path / 'manifest.csv').read_bytes()
+    (tmp_path / 'manifest.csv').write_bytes(whole[:700])
+    with pytest.raises(
+        UserError, match=r'manifest.csv, line \d: .* columns and not 12; run tools/build_ucf50.py again'
+    ):
+        read_manifest(tmp_path)
+    build(videos, tmp_path)
+    assert (tmp_path / 'manifest.csv').read_bytes() == whole
+
+
+def test_hostile_files_are_counted_and_named(tmp_path):
+    """Every kind of file that a folder of downloads may hold; each is in the summary and the rest is listed."""
+    videos = tmp_path / 'videos'
+    for class_name in ('Größe mit Blank', '跳绳'):
+        for number in range(1, 5):
+            frame_count = 10 * number + len(class_name)
+            write_video(videos / f'{class_name}/Übung {number} g1.avi', frame_count)
+    folder = videos / '跳绳'
+    write_empty(folder / 'empty.avi')
+    write_text(folder / 'text.avi')
+    write_truncated(folder / 'header.avi')
+    whole = write_video(folder / 'whole.avi', frame_count=40, width=160, height=120).read_bytes()
+    (folder / 'half.avi').write_bytes(whole[: len(whole) // 2])
+    write_video(folder / 'one frame.avi', frame_count=1)
+    (folder / 'broken link.avi').symlink_to('nowhere.avi')
+    (folder / 'loop.avi').symlink_to('loop.avi')
+    (folder / 'folder loop').symlink_to('.')
+    write_text(folder / 'other.mpg')
+    shutil.copy(folder / 'Übung 1 g1.avi', videos / 'Größe mit Blank/copy.avi')
+    summary = build(videos, tmp_path / 'root')
+
+    assert summary['clips'] == 4 + 4 + 3  # the whole one, that of one frame and the copy
+    half = summary['unreadable'].pop(f'{folder}/half.avi')
+    assert re.fullmatch(r'only \d+ of its 40 frames decode|not all of its frames decode', half)
+    assert summary['unreadable'] == {
+        f'{folder}/empty.avi': 'the file is empty',
+        f'{folder}/text.avi': 'it does not open as a video',
+        f'{folder}/header.avi': 'it does not open as a video',
+        f'{folder}/broken link.avi': 'a link to a file that is not there',
+        f'{folder}/loop.avi': 'Too many levels of symbolic links',
+    }
+    assert set(summary['ignored']) == {'跳绳/folder loop', '跳绳/other.mpg'}
+    assert summary['copies'] == [[f'{videos}/Größe mit Blank/copy.avi', f'{folder}/Übung 1 g1.avi']]
+    assert summary['short_clips']['count'] == 11
+    assert summary['clips_without_group'] == 11
+    listed = (tmp_path / 'root' / list_file('videowise', 0, 0, 'train')).read_text()
+    listed += (tmp_path / 'root' / list_file('videowise', 0, 0, 'test')).read_text()
+    assert listed.count('\n') == 11
+    assert not any(Path(path).name in listed for path in summary['unreadable'])
+    assert len(read_manifest(tmp_path / 'root')) == 11 + 6
+
+
+def test_a_clip_that_crosses_groups_is_counted_as_leak(tmp_path):
+    for name, frame_count in (('A', 5), ('B', 6)):
+        for group in range(1, 6):
+            write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', 10 * frame_count + group)
+    shutil.copy(tmp_path / 'videos/A/v_A_g01_c01.avi', tmp_path / 'videos/A/v_A_g04_c02.avi')
+    summary = build(tmp_path / 'videos', tmp_path, 'logo')
+    assert [fold['test_clips_with_copy_in_train'] for fold in summary['folds']] == [1, 0, 0, 1, 0]
+    assert not any(fold['test_clips_with_sibling_in_train'] for fold in summary['folds'])
+
+
+def test_the_whole_archive_by_name(tmp_path, monkeypatch):
+    """The builder's way with 6,681 clips; reading them is replaced, as the archive is not at hand."""
+    for name in ucf50_names():
+        path = tmp_path / 'UCF50' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(
+        module, 'probe', lambda clips, _: (clip._replace(frames=80, fps=25.0, sha256=clip.path) for clip in clips)
+    )
+    summary = build(tmp_path / 'UCF50', tmp_path, 'logo')
+    assert summary['archive'] == 'the complete archive UCF50: 50 classes, 6,681 clips'
+    assert len(summary['folds']) == 25 and summary['dropped'] == 63
+    assert (summary['groups'], summary['clips_without_group'], summary['copies']) == (1264, 0, [])
+    summary = build(tmp_path / 'UCF50', tmp_path)
+    (fold,) = summary['folds']
+    assert (fold['train_clips'], fold['test_clips'], fold['test_clips_with_sibling_in_train']) == (5679, 1002, 1002)
+
+
+@pytest.mark.parametrize('protocol', ['random', 'Logo'])
+def test_unknown_protocol_is_refused_before_reading(videos, tmp_path, protocol):
+    with pytest.raises(UserError, match=f'unknown protocol {protocol}; known are videowise'):
+        build(videos, tmp_path / 'root', protocol)
+    assert not (tmp_path / 'root').exists()
+
+
+def test_class_without_a_readable_clip(tmp_path):
+    write_video(tmp_path / 'videos/A/1.avi')
+    write_video(tmp_path / 'videos/A/2.avi')
+    write_empty(tmp_path / 'videos/B/1.avi')
+    with pytest.raises(UserError, match=r'no clip of class B can be read, the first one is .*B/1.avi: the file is'):
+        build(tmp_path / 'videos', tmp_path)
+    assert not (tmp_path / 'summary.json').exists()
+
+
+def test_folder_that_cannot_be_written(videos, tmp_path):
+    write_text(tmp_path / 'file')
+    with pytest.raises(UserError, match='file cannot be written'):
+        build(videos, tmp_path / 'file')
+
+
+def test_manifest_keeps_what_it_is_given(tmp_path):
+    clips = [
+        Clip('A/a, "b".avi', 'A', '01', 12, 1795252290839209917, 7, 29.97, 320, 240, 0.2336, 'ab', ''),
+        Clip('B/ü .avi', 'B', 'ü .avi', problem='it does not open, says "x"'),
+    ]
+    write_manifest(tmp_path / 'manifest.csv', clips)
+    assert read_manifest(tmp_path) == clips
+    assert os.listdir(tmp_path) == ['manifest.csv']  # noqa: PTH208
+
+
+def test_the_pattern_is_remembered_and_a_change_of_groups_is_told(tmp_path):
+    for name in ('A', 'B'):
+        for person in ('anna', 'ben', 'cleo'):
+            for number in (1, 2):
+                write_video(tmp_path / f'videos/{name}/{person}_{number}.avi', len(name + person) + number)
+    first = build(tmp_path / 'videos', tmp_path, 'twothirds', group_pattern=r'^(.+)_\d+$')
+    assert (first['clips_without_group'], first['regrouped']) == (0, 0)
+    again = build(tmp_path / 'videos', tmp_path, 'twothirds')
+    assert {**again, 'regrouped': 0} == first
+    assert (tmp_path / 'lists/twothirds_seed0').is_dir()
+
+    other = build(tmp_path / 'videos', tmp_path, group_pattern='none')
+    assert (other['clips_without_group'], other['regrouped']) == (12, 12)
+    assert not (tmp_path / 'lists/twothirds_seed0').exists()  # its folds are of other groups
+
+
+def test_lists_are_removed_where_their_labels_are_wrong(tmp_path):
+    for name in ('B', 'C'):
+        for number in range(2):
+            write_video(tmp_path / f'videos/{name}/{number}.avi', 5 + number)
+    build(tmp_path / 'videos', tmp_path, seed=1)
+    build(tmp_path / 'videos', tmp_path, seed=2)
+    assert len(list((tmp_path / 'lists').iterdir())) == 2
+    for number in range(2):
+        write_video(tmp_path / f'videos/A/{number}.avi', 5 + number)
+    build(tmp_path / 'videos', tmp_path, seed=2)
+    assert [path.name for path in (tmp_path / 'lists').iterdir()] == ['videowise_seed2']

@@ -1,0 +1,256 @@
+"""Optical flow in a frame store: what moved in a video, beside the frames, whole whatever interrupts."""
+
+import json
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmaction.registry import DATASETS
+from mmengine.registry import DefaultScope
+
+from tests.datasets.preparation.test_frame_store import content, processes_of, stored_clips
+from tests.datasets.transforms.test_motion import texture
+from tests.processes import wait_until
+from tests.small_experiment import REPOSITORY, run_tool, write_config
+from tvn_mmaction.apis.train_test import train
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.manifest import read_manifest
+from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.datasets.transforms import frame_store
+from tvn_mmaction.datasets.transforms.frame_store import FOLDER, SETTINGS_KEY, Settings, check_store
+from tvn_mmaction.evaluation.report import describe, results_table
+from tvn_mmaction.evaluation.result import Scores
+from tvn_mmaction.utils.errors import UserError
+from tvn_mmaction.utils.io import write_record
+
+lmdb = pytest.importorskip('lmdb')
+
+SIDE, STORED = 64, 32
+SPEEDS = {'Left': -4, 'Right': 4, 'Still': 0}  # pixels of the video a frame
+READ = dict(type='FrameStoreInit', flow=True)
+SQUASH = dict(type='Resize', scale=(STORED, STORED), keep_ratio=False)
+FLOW_CONFIG = """
+decoder = 'FrameStore'
+read = dict(type='FrameStoreInit', flow=True)
+rest = [dict(type='FrameStoreDecode'), *rest[1:]]
+model['backbone']['in_channels'] = 2
+model['data_preprocessor'] = dict(mean=[128], std=[128])
+train_dataloader['dataset']['pipeline'] = [read, sampling, *rest]
+val_dataloader['dataset']['pipeline'] = [read, dict(**sampling, test_mode=True), *rest]
+"""
+
+
+def write_moving(path: Path, speed: int, frames: int) -> None:
+    """Write a pattern that moves to the right by `speed` pixels a frame."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (SIDE, SIDE))
+    pattern = texture(SIDE + 200)
+    for index in range(frames):
+        start = 100 - speed * index
+        writer.write(pattern[:SIDE, start : start + SIDE])
+    writer.release()
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory) -> Path:
+    """Two clips to train and one to test of each class, and one of a single frame."""
+    folder = tmp_path_factory.mktemp('clips')
+    for name, speed in SPEEDS.items():
+        for group in (1, 8, 9):
+            write_moving(folder / name / f'v_{name}_g{group:02d}_c01.avi', speed, 8 + group)
+    write_moving(folder / 'Still/v_Still_g10_c01.avi', 0, 1)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def built(videos, tmp_path_factory) -> Path:
+    """A data root whose store has flow."""
+    root = tmp_path_factory.mktemp('built') / 'root'
+    build(videos, root, 'ucf101like')
+    made = build_frames(root, STORED, flow=True)
+    assert made.settings == Settings(STORED, flow=True) and 0 < made.flow_ms < 1000
+    return root
+
+
+@pytest.fixture
+def root(built, tmp_path) -> Path:
+    """The test's own."""
+    return Path(shutil.copytree(built, tmp_path / 'root'))
+
+
+def clips_of(root: Path, *steps: dict, subset: str = 'train') -> list[dict]:
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        dataset = DATASETS.build(
+            dict(type='UCF50Dataset', data_root=str(root), protocol='ucf101like', subset=subset, pipeline=list(steps))
+        )
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def test_planted_motion_comes_through_store_and_pipeline(built):
+    """In pixels of stored frames, which are half as large as the video's; the last frame has no flow."""
+    sampling = dict(type='SampleFrames', clip_len=2, num_clips=3, test_mode=True)
+    shape = dict(type='FormatShape', input_format='NCHW')
+    for clip in clips_of(built, READ, sampling, dict(type='FrameStoreDecode'), shape):
+        name = Path(clip['filename']).parent.name
+        frames = next(each.frames for each in read_manifest(built) if each.sha256 == clip['sha256'])
+        assert clip['total_frames'] == max(1, frames - 1) and clip['modality'] == 'Flow'
+        assert clip['imgs'].shape == (3, 4, STORED, STORED)  # x, y, x, y
+        moved = np.median(clip['imgs'][..., 6:-6, 6:-6].astype(float), axis=(0, 2, 3)) / 255 * 40 - 20
+        expected = SPEEDS[name] * STORED / SIDE
+        assert moved == pytest.approx([expected, 0, expected, 0], abs=0.3), name
+        if name == 'Still':
+            assert np.abs(clip['imgs'].astype(int) - 128).max() <= 1
+
+
+def test_differences_of_stored_frames_are_those_of_the_videos(built):
+    sampling = dict(type='SampleFrames', clip_len=2, num_clips=4, test_mode=True)
+    steps = [SQUASH, dict(type='RGBDifference')]
+    found = [
+        clips_of(built, dict(type=f'{decoder}Init'), sampling, dict(type=f'{decoder}Decode'), *steps, subset='test')
+        for decoder in ('Decord', 'FrameStore')
+    ]
+    for video, stored in zip(*found, strict=True):
+        differences = np.array(video['imgs'], int)
+        assert differences.shape == (4, STORED, STORED, 3)
+        # Of brightness: JPEGs keep the colours of such a pattern less well.
+        assert np.abs((differences - np.array(stored['imgs'], int)).mean(3)).mean() < 2
+        assert (np.abs(differences - 128).mean() > 5) == ('Still' not in video['filename'])
+
+
+def test_frames_are_the_same_with_and_without_flow(built, root, capsys):
+    with_flow = content(built)
+    made = build_frames(root, flow=False)
+    assert 'with optical flow: made anew with 32 × 32 px, JPEG quality 90\n' in capsys.readouterr().err
+    assert made.settings == Settings(STORED) and made.flow_ms is None
+    without = content(root)
+    assert {key for key in with_flow if b'/x/' in key or b'/y/' in key} == with_flow.keys() - without.keys()
+    assert all(with_flow[key] == value for key, value in without.items() if key != SETTINGS_KEY)
+    assert build_frames(root, flow=True).decoded == made.clips and content(root) == with_flow
+
+
+def test_store_without_flow_is_refused_for_it_only(root):
+    assert check_store(root, [READ, SQUASH]).flow and check_store(root, [dict(type='FrameStoreInit'), SQUASH]).flow
+    build_frames(root, flow=False)
+    check_store(root, [dict(type='FrameStoreInit'), SQUASH])
+    cure = r'make it with python tools/build_ucf50.py VIDEOS --out .* --frames --flow$'
+    with pytest.raises(UserError, match=f'holds no optical flow, which the config reads: {cure}'):
+        check_store(root, [READ, SQUASH])
+    with pytest.raises(UserError, match=f'lacks the flow of .*v_.*avi: {cure}'):
+        clips_of(root, READ)
+    shutil.rmtree(root / FOLDER)
+    with pytest.raises(UserError, match=f'has no frame store: {cure}'):
+        check_store(root, [READ, SQUASH])
+
+
+def test_store_of_an_earlier_release_is_one_without_flow(root):
+    build_frames(root, flow=False)
+    before = content(root)
+    frame_store.close_reader(root)
+    with lmdb.open(str(root / FOLDER)) as store, store.begin(write=True) as transaction:
+        transaction.put(SETTINGS_KEY, json.dumps({'short_side': 32, 'quality': 90, 'keep_ratio': False}).encode())
+    assert not check_store(root, [SQUASH]).flow
+    assert build_frames(root).decoded == 0 and content(root) == before
+
+
+def test_flow_of_a_clip_that_is_gone_goes(videos, tmp_path):
+    copy, root = Path(shutil.copytree(videos, tmp_path / 'videos')), tmp_path / 'root'
+    build(copy, root, 'ucf101like')
+    build_frames(root, STORED, flow=True)
+    (copy / 'Left/v_Left_g01_c01.avi').unlink()
+    build(copy, root, 'ucf101like')
+    made = build_frames(root)
+    assert (made.removed, made.decoded, made.flow_ms) == (1, 0, None)
+    fields = made.frames - made.clips + 1  # of the clip of one frame as well
+    assert len(content(root)) == 1 + made.clips + made.frames + 2 * fields
+
+
+@pytest.mark.slow
+def test_a_killed_run_loses_no_finished_clip_and_no_flow(built, root):
+    shutil.rmtree(root / FOLDER)
+    code = (
+        'import sys, time, tvn_mmaction.datasets.preparation.frame_store_builder as module\n'
+        'encode, module._encode = module._encode, lambda *args: (time.sleep(0.1), encode(*args))[1]\n'
+        "module._encode.__qualname__, module._encode.__module__ = '_encode', module.__name__\n"
+        f'module.build_frames(sys.argv[1], {STORED}, flow=True)\n'
+    )
+    process = subprocess.Popen([sys.executable, '-c', code, str(root)], stderr=subprocess.DEVNULL, process_group=0)
+    while process.poll() is None and not stored_clips(root):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    whole, left = content(built), content(root)
+    assert set(left) < set(whole) and all(whole[key] == value for key, value in left.items())
+    made = build_frames(root)  # goes on with the settings that it began with
+    assert 0 < made.decoded < made.clips and content(root) == whole
+    wait_until(lambda: not processes_of(process.pid))
+
+
+def test_smallest_frames_of_flow(root):
+    with pytest.raises(UserError, match=r'frames of 8 × 8 px.*: let --short-side be 12 or more, or use --no-flow'):
+        build_frames(root, 8)
+
+
+@pytest.mark.slow
+def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
+    """So that they can be fused clip by clip; and what flow costs stands in the tables."""
+    scores, results = [], []
+    for name, more in (('frames', ''), ('flow', FLOW_CONFIG)):
+        folder = tmp_path / name
+        folder.mkdir()
+        file = write_config(folder, built, more)
+        results.append(train(read_config(file, work_dir=str(folder / 'work'), options={'train_cfg.max_epochs': 1})))
+        scores.append(Scores.load(folder / 'work/scores.npz'))
+    frames, flow = scores
+    assert (frames.clips, frames.classes) == (flow.clips, flow.classes) and len(frames.clips) == 3
+    assert np.array_equal(frames.labels, flow.labels) and not np.array_equal(frames.scores, flow.scores)
+    assert [result.protocol.views for result in results] == [1, 1]
+    assert 'flow_ms_per_clip' not in results[0].costs and 0 < results[1].costs['flow_ms_per_clip'] < 1000
+    assert 'ms of one core a clip' in describe(results[1], tmp_path)
+    assert results_table(results).count(' ms of flow |') == 1
+
+
+def test_cost_of_flow_is_measured_on_clips_of_all_classes(built):
+    """And on no others than those that have two frames."""
+    clips = [clip.sha256 for clip in read_manifest(built)]
+    assert frame_store.flow_cost(built, ['0' * 64], 'A') is frame_store.flow_cost('nowhere', clips, 'A') is None
+    cost = frame_store.flow_cost(built, ['0' * 64] * 40 + clips, 'A')
+    assert cost.ms > 0 and 0 < cost.pairs < len(clips) and cost.processor == 'A'
+
+
+def test_cost_of_flow_is_measured_once_for_a_store_and_a_processor(root):
+    clips = [clip.sha256 for clip in read_manifest(root)]
+    first = frame_store.flow_cost(root, clips, 'A')
+    assert first.frames == '32 × 32 px, JPEG quality 90'
+    write_record(root / FOLDER / frame_store.FLOW_COST, replace(first, ms=12345.0))
+    assert frame_store.flow_cost(root, clips, 'A').ms == 12345
+    other = frame_store.flow_cost(root, clips, 'B')
+    assert other.ms != 12345 and frame_store.flow_cost(root, clips, 'B') == other
+    write_record(root / FOLDER / frame_store.FLOW_COST, replace(other, ms=12345.0))
+    build_frames(root, 24)
+    assert frame_store.flow_cost(root, clips, 'B').frames.startswith('24 × 24 px')
+
+
+def test_flow_without_frames_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['build_ucf50.py', 'videos', '--flow'])
+    monkeypatch.syspath_prepend(REPOSITORY / 'tools')
+    with pytest.raises(SystemExit, match='2'):
+        runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['parse_args']()
+    assert '--flow: of which frames? Add --frames' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_tool_tells_what_flow_costs(videos, tmp_path):
+    tool = REPOSITORY / 'tools/build_ucf50.py'
+    done = run_tool(tool, videos, '--out', 'root', '--frames', '--flow', '--short-side', '32', folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '32 × 32 px, JPEG quality 90, with optical flow: ' in done.stdout
+    assert 'ms a frame on one core' in done.stdout

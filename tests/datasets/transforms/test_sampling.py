@@ -1,0 +1,39 @@
+"""The slides' rule: every 10th frame, 8 of the first 80, the last one again when the video is short."""
+
+import numpy as np
+import pytest
+from mmaction.registry import TRANSFORMS
+
+import tvn_mmaction.datasets.transforms.sampling  # noqa: F401 - registers the transform
+
+
+def sampled(total_frames: int, start_index: int = 0, **kwargs) -> list[int]:
+    transform = TRANSFORMS.build({'type': 'SampleFirstFrames', **kwargs})
+    result = transform({'total_frames': total_frames, 'start_index': start_index})
+    assert result['frame_inds'].dtype == np.int32
+    assert result['num_clips'] == 1
+    assert result['clip_len'] == len(result['frame_inds'])
+    return result['frame_inds'].tolist()
+
+
+@pytest.mark.parametrize(
+    ('total_frames', 'expected'),
+    [
+        (500, [0, 10, 20, 30, 40, 50, 60, 70]),
+        (71, [0, 10, 20, 30, 40, 50, 60, 70]),
+        (70, [0, 10, 20, 30, 40, 50, 60, 60]),
+        (28, [0, 10, 20, 20, 20, 20, 20, 20]),
+        (10, [0, 0, 0, 0, 0, 0, 0, 0]),
+        (1, [0, 0, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_first_frames(total_frames, expected):
+    assert sampled(total_frames) == expected
+
+
+def test_start_index_is_added():
+    assert sampled(28, start_index=1) == [1, 11, 21, 21, 21, 21, 21, 21]
+
+
+def test_other_length_and_interval():
+    assert sampled(9, clip_len=4, frame_interval=3) == [0, 3, 6, 6]

@@ -1,0 +1,55 @@
+"""MMAction2's own networks run in engines too."""
+
+import pytest
+import torch
+
+from tests.small_experiment import REPOSITORY
+from tvn_mmaction.benchmark.engine_latency import dummy_network
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.deploy.export.graph_rewrite import optimize_for_inference
+from tvn_mmaction.deploy.export.model_export import LabelledClips, export
+from tvn_mmaction.utils.errors import UserError
+
+SMALL = {
+    'baselines/c3d': dict(size=32),
+    'baselines/i3d_r50': dict(frames=8, size=64),
+    'baselines/r2plus1d_r18': dict(frames=8, size=64),
+    'baselines/slowfast_r50': dict(frames=32, size=64),
+    'baselines/slowonly_r50': dict(frames=8, size=64),
+    'baselines/swin_tiny': dict(frames=8, size=64),
+    'baselines/tsm_mobilenetv2': dict(frames=4, size=64),
+    'early_exit/tsm_online_r18_spread': dict(frames=4, size=64),
+    'baselines/tsm_r50': dict(frames=4, size=64),
+    'baselines/tsn_r18': dict(frames=4, size=64),
+    'baselines/x3d_s': dict(frames=4, size=64),
+}
+
+
+def network_of(name, clip):
+    options = {f'clip.{part}': value for part, value in clip.items()}
+    return dummy_network(read_config(REPOSITORY / f'configs/{name}_ucf50.py', options=options))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
+@pytest.mark.parametrize('name', SMALL)
+def test_scores_are_those_of_pytorch(tmp_path, name, suffix):
+    network, description, clip = network_of(name, SMALL[name])
+    told = export(network, description, tmp_path / f'network{suffix}', 'fp32', LabelledClips([clip[0]], None))
+    assert told.provenance['export']['largest_score_difference'] <= 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SMALL)
+@torch.no_grad()
+def test_rewritten_networks_compute_the_same_for_every_size_of_batch(name):
+    network, _, clip = network_of(name, SMALL[name])
+    clips = torch.randint(0, 256, (3, *clip.shape[1:]), dtype=torch.uint8)
+    lean = optimize_for_inference(network)
+    for batch in (3, 1):
+        torch.testing.assert_close(lean(clips[:batch]), network(clips[:batch]), rtol=0, atol=1e-4)
+
+
+def test_networks_of_sounds_are_refused():
+    with pytest.raises(UserError, match='RecognizerAudio takes more than RGB frames'):
+        dummy_network(read_config(REPOSITORY / 'configs/baselines/audio_r18_demo.py'))

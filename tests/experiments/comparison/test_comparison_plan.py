@@ -1,0 +1,205 @@
+"""What a comparison lets networks keep, and what it gives to all of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.comparison.synthetic import networks
+from tests.small_experiment import REPOSITORY, write_config, write_data
+from tvn_mmaction.benchmark.benchmark_record import Benchmark, ModelCosts, Timing
+from tvn_mmaction.config.loading import configure_training, read_config
+from tvn_mmaction.evaluation.provenance import config_digest
+from tvn_mmaction.experiments.comparison.comparison_plan import (
+    Budget,
+    epoch_seconds,
+    jobs_of,
+    on_same_terms,
+    within_budget,
+)
+from tvn_mmaction.utils.errors import UserError
+
+COMPARE = REPOSITORY / 'configs/compare'
+NAMES = ('tsn_r18', 'x3d_s', 'c3d')
+MORE = """
+clip = dict(frames=2, size=32)
+randomness = dict(seed=5)
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=clip['frames'])
+train_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), sampling, *rest[:2], dict(type='Flip'), *rest[2:]]
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('terms')
+    write_config(folder, write_data(folder), MORE)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def configs(folder):
+    return on_same_terms([folder / 'tiny.py', *(COMPARE / f'{name}_ucf50.py' for name in NAMES)], folder / 'same')
+
+
+def steps(config) -> dict[str, dict]:
+    return {step.type: step for step in config.train_dataloader.dataset.pipeline}
+
+
+def test_all_have_the_data_schedule_and_augmentation_of_the_first(configs, folder):
+    first = configs[0]
+    for config in configs[1:]:
+        for name in ('split', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'test_evaluator'):
+            assert config[name] == first[name], name
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            for name in ('batch_size', 'num_workers', 'sampler'):
+                assert config[loader][name] == first[loader][name]
+            for name in ('type', 'data_root', 'protocol', 'fold', 'subset'):
+                assert config[loader].dataset.get(name) == first[loader].dataset.get(name)
+        assert 'Flip' in steps(config) and 'Flip' not in [step.type for step in config.test_dataloader.dataset.pipeline]
+        assert config.model.cls_head.num_classes == 3
+    assert {job.clips for job in jobs_of(configs)} == {jobs_of(configs[:1])[0].clips}
+    assert len({job.folder for job in jobs_of(configs)}) == len(configs)
+
+
+def test_all_have_the_input_of_the_first_sampled_in_their_own_way(configs):
+    _, tsn, x3d, c3d = configs
+    assert steps(tsn)['SampleFrames'].num_clips == 2 and steps(tsn)['SampleFrames'].clip_len == 1
+    assert steps(x3d)['SampleFrames'].clip_len == 2
+    assert steps(x3d)['SampleFrames'].frame_interval == 13 * 6 // 2  # frames times stride stay
+    assert steps(tsn)['Resize'].scale == steps(x3d)['Resize'].scale == (32, 32)
+    assert steps(c3d)['SampleFrames'].clip_len == 16  # it takes no fewer
+    assert steps(c3d)['Resize'].scale == (16, 16)  # so it has about as many pixels in all
+    assert steps(x3d)['FormatShape'].input_format == 'NCTHW' and steps(tsn)['FormatShape'].input_format == 'NCHW'
+
+
+def test_own_input_stays_where_it_is_asked_for(folder):
+    _, x3d = on_same_terms([folder / 'tiny.py', COMPARE / 'x3d_s_ucf50.py'], folder / 'own', own_input=True)
+    assert steps(x3d)['SampleFrames'].clip_len == 13 and steps(x3d)['Resize'].scale == (160, 160)
+    assert 'Flip' in steps(x3d)
+
+
+def test_published_weights_make_a_network_of_their_own(folder):
+    files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py', COMPARE / 'x3d_s_ucf50.py']
+    configs = on_same_terms(files, folder / 'pretrained', pretrained=True)
+    found = {job.name: config.load_from for job, config in zip(jobs_of(configs), configs, strict=True)}
+    assert list(found) == ['tiny', 'tsn_r18_ucf50', 'x3d_s_ucf50', 'x3d_s_ucf50_pretrained']
+    assert list(found.values()) == [None, None, None, configs[2].pretrained_weights]
+    assert jobs_of(configs)[2].config_digests.isdisjoint(jobs_of(configs)[3].config_digests)
+
+
+def test_protocol_and_options_change_all(folder):
+    files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py']
+    options = {'clip.size': 64, 'optim_wrapper.optimizer.lr': 0.5}
+    for config in on_same_terms(files, folder / 'changed', options=options, protocol='twothirds'):
+        assert config.split.protocol == config.train_dataloader.dataset.protocol == 'twothirds'
+        assert config.optim_wrapper.optimizer.lr == 0.5 and steps(config)['Resize'].scale == (64, 64)
+
+
+def test_written_configs_are_read_as_they_are(configs):
+    for config, job in zip(configs, jobs_of(configs), strict=True):
+        again = read_config(job.config, str(job.folder), job.data_root, job.options)
+        assert jobs_of([again])[0].config_digests == job.config_digests
+        assert again.model == config.model
+
+
+@pytest.mark.parametrize(
+    ('text', 'budget'),
+    [('epochs=3', Budget(epochs=3)), ('minutes=2', Budget(minutes=2)), ('minutes=0.5', Budget(None, 0.5))],
+)
+def test_budgets_that_are_known(text, budget):
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize(
+    'text', ['epochs=0', 'epochs=1.5', 'epochs', 'minutes=0', 'minutes=-1', 'hours=3', '', 'minutes=x']
+)
+def test_budget_that_is_none_is_told(text):
+    with pytest.raises(UserError, match='give epochs=N or minutes=M, above 0'):
+        Budget.parse(text)
+
+
+def costs(name: str, clips_per_second: float) -> ModelCosts:
+    step = Timing(median_ms=8000 / clips_per_second, p95_ms=0)
+    # 8 clips, 125 ms each, tested; nothing is known of decoding
+    forward = {'8': Timing(median_ms=1000, p95_ms=0)}
+    return ModelCosts(name, {}, '', [1], 1, 1, 1, None, forward, step, 8, 0, 0, None)
+
+
+def test_minutes_become_the_epochs_that_fit_into_them(configs, folder):
+    names = [Path(config.filename).stem for config in configs]
+    speeds = (1.0, 2.0, 0.01, 1.0)  # clips a second, of 6 clips; 6 others are tested
+    models = [costs(name, speed) for name, speed in zip(names, speeds, strict=True)]
+    benchmark = Benchmark(names[0], 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
+    allowed = within_budget(configs, Budget(minutes=1), benchmark, folder / 'same')
+    assert [config.train_cfg.max_epochs for config in allowed] == [8, 16, 1, 8]
+    assert [config.param_scheduler[-1].end for config in allowed] == [8, 16, 1, 8]
+    assert {config.train_cfg.max_epochs for config in configs} == {2}
+    assert allowed[1].options['train_cfg.max_epochs'] == 16
+    same = within_budget(configs, Budget(epochs=4), benchmark, folder / 'same')
+    assert {config.train_cfg.max_epochs for config in same} == {4}
+    assert [job.epochs for job in jobs_of(same)] == [4] * 4
+
+
+def test_what_cannot_be_compared_is_refused(folder):
+    with pytest.raises(UserError, match='tiny: named more than once'):
+        on_same_terms([folder / 'tiny.py'] * 2, folder / 'twice')
+    audio = folder / 'audio.py'
+    audio.write_text(
+        "_base_ = 'tiny.py'\ntrain_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadAudioFeature')]))\n"
+    )
+    with pytest.raises(UserError, match='does not learn from video clips alone'):
+        on_same_terms([folder / 'tiny.py', audio], folder / 'audio')
+
+
+def test_decoding_goes_on_beside_a_gpu_and_not_beside_a_cpu():
+    decoding = replace(costs('any', clips_per_second=10), data=Timing(median_ms=400, p95_ms=0))
+    assert epoch_seconds(decoding, 100, 8, workers=2, device='cpu') == pytest.approx(10 + 1 + 108 * 0.4 / 2)
+    assert epoch_seconds(decoding, 100, 8, workers=2, device='cuda') == pytest.approx(108 * 0.4 / 2)
+
+
+def test_network_that_has_a_result_keeps_its_epochs(configs, folder):
+    """Measured again beside a new network, it would get others, and its result would be refused."""
+    work_dir = folder / 'kept'
+    kept = on_same_terms([folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py'], work_dir)
+    entry = networks(['tiny', 'tsn_r18_ucf50'], ['a', 'b']).entries[0]
+    result = replace(entry.result, protocol=replace(entry.result.protocol, epochs=5))
+    result.save(Path(kept[1].work_dir) / 'result.json')
+    models = [costs(Path(config.filename).stem, 1.0) for config in kept]
+    benchmark = Benchmark('tiny', 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
+    allowed = within_budget(kept, Budget(minutes=1), benchmark, work_dir)
+    assert [config.train_cfg.max_epochs for config in allowed] == [8, 5]
+
+
+def test_what_the_first_config_lacks_the_others_lack_too(folder):
+    (folder / 'constant.py').write_text("_base_ = 'tiny.py'\nparam_scheduler = None\n")
+    _, tsn = on_same_terms([folder / 'constant.py', COMPARE / 'tsn_r18_ucf50.py'], folder / 'constant')
+    assert not tsn.param_scheduler
+
+
+def test_c3d_may_be_the_first(folder):
+    files = [COMPARE / 'c3d_ucf50.py', folder / 'tiny.py']
+    c3d, tiny = on_same_terms(files, folder / 'c3d', str(folder / 'lists'), protocol='twothirds')
+    assert steps(c3d)['Resize'].scale == steps(tiny)['Resize'].scale == (112, 112)
+    assert steps(tiny)['SampleFrames'].num_clips == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('omnisource_slowonly_r50_ucf50', 'does not learn from video clips alone'),
+        ('timesformer_ucf50', 'or use --own-input'),
+        ('../motion/tvn1_rgb_difference_ucf50', 'it sees motion, .* use tools/train.py'),
+    ],
+)
+def test_network_that_cannot_take_the_terms_is_named(folder, name, message):
+    with pytest.raises(UserError, match=f'{name}.* cannot be compared.*{message}'):
+        on_same_terms([folder / 'tiny.py', COMPARE / f'{name}.py'], folder / 'other', options={'clip.size': 40})
+
+
+def test_pretrained_training_that_went_on_is_known(configs, folder):
+    config = read_config(folder / 'tiny.py', options={'load_from': 'published.pth'})
+    (job,) = jobs_of([config])
+    configure_training(config)
+    begun = config_digest(config)
+    config.resume, config.load_from = True, None  # as mmengine resumes it
+    assert job.config_digests == {begun, config_digest(config)} and len(job.config_digests) == 2

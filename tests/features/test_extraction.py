@@ -1,0 +1,337 @@
+"""Extracting features, and training on them: what is written is what the network gives, whatever interrupts."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
+
+from tests.configs.test_configs import SAMPLING_FILES, tiny
+from tests.processes import interrupted_when, wait_until
+from tests.small_experiment import REPOSITORY, break_clip, call_tool, write_config, write_data
+from tvn_mmaction import apis
+from tvn_mmaction.checks.artifacts import check_before_training
+from tvn_mmaction.config.dataset_building import build_dataset, build_without_videos
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.datasets.transforms.load_features import HEAD_INPUT, FeatureRecord, file_of
+from tvn_mmaction.evaluation.costs import flow_costs
+from tvn_mmaction.evaluation.provenance import config_digest, protocol, training_record
+from tvn_mmaction.evaluation.report import results_table
+from tvn_mmaction.features.extraction import LayerFeatures, _made_up_batch, extract, pooled
+from tvn_mmaction.utils.errors import UserError
+
+TOOL = REPOSITORY / 'tools/extract_features.py'
+# Of those with early exits, the classifier is run at each exit.
+ONE_HEAD_FILES = [file for file in SAMPLING_FILES if file.parent.name != 'early_exit']
+QUICK = {'tsn_r18_ucf50', 'x3d_s_ucf50', 'tvn1_ucf50'}
+ON_FEATURES = """
+_base_ = '{repository}/configs/recurrent/lstm_single_frame_r50_ucf50.py'
+split = dict(protocol='ucf101like', fold=0, seed=0)
+features = dict(folder='{folder}', network='tiny', length=3)
+loader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(data_root='{data_root}', protocol='ucf101like'))
+train_dataloader = val_dataloader = test_dataloader = loader
+model = dict(backbone=dict(cell='GRU', channels=4, bidirectional=True), cls_head=dict(in_channels=8))
+train_cfg = dict(max_epochs=2)
+"""
+
+
+@pytest.fixture(scope='module')
+def experiment(tmp_path_factory):
+    """A small experiment with a checkpoint that says what it was trained on."""
+    folder = tmp_path_factory.mktemp('experiment')
+    file = write_config(folder, write_data(folder), 'train_cfg = dict(max_epochs=1)\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        apis.train(read_config(file, 'trained'))
+    return folder, file, folder / 'trained/epoch_1.pth'
+
+
+@pytest.fixture(scope='module')
+def config(experiment):
+    return read_config(experiment[1])
+
+
+@pytest.fixture(scope='module')
+def extracted(experiment, config):
+    folder, _, checkpoint = experiment
+    extract(config, checkpoint, folder / 'features')
+    return folder / 'features'
+
+
+def arrays(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob('*.npy')}
+
+
+@pytest.mark.parametrize('layer', [HEAD_INPUT, 'backbone', 'backbone.blocks.0.0.spatial'])
+def test_features_are_what_the_layer_gives_a_clip(experiment, config, tmp_path, layer):
+    checkpoint = experiment[2]
+    record, fresh, broken = extract(config, checkpoint, tmp_path, layer)
+    assert (record.clips, fresh, broken, record.layer) == (12, 12, {}, layer)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config.model)
+    model.load_state_dict(torch.load(checkpoint, weights_only=True)['state_dict'])
+    model.train(False)
+    kept = []
+    name = 'backbone' if layer == HEAD_INPUT else layer
+    model.get_submodule(name).register_forward_hook(lambda module, inputs, output: kept.append(output.detach().clone()))
+    for subset in ('train', 'test'):
+        clips = build_dataset(config, 'test_dataloader', subset=subset)
+        for index in range(len(clips)):
+            kept.clear()
+            model.test_step(pseudo_collate([clips[index]]))
+            (output,) = kept
+            # (1, C, T, H, W) of the network, (T, C, H, W) of a layer inside of it
+            expected = output.mean((3, 4))[0].T if output.ndim == 5 else output.mean((2, 3))
+            found = np.load(file_of(tmp_path, clips.get_data_info(index)['sha256']))
+            assert found.dtype == np.float32 and found.shape == (record.steps, record.channels)
+            np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def check_goes_on(experiment, config, extracted, folder: Path) -> None:
+    """Go on in a folder in which an extraction broke off, which leaves what is there."""
+    there = {path.name: path.stat().st_mtime_ns for path in folder.glob('*.npy')}
+    assert 0 < len(there) < 12
+    record, fresh, _ = extract(config, experiment[2], folder)
+    assert fresh == 12 - len(there) and record.clips == 12
+    assert there.items() <= {path.name: path.stat().st_mtime_ns for path in folder.glob('*.npy')}.items()
+    assert not [path for path in folder.glob('.*') if path.name != '.lock']
+    assert len(arrays(folder)) == 12
+    for name in arrays(extracted):  # in other batches, which round otherwise
+        np.testing.assert_allclose(np.load(folder / name), np.load(extracted / name), rtol=1e-4, atol=1e-6)
+
+
+def test_interrupted_extraction_goes_on(experiment, config, extracted, tmp_path):
+    with interrupted_when(lambda: arrays(tmp_path)), pytest.raises(KeyboardInterrupt):
+        extract(config, experiment[2], tmp_path)
+    check_goes_on(experiment, config, extracted, tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_extraction_goes_on(experiment, config, extracted, tmp_path):
+    """What SIGKILL leaves is whole, but for the file that was being written, which is removed."""
+    _, file, checkpoint = experiment
+    process = subprocess.Popen(
+        [sys.executable, '-W', 'ignore', TOOL, file, checkpoint, '-o', tmp_path],
+        env=os.environ | {'OMP_NUM_THREADS': '1'}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: process.poll() is not None or arrays(tmp_path))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for path in list(tmp_path.glob('*.npy'))[2:]:
+        path.rename(path.with_name(f'.{path.name}.123.456'))
+    check_goes_on(experiment, config, extracted, tmp_path)
+
+
+def test_folder_of_other_features_is_refused(experiment, config, extracted):
+    _, file, checkpoint = experiment
+    before = arrays(extracted)
+    with pytest.raises(UserError, match=r'of another layer \(input of cls_head, and here backbone\): name another -o'):
+        extract(config, checkpoint, extracted, 'backbone')
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save(state | {'more': 1}, other := checkpoint.with_name('other.pth'))
+    with pytest.raises(UserError, match='of another checkpoint_sha256'):
+        extract(config, other, extracted)
+    options = {'test_dataloader.dataset.pipeline.1.frame_interval': 3}
+    with pytest.raises(UserError, match='of another test_pipeline'):
+        extract(read_config(file, options=options), checkpoint, extracted)
+    assert arrays(extracted) == before and FeatureRecord.load(extracted).layer == HEAD_INPUT
+
+
+def test_clip_that_cannot_be_read_is_named_and_left_out(tmp_path):
+    file = write_config(tmp_path, write_data(tmp_path))
+    config = read_config(file)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        torch.save({'state_dict': MODELS.build(config.model).state_dict()}, tmp_path / 'weights.pth')
+    break_clip(tmp_path, 'v_Diving_g08_c01.avi')
+    record, fresh, broken = extract(config, tmp_path / 'weights.pth', tmp_path / 'features')
+    assert fresh == 11 and list(broken) == ['Diving/v_Diving_g08_c01.avi']
+    assert len(arrays(tmp_path / 'features')) == 11
+    assert record.initial_weights == 'weights.pth'  # nobody knows where they are from
+
+
+def test_weights_that_were_trained_on_another_input_are_refused(experiment, tmp_path):
+    _, file, checkpoint = experiment
+    larger = read_config(file, options={'train_dataloader.dataset.pipeline.3.scale': [48, 48]})
+    with pytest.raises(UserError, match=r'2 frames of 32 × 32 pixels, and .*tiny\.py has 2 .* 48 × 48 .*leave --cfg'):
+        extract(larger, checkpoint, tmp_path)
+    assert not arrays(tmp_path)
+
+
+def test_features_go_on_to_the_next_tools(experiment, extracted, monkeypatch, capsys):
+    """Which need the user's clips, and of another network's options none."""
+    folder, file, checkpoint = experiment
+    monkeypatch.chdir(folder)
+    options = ('split.seed=3', 'test_dataloader.num_workers=0', 'load_from=None')
+    data = ('--data-root', str(folder / 'lists'))
+    assert call_tool(TOOL, str(file), str(checkpoint), '-o', str(extracted), *data, '--cfg-options', *options) == 0
+    told = [line.split(': ', 1)[1].strip() for line in capsys.readouterr().out.splitlines() if 'python tools/' in line]
+    svm, recurrent = map(shlex.split, told)
+    assert svm == ['python', 'tools/train_svm.py', str(file), str(extracted), *data, '--cfg-options', *options]
+    read = (f'features.folder={extracted}', 'features.network=tiny', 'features.layer=input of cls_head')
+    assert recurrent[1] == 'tools/train.py' and recurrent[3:] == [*data, '--cfg-options', *options[:2], *read]
+
+
+def test_layer_that_is_not_there_is_told(config):
+    batch = _made_up_batch(config.test_dataloader.dataset.pipeline)
+    for layer, message in (
+        ('backbone.block', 'has no such layer; near are backbone'),
+        ('cls_head.loss_cls', 'it is run 0 times'),
+        ('data_preprocessor', 'it gives dict'),
+    ):
+        with DefaultScope.overwrite_default_scope('mmaction'), pytest.raises(UserError, match=f'{layer}: .*{message}'):
+            LayerFeatures(MODELS.build(config.model), layer)(batch)
+
+
+def test_shapes_of_layers():
+    x = torch.randn(6, 4, 5, 3, 2)  # of three clips
+    assert pooled(x, 6).shape == (6, 5, 4) and pooled(x, 3).shape == (3, 10, 4)
+    torch.testing.assert_close(pooled(x, 3)[1, 7], x[3, :, 2].mean((1, 2)))
+    torch.testing.assert_close(pooled(x[:, :, 0], 3)[2, 1], x[5, :, 0].mean((1, 2)))
+    torch.testing.assert_close(pooled(x[..., 0, 0].transpose(1, 2), 6)[4, 0], x[4, :, :, 0, 0].mean(1))
+    assert pooled(x[..., 0, 0, 0], 2).shape == (2, 3, 4)
+    fast = torch.randn(6, 2, 7, 1, 1)
+    torch.testing.assert_close(pooled((x, fast), 6)[:, 0, 4:], fast.mean((2, 3, 4)))
+    with pytest.raises(UserError, match=r'gives shape \(6, 4, 5, 3, 2\) for 4 clips'):
+        pooled(x, 4)
+
+
+@pytest.mark.parametrize(
+    'file',
+    [pytest.param(file, marks=[] if file.stem in QUICK else pytest.mark.slow, id=file.stem) for file in ONE_HEAD_FILES],
+)
+def test_every_network_of_the_zoo_has_features(file):
+    config = read_config(file, data_root='nowhere', options=tiny(file))
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config.model)
+    batch = _made_up_batch(config.test_dataloader.dataset.pipeline)
+    features = LayerFeatures(model)(batch)
+    assert features.ndim == 3 and len(features) == 1 and features.isfinite().all()
+    twice = LayerFeatures(model)({'inputs': 2 * batch['inputs'], 'data_samples': 2 * batch['data_samples']})
+    assert twice.shape == (2, *features.shape[1:])
+
+
+@pytest.mark.slow
+def test_recurrent_network_is_trained_and_tested_as_all_others(experiment, extracted, tmp_path, monkeypatch):
+    folder, _, _ = experiment
+    text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=folder / 'lists')
+    (tmp_path / 'gru.py').write_text(text)
+    monkeypatch.setattr('decord.VideoReader', None)  # no video is decoded
+    config = read_config(tmp_path / 'gru.py', str(tmp_path / 'work'))
+    assert config.model.backbone.in_channels == 8
+    result = apis.train(config)
+    assert result.protocol.split == 'ucf101like' and result.protocol.initial_weights == 'scratch'
+    assert (result.protocol.train_clips, result.protocol.test_clips) == (6, 6)
+    network = sum(parameter.numel() for parameter in MODELS.build(config.model).parameters())
+    record = FeatureRecord.load(extracted)
+    assert result.costs['parameters'] == network + record.parameters
+    for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
+        assert pipeline[:-2] == record.test_pipeline and pipeline[-2]['length'] == 3
+    assert '| 2 × 32 × 32 |' in results_table([result])  # what the features were made of
+    again = apis.test(read_config(tmp_path / 'gru.py', str(tmp_path / 'again')), tmp_path / 'work/epoch_2.pth')
+    assert again.metrics == result.metrics
+
+
+def test_features_of_a_network_that_saw_other_clips_say_no_split(experiment, extracted, tmp_path):
+    """Or those of one that was trained on the test clips would look like any other."""
+    folder, _, _ = experiment
+    shutil.copytree(extracted, tmp_path / 'features')
+    record = FeatureRecord.load(extracted)
+    record.trained['training'].update(train_list_sha256='5' * 64, initial_weights='k400.pth')
+    record.save(tmp_path / 'features')
+    text = ON_FEATURES.format(repository=REPOSITORY, folder=tmp_path / 'features', data_root=folder / 'lists')
+    (tmp_path / 'gru.py').write_text(text)
+    config = read_config(tmp_path / 'gru.py')
+    train, test = (build_dataset(config, f'{side}_dataloader') for side in ('train', 'test'))
+    meta = {'training': training_record(config, train)}
+    found = protocol(config, meta, train, test, classes=3)
+    assert (found.split, found.test_clips_with_copy_in_train, found.initial_weights) == (None, None, 'k400.pth')
+    record.trained['training'].update(train_list_sha256=None)  # nobody knows: it may have seen the test
+    record.save(tmp_path / 'features')
+    assert protocol(config, meta, train, test, classes=3).split is None
+    record.trained['training'].update(train_list_sha256=found.train_list_sha256)
+    record.save(tmp_path / 'features')
+    assert protocol(config, meta, train, test, classes=3).split == 'ucf101like'
+
+
+def on_features(experiment, features: Path, folder: Path):
+    """Return the config of a network on features."""
+    text = ON_FEATURES.format(repository=REPOSITORY, folder=features, data_root=experiment[0] / 'lists')
+    (folder / 'gru.py').write_text(text)
+    return read_config(folder / 'gru.py', str(folder / 'work'))
+
+
+def test_training_on_features_of_a_network_that_saw_other_clips_is_told_before(experiment, extracted, tmp_path, capsys):
+    check_before_training(on_features(experiment, extracted, tmp_path))
+    assert 'no split' not in capsys.readouterr().err
+    shutil.copytree(extracted, tmp_path / 'features')
+    record = FeatureRecord.load(extracted)
+    for digest in ('5' * 64, None):
+        record.trained['training'].update(train_list_sha256=digest)
+        record.save(tmp_path / 'features')
+        check_before_training(on_features(experiment, tmp_path / 'features', tmp_path))
+        told = capsys.readouterr().err
+        assert re.search(r'the result will state no split: .*gru\.py reads features of tiny, a network', told)
+
+
+def test_features_of_other_clips_are_refused_before_anything_is_trained(experiment, extracted, tmp_path):
+    shutil.copytree(extracted, tmp_path / 'features')
+    config = on_features(experiment, tmp_path / 'features', tmp_path)
+    test = build_without_videos(config, 'test_dataloader').get_data_info(2)
+    file_of(tmp_path / 'features', test['sha256']).rename(file_of(tmp_path / 'features', 'f' * 64))  # as many as before
+    message = r'features lacks 1 of the 6 clips of {}_dataloader, the first one is .*{}: .*extract_features\.py on'
+    name = Path(test['filename']).name
+    with pytest.raises(UserError, match=message.format('val', name)):
+        apis.train(config)
+    with pytest.raises(UserError, match=message.format('test', name)):
+        apis.test(config, experiment[2])
+    assert not list(tmp_path.glob('work/*.pth'))
+
+
+def test_features_of_another_release_are_to_be_made_again(extracted, tmp_path):
+    record = json.loads((extracted / 'features.json').read_text())
+    (tmp_path / 'features.json').write_text(json.dumps(record | {'schema_version': 0}))
+    with pytest.raises(UserError, match=rf'are of schema 0, this release reads 1\): remove {tmp_path}, and extract'):
+        FeatureRecord.load(tmp_path)
+
+
+def test_config_says_which_features_it_reads_and_not_where(experiment, extracted, tmp_path):
+    """Also how the clips were sampled, so that a training does not go on with features of others."""
+    text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=experiment[0] / 'lists')
+    (tmp_path / 'gru.py').write_text(text)
+    shutil.copytree(extracted, moved := tmp_path / 'moved')
+    here, there = (
+        read_config(tmp_path / 'gru.py', options={'features.folder': str(place)}) for place in (extracted, moved)
+    )
+    step, record = there.test_dataloader.dataset.pipeline[0], FeatureRecord.load(extracted)
+    assert (step.folder, step.length, step.checkpoint_sha256) == (str(moved), 3, record.checkpoint_sha256)
+    assert config_digest(here) == config_digest(there)
+    (tmp_path / 'gru.py').write_text(text.replace(f"'{extracted}'", f"'{moved}'"))
+    assert config_digest(read_config(tmp_path / 'gru.py')) == config_digest(there)
+    record.test_pipeline[1]['num_clips'] = 4
+    record.save(moved)
+    sampled = read_config(tmp_path / 'gru.py')
+    assert sampled.test_dataloader.dataset.pipeline[0].test_pipeline_sha256 != step.test_pipeline_sha256
+    assert config_digest(sampled) != config_digest(there)
+
+
+def test_flow_of_features_is_a_cost(experiment, config):
+    """It is measured on the frames of the store, where there is one, which need not hold the flow."""
+    folder, test = experiment[0], build_without_videos(config, 'test_dataloader')
+    flow = [dict(type='FrameStoreInit', flow=True), dict(type='SampleFrames', clip_len=2, num_clips=3)]
+    assert flow_costs(test, flow) == flow_costs(test, config.test_dataloader.dataset.pipeline) == {}
+    build_frames(folder / 'lists', 32)
+    assert 0 < flow_costs(test, flow)['flow_ms_per_clip'] < 1000
+    assert flow_costs(test, config.test_dataloader.dataset.pipeline) == {}

@@ -1,0 +1,483 @@
+"""From videos to selections to trained recognizers and the table, by the tools as users call them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import config
+
+from tests.frame_selection.planted_videos import (
+    FRAMES,
+    SALIENT,
+    salient_frames,
+    write_planted,
+    write_recognizer,
+    write_selector,
+)
+from tests.small_experiment import REPOSITORY, call_tool, run_tool
+from tvn_mmaction import apis
+from tvn_mmaction.config.loading import configure_training, read_config
+from tvn_mmaction.datasets.manifest import read_manifest
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.datasets.transforms.selected_frames import Selection
+from tvn_mmaction.evaluation.provenance import config_digest
+from tvn_mmaction.evaluation.report import describe, results_table
+from tvn_mmaction.evaluation.result import Result
+from tvn_mmaction.experiments.cross_validation.cross_validation_plan import plan
+from tvn_mmaction.frame_selection import sampling_comparison as compare
+from tvn_mmaction.frame_selection import scoring as select
+from tvn_mmaction.frame_selection.sampling_record import SAMPLINGS, SamplingComparison, samplings_table
+from tvn_mmaction.utils.errors import UserError
+from tvn_mmaction.utils.io import sha256_of
+
+SELECT, COMPARE = (REPOSITORY / f'tools/{name}.py' for name in ('select_frames', 'compare_samplings'))
+# MMEngine names runs by the second that they start in.
+pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')
+
+
+def train(file: Path, data_root: Path, work_dir: Path, **options) -> Path:
+    """Return the last checkpoint."""
+    settings = read_config(file, str(work_dir), str(data_root), options)
+    configure_training(settings, validate=False)
+    result = apis.train(settings)
+    return work_dir / result.checkpoint
+
+
+@pytest.fixture(scope='module', autouse=True)
+def configs_are_not_laid_out():
+    """Most of the time would go into laying out the configs that runs write down."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, 'FormatCode', lambda text, **_: (text, True))
+        yield
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """Planted videos with a frame store; a selector and a recognizer, trained for an epoch, and a selection."""
+    folder = tmp_path_factory.mktemp('selection')
+    data_root = write_planted(folder)
+    build_frames(data_root, 32, 95)
+    train(write_selector(folder, epochs=1), data_root, folder / 'selector')
+    train(write_recognizer(folder), data_root, folder / 'recognizer')
+    call_select(folder, *smart(folder)).save(folder / 'smart.json')
+    return folder
+
+
+def call_select(folder: Path, *arguments: str) -> Selection:
+    out = folder / 'made.json'
+    out.unlink(missing_ok=True)
+    call_tool(SELECT, *arguments, '--out', str(out), '--candidates', '8', '--data-root', str(folder / 'lists'))
+    return Selection.load(out)
+
+
+def smart(folder: Path) -> list[str]:
+    return [str(folder / 'selector.py'), str(folder / 'selector/epoch_1.pth')]
+
+
+def recognizer(folder: Path) -> list[str]:
+    return [str(folder / 'recognizer.py'), str(folder / 'recognizer/epoch_1.pth')]
+
+
+def hits(selection: Selection, data_root: Path) -> float:
+    """Return the share of the best frames that tell the class."""
+    found = [
+        len(set(selection.best(SALIENT)[clip.sha256].tolist()) & set(salient_frames(Path(clip.path).stem)))
+        for clip in read_manifest(data_root)
+    ]
+    return float(np.mean(found)) / SALIENT
+
+
+def test_methods_score_all_clips_alike_from_videos_and_from_the_frame_store(folder, capsys):
+    made = {
+        'smart': Selection.load(folder / 'smart.json'),
+        'random': call_select(folder, recognizer(folder)[0], '--method', 'random'),
+        'oracle': call_select(folder, *recognizer(folder), '--method', 'oracle'),
+    }
+    for method, selection in made.items():
+        assert (selection.method, selection.looks_at_labels) == (method, method == 'oracle')
+        assert set(selection.clips) == {clip.sha256 for clip in read_manifest(folder / 'lists')}
+        assert all(clip['frames'] == list(range(FRAMES)) for clip in selection.clips.values())
+        assert len({tuple(clip['scores']) for clip in selection.clips.values()}) == 24
+        assert (selection.macs > 0) == (method == 'smart')
+        assert (selection.checkpoint_sha256 is None) == (method == 'random')
+        assert (selection.seed is None) == (method != 'random')
+        assert (selection.parameters > 0) == (method == 'smart') and selection.initial_weights == 'scratch'
+    assert made['smart'].train_list_sha256 == made['oracle'].train_list_sha256 is not None
+    stored = call_select(folder, *smart(folder), '--cfg-options', 'decoder=FrameStore')
+    for key, clip in made['smart'].clips.items():
+        np.testing.assert_allclose(stored.clips[key]['scores'], clip['scores'], rtol=0.2)  # JPEGs lose a little
+    told = capsys.readouterr().out
+    assert told.count('24 clips with the scores of 8 frames each') == 3
+    data = f'--data-root {folder / "lists"} --cfg-options'
+    selected = f'selection={folder / "made.json"}\n'
+    trained = 'next: python tools/train.py configs/frame_selection/tvn1_selected_ucf50.py'
+    # Nothing is trained on what looked at the labels.
+    assert told.count('next: ') == 2 and told.count(f'{trained} {data} {selected}') == 1
+    assert told.count(f'{trained} {data} decoder=FrameStore {selected}') == 1
+    assert 'by oracle, which looks at the labels' in told and 'the selector takes 0.01 GMACs a video' in told
+
+
+@pytest.mark.slow
+def test_selector_that_finds_all_frames_alike_is_told(folder, tmp_path, capsys):
+    whole = torch.load(folder / 'selector/epoch_1.pth', weights_only=True)
+    for name, value in whole['state_dict'].items():
+        if name.startswith(('cls_head.single', 'cls_head.attention', 'cls_head.relation')):
+            value.zero_()
+    torch.save(whole, tmp_path / 'flat.pth')
+    selection = call_select(folder, smart(folder)[0], str(tmp_path / 'flat.pth'))
+    assert len(selection.undecided) == 24
+    told = capsys.readouterr().err
+    assert 'of 24 of the 24 clips all frames score alike, within 0.1 %: the first ones' in told and 'longer' in told
+    call_select(folder, recognizer(folder)[0], '--method', 'random')
+    assert 'alike' not in capsys.readouterr().err
+
+
+def test_random_is_drawn_for_each_clip_by_the_seed_alone(folder):
+    first, other = (select._random(8, seed) for seed in (0, 1))
+    clips = [{'sha256': clip.sha256} for clip in read_manifest(folder / 'lists')]
+    drawn = {tuple(draw(clip)) for clip in clips for draw in (first, other)}
+    assert len(drawn) == 48 and {len(scores) for scores in drawn} == {8}
+    assert [first(clip) for clip in clips] == [first(clip) for clip in reversed(clips)][::-1]
+
+
+def test_oracle_is_the_probability_of_the_true_class_of_a_still(folder):
+    """So the scores over all classes sum to one; frames that look the same are worth the same."""
+    selection = call_select(folder, *recognizer(folder), '--method', 'oracle')
+    settings = read_config(recognizer(folder)[0], data_root=str(folder / 'lists'))
+    network, description = select.load_network(Path(recognizer(folder)[1]), settings)
+    pipeline = select.FramePipeline(description.pipeline)
+    clip = read_manifest(folder / 'lists')[0]
+    still = pipeline.of_clip(_frames(folder / 'lists' / clip.path)[3:4])
+    with torch.no_grad():
+        probability = network(still[None]).softmax(1)[0, description.classes.index(clip.class_name)]
+    assert selection.clips[clip.sha256]['scores'][3] == pytest.approx(probability.item(), rel=1e-4)
+
+
+def _frames(path: Path) -> list[np.ndarray]:
+    import decord
+
+    return list(decord.VideoReader(str(path))[:].asnumpy())
+
+
+@pytest.mark.slow
+def test_goes_on_after_a_kill(folder, tmp_path):
+    """What was killed has a whole file of some clips, whose scores are not computed again, or none."""
+    out = tmp_path / 'smart.json'
+    slow = (
+        'import runpy, sys, time\n'
+        'from tvn_mmaction.frame_selection import select\n'
+        'select.SAVED_EVERY_S, read = 0.0, select._read\n'
+        'select._read = lambda *clip: (time.sleep(0.2), read(*clip))[1]\n'
+        'sys.path.insert(0, sys.argv[1])\n'
+        'sys.argv = sys.argv[2:]\n'
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [*smart(folder), '--out', str(out), '--candidates', '8', '--data-root', str(folder / 'lists')]
+    running = subprocess.Popen(
+        [sys.executable, '-c', slow, str(SELECT.parent), str(SELECT), *command],
+        env=os.environ | {'OMP_NUM_THREADS': '1'}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        while not out.exists() and running.poll() is None:
+            time.sleep(0.01)
+        os.kill(running.pid, signal.SIGKILL)
+    finally:
+        running.kill()
+        _, told = running.communicate()
+    assert out.exists(), told
+    half = Selection.load(out)
+    assert 0 < len(half.clips) < 24
+    marked = next(iter(half.clips))
+    half.clips[marked]['scores'][0] = 77.0
+    half.save(out)
+    call_tool(SELECT, *command)
+    whole = Selection.load(out)
+    assert len(whole.clips) == 24 and whole.clips[marked]['scores'][0] == 77.0
+    fresh = Selection.load(folder / 'smart.json')
+    assert {key: whole.clips[key] for key in fresh.clips if key != marked} == {
+        key: clip for key, clip in fresh.clips.items() if key != marked
+    }
+
+
+def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
+    read, count = select._read, iter(range(100))
+
+    def interrupted(*clip):
+        if next(count) == 5:
+            raise KeyboardInterrupt
+        return read(*clip)
+
+    monkeypatch.setattr(select, '_read', interrupted)
+    out = tmp_path / 'smart.json'
+    with pytest.raises(KeyboardInterrupt, match=r'the same command goes on from the 5 clips in .*smart\.json'):
+        call_tool(SELECT, *smart(folder), '--out', str(out), '--candidates', '8', '--data-root', str(folder / 'lists'))
+    assert len(Selection.load(out).clips) == 5
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        ('recognizer.py recognizer/epoch_1.pth', 'has a I3DHead and no FrameSelectorHead.*name a selector'),
+        ('selector.py recognizer/epoch_1.pth', r'does not fit the model of its config'),
+        ('selector.py selector/epoch_1.pth --cfg-options clip.size=16',
+         r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .*selector\.py has .* 16 × 16 .*: leave --cfg-op'),
+        ('selector.py nowhere.pth', r'nowhere\.pth is not a file: give the path of a checkpoint'),
+        ('selector.py selector/epoch_1.pth --candidates 4', 'of another network, method or config: name another'),
+        ('recognizer.py --method random', 'of another network, method or config: name another'),
+        ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder: name a file'),
+        ('selector.py selector/epoch_1.pth --out selector.py', r'is no selection of frames'),
+    ],
+)  # fmt: skip
+def test_misuse_is_told(folder, arguments, told, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=told):
+        call_tool(SELECT, '--data-root', 'lists', '--candidates', '8', '--out', 'smart.json', *arguments.split())
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments', 'told'),
+    [
+        (SELECT, ['{}/selector.py'], '--method smart needs a checkpoint'),
+        (SELECT, ['{}/recognizer.py', 'a.pth', '--method', 'random'], 'needs no checkpoint: leave a.pth out'),
+        (
+            COMPARE,
+            ['{}/recognizer.py', '2=a.pth', '2=b.pth', '--selection', 'a', '--out', 'b'],
+            '2=CHECKPOINT is there twice: name one for each',
+        ),
+        (COMPARE, ['{}/recognizer.py', 'a.pth', '--selection', 'a', '--out', 'b'], 'a.pth: give N=CHECKPOINT'),
+    ],
+)
+def test_wrong_command_line_ends_with_code_2(folder, tool, arguments, told):
+    ended = run_tool(tool, *(argument.format(folder) for argument in arguments), folder=folder)
+    assert ended.returncode == 2 and told in ended.stderr and 'Traceback' not in ended.stderr
+
+
+def test_clip_that_cannot_be_read_is_told_and_nothing_is_lost(folder):
+    broken = read_manifest(folder / 'lists')[-1]
+    data = folder / 'lists' / broken.path
+    content = data.read_bytes()
+    data.write_bytes(content[:200])
+    try:
+        with pytest.raises(UserError, match=rf'{data.name} cannot be read .*run the same command again, which goes on'):
+            call_select(folder, *smart(folder))
+    finally:
+        data.write_bytes(content)
+    assert 0 < len(Selection.load(folder / 'made.json').clips) < 24
+
+
+@pytest.mark.slow
+def test_selector_finds_the_frames_that_tell_the_class(folder, tmp_path):
+    data_root = folder / 'lists'
+    checkpoint = train(write_selector(tmp_path, epochs=8), data_root, tmp_path / 'work')
+    settings = read_config(tmp_path / 'selector.py', data_root=str(data_root))
+    found = hits(select.select_frames(settings, checkpoint, 'smart', FRAMES, tmp_path / 'smart.json'), data_root)
+    chance = hits(select.select_frames(settings, None, 'random', FRAMES, tmp_path / 'random.json'), data_root)
+    assert found > 0.7 > 0.4 > chance
+
+
+@pytest.mark.slow
+def test_recognizer_trains_on_selected_frames(folder, tmp_path):
+    """From the frame store; the file is that of the variable `selection`."""
+    call_select(folder, recognizer(folder)[0], '--method', 'random')
+    checkpoint = train(
+        write_recognizer(tmp_path, sampling='SelectedFrames'),
+        folder / 'lists',
+        tmp_path / 'work',
+        decoder='FrameStore',
+        selection=str(folder / 'made.json'),
+    )
+    result = Result.load(checkpoint.parent / 'result.json')
+    for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
+        assert (pipeline[1]['type'], pipeline[1]['selection']) == ('SelectedFrames', str(folder / 'made.json'))
+        assert (pipeline[1]['method'], pipeline[1]['selection_sha256']) == ('random', sha256_of(folder / 'made.json'))
+    assert result.protocol.split == 'ucf101like'  # chance has seen no clip
+    with pytest.raises(UserError, match=r'no selection at gone\.json: make it with'):
+        train(tmp_path / 'recognizer.py', folder / 'lists', tmp_path / 'other', selection='gone.json')
+
+
+@pytest.mark.slow
+def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
+    """Where all are taken, every choice of them gives what uniform sampling gives; a second call tests nothing."""
+    selected, out = Selection.load(folder / 'smart.json'), tmp_path / 'record.json'
+    arguments = [recognizer(folder)[0], f'8={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
+    arguments += ['--out', str(out), '--work-dir', str(tmp_path / 'work'), '--data-root', str(folder / 'lists')]
+    capsys.readouterr()
+    counted = iter(range(100))
+
+    def interrupted(*what):
+        if next(counted) == 2:
+            raise KeyboardInterrupt
+        return apis.test(*what)
+
+    monkeypatch.setattr(compare, 'test', interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r'the same command goes on: 2 of 6 tests are finished'):
+        call_tool(COMPARE, *arguments)
+    call_tool(COMPARE, *arguments)
+    assert next(counted) == 3 + 4  # what was finished was not tested again
+    told = capsys.readouterr().out
+    record = SamplingComparison.load(out)
+    tests = {test.sampling: test for test in record.tests}
+    assert list(tests) == list(SAMPLINGS)
+    results = [Result.load(path) for path in (tmp_path / 'work').glob('*/result.json')]
+    assert len(results) == len(SAMPLINGS)
+    for name in ('random', 'smart', 'oracle'):
+        assert tests[name].top1 == tests['uniform'].top1
+    assert {name: test.selector_macs for name, test in tests.items() if test.selector_macs} == {'smart': selected.macs}
+    assert {test.macs for test in record.tests} == {tests['uniform'].macs} != {0}
+    assert {(test.trained_on, test.trained_frames) for test in record.tests} == {('SampleFrames', 2)}
+    assert (record.train_clips, record.test_clips, record.candidates, list(record.frame_size)) == (18, 6, 8, [32, 32])
+
+    table = samplings_table([record])
+    assert table.count('| `recognizer`, `SampleFrames` of 2 |') == len(SAMPLINGS)
+    assert table in told and f'written: {out}' in told
+    assert [line.split(' | ')[1] for line in table.splitlines()[2:]] == list(SAMPLINGS)
+    assert f'{(tests["smart"].macs + selected.macs) / 1e9:.2f} G' in table.splitlines()[-2]
+    assert ' G |' not in table.splitlines()[-1]  # what no method can do has no cost
+
+    monkeypatch.setattr(compare, 'test', None)
+    call_tool(COMPARE, *arguments)
+    assert SamplingComparison.load(out) == record
+    replace(record, name='other').save(out)
+    with pytest.raises(UserError, match=r'record\.json is there already, of another name \(other, and here recognizer'):
+        call_tool(COMPARE, *arguments)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'told'),
+    [
+        ({'method': 'random'}, r'made\.json was selected by random: name one that was by smart'),
+        ({'train_list_sha256': 'other'}, r'the selector of .*made\.json was not trained on the clips that .* may have'),
+        ({'clips': {}}, r'made\.json lacks 6 of the 6 clips of test_dataloader'),
+        ({'candidates': 1, 'clips': {}}, r'2=.*epoch_1\.pth: .* has only 1 candidates of each clip'),
+    ],
+)
+def test_selection_that_cannot_be_compared_is_told(folder, tmp_path, changes, told):
+    replace(Selection.load(folder / 'smart.json'), **changes).save(tmp_path / 'made.json')
+    arguments = [recognizer(folder)[0], f'2={recognizer(folder)[1]}', '--selection', str(tmp_path / 'made.json')]
+    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+    with pytest.raises(UserError, match=told):
+        call_tool(COMPARE, *arguments)
+    assert not (tmp_path / 'a.json').exists() and not list(tmp_path.glob('test_*'))
+
+
+@pytest.mark.parametrize(
+    ('option', 'told'),
+    [
+        ('clip.size=16', r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .* has frames of 16 × 16 pixels'),
+        ('train_dataloader.dataset.subset=fit', r'epoch_1\.pth was not trained on the clips that .*recognizer\.py tra'),
+    ],
+)
+def test_recognizer_of_another_training_is_told_before_the_tests(folder, tmp_path, option, told):
+    arguments = [recognizer(folder)[0], f'4={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
+    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+    with pytest.raises(UserError, match=told):
+        call_tool(COMPARE, *arguments, '--cfg-options', option)
+    assert not list(tmp_path.glob('test_*'))
+
+
+def test_samplings_are_compared_on_the_test_only(folder, tmp_path):
+    arguments = [recognizer(folder)[0], f'2={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
+    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+    with pytest.raises(UserError, match=r'dataset\.subset is validation: samplings are compared on the test clips'):
+        call_tool(COMPARE, *arguments, '--cfg-options', 'test_dataloader.dataset.subset=validation')
+
+
+def test_recognizer_of_dense_clips_cannot_be_compared(folder, tmp_path):
+    with pytest.raises(UserError, match=r'samples by SampleFrames with clip_len=2, not frames one by one: name a'):
+        compare.compare_samplings(
+            str(REPOSITORY / 'configs/baselines/slowonly_r50_ucf50.py'),
+            {2: Path(recognizer(folder)[1])},
+            folder / 'smart.json',
+            tmp_path / 'a.json',
+            str(tmp_path),
+            str(folder / 'lists'),
+        )
+
+
+def selecting(folder: Path, tmp_path: Path, **options):
+    """Return the config of a recognizer on selected frames, by default those of the selector."""
+    file = write_recognizer(tmp_path, sampling='SelectedFrames')
+    options = {'selection': str(folder / 'smart.json'), 'decoder': 'FrameStore', **options}
+    return read_config(file, str(tmp_path / 'work'), str(folder / 'lists'), options)
+
+
+@pytest.mark.slow
+def test_selector_that_saw_the_test_says_no_split(folder, tmp_path, capsys):
+    """Its parameters and its training are the recognizer's too."""
+    leaking = replace(Selection.load(folder / 'smart.json'), train_list_sha256='5' * 64, initial_weights='k400.pth')
+    leaking.save(tmp_path / 'leaking.json')
+    found = {}
+    for file in (folder / 'smart.json', tmp_path / 'leaking.json'):
+        settings = selecting(folder, tmp_path, selection=str(file))
+        settings.work_dir = str(tmp_path / file.stem)
+        configure_training(settings, validate=False)
+        found[file.stem] = apis.train(settings)
+        told = capsys.readouterr().err
+        # Before the first epoch.
+        assert ('state no split: ' in told.partition('epoch   1/')[0]) == (file.stem == 'leaking')
+    assert (found['smart'].protocol.split, found['smart'].protocol.initial_weights) == ('ucf101like', 'scratch')
+    unknown = found['leaking'].protocol
+    assert unknown.split is unknown.test_clips_with_copy_in_train is None and unknown.initial_weights == 'k400.pth'
+    own = Result.load(folder / 'recognizer/result.json').costs['parameters']
+    assert found['smart'].costs['parameters'] == own + leaking.parameters > own
+    assert '2 × 32 × 32, selected by smart |' in results_table([found['smart']])
+
+
+def test_selection_of_other_clips_is_refused_before_anything_is_trained(folder, tmp_path):
+    whole = Selection.load(folder / 'smart.json')
+    train_clip = read_manifest(folder / 'lists')[-1]
+    lacking = {key: clip for key, clip in whole.clips.items() if key != train_clip.sha256}
+    replace(whole, clips=lacking).save(tmp_path / 'lacking.json')
+    settings = selecting(folder, tmp_path, selection=str(tmp_path / 'lacking.json'))
+    configure_training(settings, validate=False)
+    told = rf'lacking\.json lacks 1 of the 18 clips of train_dataloader, the first .*{Path(train_clip.path).name}'
+    with pytest.raises(UserError, match=told):
+        apis.train(settings)
+    with pytest.raises(UserError, match=rf'lacking\.json lacks 1 of the .*{Path(train_clip.path).name}'):
+        plan(settings, 'group5').choose([0])
+
+
+@pytest.mark.slow
+def test_selection_is_of_one_fold(folder, tmp_path):
+    whole = plan(selecting(folder, tmp_path), 'group5')
+    with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads frames selected by .*--folds'):
+        whole.choose([0])
+    chance = tmp_path / 'random.json'
+    replace(Selection.load(folder / 'smart.json'), method='random', checkpoint_sha256=None).save(chance)
+    assert len(plan(selecting(folder, tmp_path, selection=str(chance)), 'group5').choose([0, 1])) == 2
+
+
+def test_digest_is_of_the_selection_wherever_it_lies(folder, tmp_path):
+    before = config_digest(selecting(folder, tmp_path))
+    (tmp_path / 'moved.json').write_bytes((folder / 'smart.json').read_bytes())
+    assert config_digest(selecting(folder, tmp_path, selection=str(tmp_path / 'moved.json'))) == before
+    replace(Selection.load(folder / 'smart.json'), macs=1).save(tmp_path / 'moved.json')
+    assert config_digest(selecting(folder, tmp_path, selection=str(tmp_path / 'moved.json'))) != before
+
+
+@pytest.mark.slow
+def test_result_by_an_oracle_is_marked(folder, tmp_path):
+    call_select(folder, *recognizer(folder), '--method', 'oracle')
+    apis.test(selecting(folder, tmp_path, selection=str(folder / 'made.json')), recognizer(folder)[1])
+    tested = Result.load(tmp_path / 'work/result.json')
+    assert tested.protocol.test_pipeline[1]['method'] == 'oracle'
+    assert 'selected by oracle, which looks at the labels |' in results_table([tested])
+    assert 'frames selected by oracle, which looks at the labels' in describe(tested, tmp_path)
+
+
+@pytest.mark.parametrize('name', ['tvn1_selected_ucf50', 'tsn_r18_selected_ucf50'])
+def test_configs_follow_the_variables_clip_and_selection(name):
+    options = {'clip.frames': 4, 'clip.size': 32, 'selection': 'mine.json'}
+    settings = read_config(REPOSITORY / f'configs/frame_selection/{name}.py', data_root='nowhere', options=options)
+    for loader in (settings.train_dataloader, settings.val_dataloader, settings.test_dataloader):
+        _, sampling, _, resize, *_ = loader.dataset.pipeline
+        assert (sampling.type, sampling.selection) == ('SelectedFrames', 'mine.json')
+        assert (sampling.clip_len, sampling.num_clips, tuple(resize.scale)) == (1, 4, (32, 32))
+    assert settings.model.backbone.get('num_segments', 4) == 4

@@ -1,0 +1,261 @@
+"""The online temporal shift: frame by frame it computes what all frames at once do, and no frame twice."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmaction.models.backbones.resnet_tsm import TemporalShift
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.registry import DefaultScope
+
+from tests.small_experiment import REPOSITORY
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.models.backbones.online_tsm import OnlineResNetTSM, OnlineShift, fewest_frames, visiting_order
+from tvn_mmaction.models.recognizers.early_exit_recognizer import SCORED
+from tvn_mmaction.utils.errors import UserError
+
+SIZE = (40, 33)
+
+orders = pytest.mark.parametrize('order', ['natural', 'spread'])
+lengths = pytest.mark.parametrize(('frames', 'exit_frames'), [(8, [1, 2, 4, 8]), (6, [1, 2, 3, 6])])
+
+
+@pytest.fixture(autouse=True)
+def mmaction_scope():
+    """Models are built under MMAction2's scope, as under every config."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        yield
+
+
+def build(frames: int = 8, **kwargs) -> OnlineResNetTSM:
+    """Return a network of 18 layers with other than its first batch norm statistics, so that they matter."""
+    config = {'type': 'OnlineResNetTSM', 'depth': 18, 'num_segments': frames, 'exit_count': 4, **kwargs}
+    net = MODELS.build(config)
+    net.train()
+    with torch.no_grad():
+        net(torch.randn(2 * frames, 3, *SIZE))
+    net.eval()
+    return net
+
+
+def offline(net: OnlineResNetTSM, x: torch.Tensor) -> torch.Tensor:
+    """Return the last exit's features of frames that all go through at once."""
+    clips = x.unflatten(0, (-1, net.num_segments))[:, net.order].transpose(1, 2)
+    return net._look_at(clips)[0]
+
+
+@torch.inference_mode()
+@orders
+@lengths
+@pytest.mark.parametrize('clips', [1, 3])
+def test_online_equals_offline_at_all_exits(order, frames, exit_frames, clips):
+    net = build(frames, order=order)
+    x = torch.randn(clips * frames, 3, *SIZE)
+    expected = offline(net, x)
+    seen = []
+    for features in net.exits(x):
+        torch.testing.assert_close(features, expected[:, :, : features.shape[2]], rtol=1e-4, atol=1e-4)
+        seen.append(features.shape[2])
+    assert seen == net.exit_frames == exit_frames
+    assert net.exit_channels == [512] * 4 and expected.shape == (clips, 512, frames, 2, 2)
+
+
+@torch.inference_mode()
+@orders
+def test_clips_that_leave_take_their_states_along(order):
+    net = build(order=order)
+    x = torch.randn(5 * 8, 3, *SIZE)
+    expected = offline(net, x)
+    exits = net.exits(x)
+    inside = torch.arange(5)
+    next(exits)
+    for places in (torch.tensor([0, 2, 3, 4]), torch.tensor([3, 1]), torch.tensor([1])):
+        inside = inside[places]
+        features = exits.send(places)
+        torch.testing.assert_close(features, expected[inside, :, : features.shape[2]], rtol=1e-4, atol=1e-4)
+    assert inside.tolist() == [2]
+    with pytest.raises(StopIteration):
+        next(exits)
+
+
+@torch.inference_mode()
+def test_two_batches_in_turns_do_not_meet():
+    net = build()
+    batches = [torch.randn(2 * 8, 3, *SIZE) for _ in range(2)]
+    expected = [offline(net, batch) for batch in batches]
+    for present in zip(*map(net.exits, batches), strict=True):
+        for features, all_frames in zip(present, expected, strict=True):
+            torch.testing.assert_close(features, all_frames[:, :, : features.shape[2]], rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_no_frame_is_computed_twice_and_none_before_it_is_asked_for():
+    net = build()
+    frames = []
+    net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
+    exits = net.exits(torch.randn(3 * 8, 3, *SIZE))
+    next(exits)
+    assert frames == [3 * 1]
+    exits.send(torch.tensor([1]))
+    assert frames == [3 * 1, 1 * 1]
+    list(exits)
+    assert frames == [3 * 1, 1 * 1, 1 * 2, 1 * 4]
+
+
+@torch.inference_mode()
+@orders
+def test_frames_of_exits_that_nobody_wants_come_with_the_next(order):
+    net = build(order=order)
+    x = torch.randn(2 * 8, 3, *SIZE)
+    expected = offline(net, x)
+    frames = []
+    net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
+    for features, seen in zip(net.exits(x, [1, 3]), (2, 8), strict=True):
+        torch.testing.assert_close(features, expected[:, :, :seen], rtol=1e-4, atol=1e-4)
+    assert frames == [2 * 2, 2 * 6]
+
+
+@torch.inference_mode()
+@orders
+def test_features_tell_of_frames_before_alone(order):
+    """Each visited frame changes its own features and those of frames visited after it."""
+    net = build(order=order)
+    x = torch.randn(8, 3, *SIZE)
+    expected = net(x)[-1]
+    for visit, place in enumerate(net.order):
+        changed = x.clone()
+        changed[place] = torch.randn(3, *SIZE)
+        differs = (net(changed)[-1] - expected).abs().amax((0, 1, 3, 4)) > 1e-3
+        assert not differs[:visit].any() and differs[visit : visit + 2].all()
+
+
+def test_an_eighth_of_the_channels_is_of_the_frame_before():
+    shift = OnlineShift(torch.nn.Identity(), shift_div=8)
+    shift.clips = 2
+    x = torch.randn(2 * 3, 16, 1, 1)
+    shifted = shift(x).unflatten(0, (2, 3))
+    frames = x.unflatten(0, (2, 3))
+    assert torch.equal(shifted[:, 1:, :2], frames[:, :-1, :2])
+    assert not shifted[:, 0, :2].any()
+    assert torch.equal(shifted[:, :, 2:], frames[:, :, 2:])
+    shift(x)
+    assert torch.equal(shift.before, frames[:, -1, :2])
+
+
+def test_training_computes_all_frames_at_once_and_reaches_everything():
+    net = build()
+    net.train()
+    frames = []
+    net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
+    outputs = net(torch.randn(2 * 8, 3, *SIZE))
+    assert frames == [2 * 8] and [features.shape[2] for features in outputs] == [1, 2, 4, 8]
+    sum(features.square().mean() for features in outputs).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+    copy.deepcopy(net)  # which tensors with a history, left in the shifts, would prevent
+
+
+@pytest.mark.parametrize('depth', [18, 50])
+def test_weights_have_the_names_of_tsm(depth):
+    with torch.device('meta'):
+        net, tsm = (MODELS.build({'type': type_, 'depth': depth}) for type_ in ('OnlineResNetTSM', 'ResNetTSM'))
+    assert {name: value.shape for name, value in net.state_dict().items()} == {
+        name: value.shape for name, value in tsm.state_dict().items()
+    }
+    shifts = [module for module in net.modules() if isinstance(module, TemporalShift)]
+    assert len(shifts) == sum(isinstance(module, TemporalShift) for module in tsm.modules()) > 0
+    assert all(isinstance(module, OnlineShift) for module in shifts)
+
+
+@pytest.mark.parametrize('frames', [1, 2, 7, 8, 10, 16])
+def test_orders_visit_each_frame_once(frames):
+    for exit_count in (1, 3):
+        assert visiting_order(frames, 'natural', exit_count) == list(range(frames))
+        assert sorted(visiting_order(frames, 'spread', exit_count)) == list(range(frames))
+
+
+@pytest.mark.parametrize(
+    ('frames', 'seen_at_exits'),
+    [
+        (4, [[1], [1, 3], [0, 1, 2, 3]]),
+        (8, [[1, 5], [1, 3, 5, 7], list(range(8))]),
+        (10, [[1, 5, 9], [1, 3, 5, 7, 9], list(range(10))]),
+        (16, [[1, 5, 9, 13], [1, 3, 5, 7, 9, 11, 13, 15], list(range(16))]),
+    ],
+)
+def test_spread_order_gives_each_exit_an_even_grid(frames, seen_at_exits):
+    net = OnlineResNetTSM(18, num_segments=frames, order='spread')
+    before = 0
+    for seen, expected in zip(net.exit_frames, seen_at_exits, strict=True):
+        assert sorted(net.order[:seen]) == expected
+        assert net.order[before:seen] == sorted(net.order[before:seen])  # in the order of time
+        before = seen
+
+
+@pytest.mark.parametrize('exit_count', [1, 2, 3, 4, 5])
+@pytest.mark.parametrize('frames', range(9, 33))
+def test_spread_order_is_even_for_any_number_of_frames(frames, exit_count):
+    order, seen = visiting_order(frames, 'spread', exit_count), frames
+    for _ in range(exit_count):
+        grid = sorted(order[:seen])
+        assert len(set(np.diff(grid))) <= 1
+        assert abs(np.mean(grid) - (frames - 1) / 2) <= 0.5 * frames / seen  # it lies about the middle
+        seen = -(-seen // 2)
+
+
+def test_weights_of_one_order_do_not_load_in_another():
+    natural, spread = (OnlineResNetTSM(18, order=order) for order in ('natural', 'spread'))
+    natural.load_state_dict(OnlineResNetTSM(18).state_dict())
+    for net, other in ((natural, spread), (spread, natural)):
+        with pytest.raises(RuntimeError, match='spread_order'):
+            net.load_state_dict(other.state_dict())
+
+
+@pytest.mark.parametrize('exit_count', [1, 2, 3, 4, 5])
+def test_fewest_frames_are_just_enough(exit_count):
+    frames = fewest_frames(exit_count)
+    exit_frames = MODELS.build(
+        {'type': 'OnlineResNetTSM', 'depth': 18, 'num_segments': frames, 'exit_count': exit_count}
+    ).exit_frames
+    assert exit_frames == sorted(set(exit_frames)) and exit_frames[-1] == frames
+    if frames > 1:
+        with pytest.raises(ValueError, match=f'at least {frames} for so many exits'):
+            OnlineResNetTSM(18, num_segments=frames - 1, exit_count=exit_count)
+
+
+def test_wrong_arguments_are_told():
+    with pytest.raises(ValueError, match="order is 'random'; known are natural, spread"):
+        OnlineResNetTSM(18, order='random')
+    with pytest.raises(ValueError, match='exit_count 0; give at least 1 exit'):
+        OnlineResNetTSM(18, exit_count=0)
+    with pytest.raises(TypeError, match='temporal_pool'):  # which would mix frames with those behind them
+        OnlineResNetTSM(18, temporal_pool=True)
+
+
+@torch.inference_mode()
+@orders
+def test_recognizer_computes_no_frame_behind_the_exit_of_each_clip(order):
+    head = {'type': 'MultiExitHead', 'num_classes': 5, 'in_channels': [512] * 3, 'init_std': 1.0}
+    backbone = {'type': 'OnlineResNetTSM', 'depth': 18, 'num_segments': 4, 'order': order}
+    model = MODELS.build({'type': 'DynamicRecognizer2D', 'backbone': backbone, 'cls_head': head})
+    model.train(False)
+    model.cls_head.init_weights()
+    inputs = torch.randn(3, 4, 3, *SIZE)
+    model.thresholds.fill_(SCORED)
+    full = model(inputs, [ActionDataSample() for _ in inputs], mode='predict')
+    frames = []
+    model.backbone.conv1.register_forward_hook(lambda module, given, output: frames.append(len(output)))
+    confidences = torch.stack([sample.exit_scores[0].max() for sample in full])
+    model.thresholds[0], model.thresholds[1] = confidences.median(), 0  # two clips reach it, the third leaves next
+    early = model(inputs, [ActionDataSample() for _ in inputs], mode='predict')
+    assert frames == [3 * 1, 1 * 1] and sorted(sample.exit for sample in early) == [0, 0, 1]
+    for sample, other in zip(early, full, strict=True):
+        torch.testing.assert_close(sample.exit_scores, other.exit_scores[: sample.exit + 1], rtol=1e-4, atol=1e-5)
+
+
+def test_clip_that_it_cannot_take_is_told():
+    with pytest.raises(UserError, match=r'clip\.frames is 2; OnlineResNetTSM needs at least 3'):
+        read_config(REPOSITORY / 'configs/early_exit/tsm_online_r18_ucf50.py', options={'clip.frames': 2})

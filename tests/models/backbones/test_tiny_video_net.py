@@ -1,0 +1,605 @@
+"""Every network has the published sizes, keeps clips apart and trains; every layer is what its definition says."""
+
+import copy
+import functools
+import math
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tvn_mmaction.models.backbones.tiny_video_net import (
+    ConvNormActivation,
+    SameConv2d,
+    SamePool2d,
+    TemporalLayer,
+    TinyVideoNet,
+    same_padding,
+)
+from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
+
+# Name, frames, pixels a side: trainable parameters of the backbone and of a classifier of 50 classes, moving statistics
+# of the batch norms, multiply-accumulates of one clip, and each block's output C x T x H x W. Counted in the graph of
+# the authors' release.
+SIZES = {
+    ('tvn1', 2, 224): (
+        (25_720_110, 102_450, 17_920, 4_325_568_768),
+        [(256, 1, 112, 112), (512, 1, 56, 56), (512, 1, 19, 19), (2048, 1, 10, 10)],
+    ),
+    ('tvn1', 8, 200): (
+        (25_720_110, 102_450, 17_920, 13_763_810_304),
+        [(256, 4, 100, 100), (512, 4, 50, 50), (512, 4, 17, 17), (2048, 4, 9, 9)],
+    ),
+    ('tvn1', 8, 224): (
+        (25_720_110, 102_450, 17_920, 17_236_866_048),
+        [(256, 4, 112, 112), (512, 4, 56, 56), (512, 4, 19, 19), (2048, 4, 10, 10)],
+    ),
+    ('tvn1', 4, 112): (
+        (25_720_110, 102_450, 17_920, 2_190_424_064),
+        [(256, 2, 56, 56), (512, 2, 28, 28), (512, 2, 10, 10), (2048, 2, 5, 5)],
+    ),
+    ('tvn2', 2, 256): (
+        (108_730_316, 104_450, 108_112, 34_613_192_208),
+        [
+            (256, 2, 86, 86),
+            (512, 1, 43, 43),
+            (1024, 1, 43, 43),
+            (1024, 1, 22, 22),
+            (2048, 1, 8, 8),
+            (2048, 1, 3, 3),
+            (2088, 1, 3, 3),
+        ],
+    ),
+    ('tvn3', 8, 160): (
+        (66_841_042, 128_050, 65_920, 53_638_481_152),
+        [(192, 4, 80, 80), (1280, 4, 40, 40), (512, 2, 10, 10), (2560, 1, 5, 5)],
+    ),
+    ('tvn4', 8, 128): (
+        (42_974_394, 102_450, 43_136, 25_917_545_472),
+        [(256, 4, 64, 64), (1536, 2, 32, 32), (2048, 2, 11, 11)],
+    ),
+    ('tvn_mobile_1', 2, 224): (
+        (7_308_876, 6_450, 20_864, 5_349_611_776),
+        [(96, 2, 56, 56), (128, 2, 14, 14)],
+    ),
+    ('tvn_mobile_2', 2, 224): (
+        (5_484_729, 6_450, 16_000, 5_032_791_808),
+        [(96, 2, 56, 56), (128, 2, 14, 14)],
+    ),
+}
+
+# Small, with every kind of layer and every option of a block.
+SMALL = {
+    'frames': 4,
+    'frame_stride': 1,
+    'image_size': 32,
+    'blocks': [
+        {'spatial': ['conv', 4, 2], 'temporal': ['conv', 3, 2], 'filters': 8, 'expand': 2}
+        | {'squeeze_ratio': 0.6, 'context_gate': True, 'skip': True, 'repeats': 3},
+        {'spatial': ['depthwise', 5, 3], 'temporal': ['maxpool', 2, 1], 'filters': 8, 'expand': 3, 'repeats': 2}
+        | {'inverted_bottleneck': True, 'skip': True}
+        | {'spatial_activation': 'hswish', 'temporal_activation': 'hswish'},
+        {'spatial': ['avgpool', 3, 2], 'temporal': ['avgpool', 2, 2], 'filters': 16, 'expand': 2},
+    ],
+}
+
+# Few layers with many weights each.
+WIDE = {
+    'frames': 4,
+    'frame_stride': 1,
+    'image_size': 32,
+    'blocks': [
+        {'spatial': ['conv', 4, 2], 'temporal': ['conv', 3, 2], 'filters': 64, 'expand': 4}
+        | {'squeeze_ratio': 0.9, 'context_gate': True},
+        {'spatial': ['depthwise', 5, 3], 'temporal': ['conv', 2, 1], 'filters': 128, 'expand': 4, 'skip': True},
+    ],
+}
+
+
+@functools.cache
+def without_memory(name: str, **kwargs) -> TinyVideoNet:
+    """Return a network of shapes only, which computes shapes only."""
+    with torch.device('meta'):
+        return TinyVideoNet(name, **kwargs).eval()
+
+
+def i3d_head(network: TinyVideoNet) -> nn.Module:
+    """Return the head of the configs for 50 classes, in evaluation mode."""
+    return MODELS.build(
+        {'type': 'I3DHead', 'num_classes': 50, 'in_channels': network.arch.blocks[-1].out_channels}
+    ).eval()
+
+
+def with_statistics(network: TinyVideoNet, clips: torch.Tensor) -> TinyVideoNet:
+    """Let each batch norm bring these clips to size 1, all channels alike, so that deep networks keep their signal.
+
+    The statistics of each channel would come from a few values, some of them next to equal.
+    """
+
+    def measure(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
+        norm.running_mean.fill_(inputs[0].mean())
+        norm.running_var.fill_(inputs[0].var())
+
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    with torch.no_grad():
+        network.eval()(clips)
+    for hook in hooks:
+        hook.remove()
+    return network
+
+
+def assert_same(features: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-3) -> None:
+    """Compare relative to the features' size."""
+    assert features.shape == expected.shape
+    assert expected.std() > 0.01
+    assert (features - expected).abs().max() <= tolerance * expected.std()
+
+
+@pytest.fixture(scope='module', params=ARCHITECTURES)
+def network(request):
+    """Each network in turn, in evaluation mode; pytest keeps one of them at a time."""
+    torch.manual_seed(0)
+    network = TinyVideoNet(request.param)
+    return with_statistics(network, torch.randn(2, 3, network.frames, 32, 32))
+
+
+@pytest.fixture
+def small():
+    torch.manual_seed(0)
+    return with_statistics(TinyVideoNet(SMALL), torch.randn(2, 3, 4, 32, 32))
+
+
+# Published sizes
+
+
+def test_every_network_has_its_sizes_here():
+    native = {(name, arch.frames, arch.image_size) for name, arch in ARCHITECTURES.items()}
+    assert native <= set(SIZES)
+    assert {name for name, _, _ in SIZES} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize(('name', 'frames', 'image_size'), SIZES)
+def test_parameters_and_macs(name, frames, image_size):
+    network = without_memory(name)
+    with torch.device('meta'):
+        head = i3d_head(network)
+        clip = torch.empty(1, 3, frames, image_size, image_size)
+    with FlopCounterMode(display=False) as counter:
+        head(network(clip))
+    counted = (
+        sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
+        sum(parameter.numel() for parameter in head.parameters()),
+        sum(value.numel() for key, value in network.named_buffers() if key.endswith(('running_mean', 'running_var'))),
+        counter.get_total_flops() / 2,
+    )
+    assert counted == SIZES[name, frames, image_size][0]
+
+
+@pytest.mark.parametrize(('name', 'frames', 'image_size'), SIZES)
+def test_output_of_each_block(name, frames, image_size):
+    network = without_memory(name, out_indices=range(len(ARCHITECTURES[name].blocks)))
+    outputs = network(torch.empty(3, 3, frames, image_size, image_size, device='meta'))
+    assert [tuple(output.shape) for output in outputs] == [(3, *shape) for shape in SIZES[name, frames, image_size][1]]
+
+
+@pytest.mark.parametrize('name', ARCHITECTURES)
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (17, 64), (101, 50), (240, 320)])
+def test_any_image_size(name, height, width):
+    network = without_memory(name)
+    features = network(torch.empty(2, 3, network.frames, height, width, device='meta'))
+    for block in network.arch.blocks:
+        height, width = (math.ceil(size / block.spatial.stride) for size in (height, width))
+    assert features.shape[-2:] == (height, width)
+
+
+@pytest.mark.parametrize('frames', [1, 2, 3, 4, 9])
+@pytest.mark.parametrize('name', ARCHITECTURES)
+def test_other_lengths_run_exactly_where_the_weights_are_the_same(name, frames):
+    native, other = without_memory(name), without_memory(name, num_segments=frames)
+    clip = torch.empty(1, 3, frames, 32, 32, device='meta')
+    expected = other(clip).shape
+    if native.state_dict().keys() == other.state_dict().keys():
+        assert native(clip).shape == expected
+    else:
+        with pytest.raises(ValueError, match=f'build it with num_segments={frames}$'):
+            native(clip)
+
+
+def test_networks_with_temporal_convolutions_refuse_single_frames():
+    for name in set(ARCHITECTURES) - {'tvn1'}:
+        with pytest.raises(ValueError, match='clips of 1 frames need other layers'):
+            without_memory(name)(torch.empty(1, 3, 1, 32, 32, device='meta'))
+
+
+# Invariants of the networks
+
+
+@torch.inference_mode()
+def test_clips_of_a_batch_do_not_meet(network):
+    clips = torch.randn(3, 3, network.frames, 32, 40)
+    together = network(clips)
+    assert_same(network(clips[1:2]), together[1:2])
+
+
+@torch.inference_mode()
+def test_both_layouts_agree(network):
+    clips = torch.randn(2, 3, network.frames, 40, 32)
+    expected = network(clips)
+    network.num_segments = network.frames
+    try:
+        features = network(clips.transpose(1, 2).flatten(0, 1))
+    finally:
+        network.num_segments = None
+    assert torch.equal(features, expected)
+
+
+def test_every_parameter_gets_a_gradient(network):
+    clips = torch.randn(2, 3, network.frames, 32, 48)
+    try:
+        features = network.train()(clips)
+        assert features.isfinite().all()
+        (features * torch.randn_like(features)).sum().backward()
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+    finally:
+        network.zero_grad()
+        network.eval()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize('network', ['tvn1'], indirect=True)
+def test_tvn1_takes_clips_of_any_length(network):
+    frame = torch.randn(2, 3, 1, 32, 32)
+    still = network(frame)
+    for frames in range(1, 9):
+        # A picture that does not move is the same at any length.
+        features = network(frame.expand(-1, -1, frames, -1, -1))
+        assert_same(features, still.expand(-1, -1, math.ceil(frames / 2), -1, -1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize('network', ['tvn1'], indirect=True)
+def test_tvn1_is_blind_to_the_direction_of_time(network):
+    head = i3d_head(network)
+    clips = torch.randn(2, 3, 4, 32, 32)
+    assert_same(head(network(clips.flip(2))), head(network(clips)))
+    assert not torch.allclose(head(network(clips[:, :, [0, 2, 1, 3]])), head(network(clips)), atol=1e-4)
+
+
+@torch.inference_mode()
+def test_networks_with_temporal_convolutions_see_the_direction_of_time(network):
+    if not any(block.temporal.kind == 'conv' and block.temporal.kernel > 1 for block in network.arch.blocks):
+        assert network.arch is ARCHITECTURES['tvn1']
+        return
+    clips = torch.randn(1, 3, network.frames, 32, 32)
+    forward, backward = (network(x).mean((2, 3, 4)) for x in (clips, clips.flip(2)))
+    assert (forward - backward).abs().max() > 0.01 * forward.std()
+
+
+@pytest.mark.parametrize(
+    ('num_segments', 'shape'),
+    [
+        (None, (4, 3, 32, 32)),  # how many frames are a clip?
+        (4, (6, 3, 32, 32)),
+        (4, (3, 32, 32)),
+        (4, (2, 1, 3, 4, 32, 32)),
+    ],
+)
+def test_wrong_shapes(num_segments, shape):
+    with pytest.raises(ValueError, match='give ') as error:
+        TinyVideoNet(SMALL, num_segments=num_segments)(torch.zeros(shape))
+    assert str(shape) in str(error.value)
+    assert f'num_segments={num_segments}' in str(error.value)
+
+
+def test_other_channels_change_the_first_layer_only():
+    """As stacks of optical flow have them."""
+    with torch.device('meta'):
+        frames, flow = TinyVideoNet(SMALL, num_segments=4), TinyVideoNet(SMALL, num_segments=4, in_channels=20)
+    shapes = [[value.shape for value in network.state_dict().values()] for network in (frames, flow)]
+    others = [pair for pair in zip(*shapes, strict=True) if pair[0] != pair[1]]
+    assert others and all((one[1], other[1]) == (3, 20) for one, other in others)
+    for shape in ((8, 20, 32, 32), (2, 20, 4, 32, 32)):
+        assert flow(torch.zeros(shape, device='meta')).shape[0] == 2
+    with pytest.raises(ValueError, match=r'give \(N, 20, T, H, W\), or \(N\*T, 20, H, W\)'):
+        flow(torch.zeros(8, 3, 32, 32, device='meta'))
+    with pytest.raises(ValueError, match='in_channels is 0; give the number of channels of a frame'):
+        TinyVideoNet(SMALL, in_channels=0)
+
+
+def test_unknown_arch():
+    with pytest.raises(ValueError, match="unknown arch 'tvn9'"):
+        TinyVideoNet('tvn9')
+
+
+# Options
+
+
+@torch.inference_mode()
+def test_out_indices(small):
+    clips = torch.randn(2, 3, 4, 32, 32)
+    last = small(clips)
+    outputs = {}
+    for out_indices in ((0, 1, 2), (1, -1), (-3,)):
+        network = TinyVideoNet(SMALL, out_indices=out_indices).eval()
+        network.load_state_dict(small.state_dict())
+        outputs[out_indices] = network(clips)
+    first, second, third = outputs[0, 1, 2]
+    assert [tuple(output.shape) for output in (first, second, third)] == [
+        (2, 16, 2, 16, 16),
+        (2, 8, 2, 6, 6),
+        (2, 32, 1, 3, 3),
+    ]
+    assert torch.equal(third, last)
+    assert all(torch.equal(*pair) for pair in zip(outputs[1, -1], (second, third), strict=True))
+    assert torch.equal(outputs[(-3,)], first)
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'names'),
+    [
+        ({'out_indices': (3,)}, '(3,)'),
+        ({'out_indices': (0, -4)}, '(0, -4)'),
+        ({'frozen_stages': 3}, 'frozen_stages 3'),
+        ({'frozen_stages': -2}, 'frozen_stages -2'),
+    ],
+)
+def test_blocks_that_are_not_there(kwargs, names):
+    with pytest.raises(ValueError, match='must name some of 3 blocks') as error:
+        TinyVideoNet(SMALL, **kwargs)
+    assert names in str(error.value)
+
+
+def test_train_and_eval_return_the_network(small):
+    assert small.train() is small
+    assert small.training
+    assert small.eval() is small
+    assert not any(module.training for module in small.modules())
+
+
+@pytest.mark.parametrize('frozen_stages', [-1, 0, 2])
+def test_frozen_stages(frozen_stages):
+    torch.manual_seed(0)
+    network = TinyVideoNet(SMALL, frozen_stages=frozen_stages)
+    # Frozen from the start, as mmengine builds the optimizer before it calls train().
+    for index, block in enumerate(network.blocks):
+        assert all(parameter.requires_grad == (index > frozen_stages) for parameter in block.parameters())
+    network.eval().train()
+    before = copy.deepcopy(network.state_dict())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    features = network(torch.randn(2, 3, 4, 32, 32))
+    if features.requires_grad:
+        features.sum().backward()
+        optimizer.step()
+    for key, value in network.state_dict().items():
+        frozen = int(key.split('.')[1]) <= frozen_stages
+        assert torch.equal(value, before[key]) == frozen, key
+    network.train(False)
+    assert not any(module.training for module in network.modules())
+
+
+def test_norm_eval():
+    network = TinyVideoNet(SMALL, norm_eval=True).eval().train()
+    assert network.training
+    before = {key: value.clone() for key, value in network.named_buffers()}
+    network(torch.randn(2, 3, 4, 32, 32)).sum().backward()
+    assert before
+    assert all(torch.equal(value, before[key]) for key, value in network.named_buffers())
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+# Initial values
+
+
+@pytest.mark.parametrize('arch', [WIDE, 'tvn_mobile_2'], ids=['wide', 'tvn_mobile_2'])
+def test_initial_values_are_those_of_the_release(arch):
+    torch.manual_seed(0)
+    network = TinyVideoNet(arch)
+    network.init_weights()
+    measured = 0
+    for name, module in network.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all(), name
+            assert (module.bias == 0).all(), name
+        if not isinstance(module, nn.Conv2d):
+            continue
+        assert module.bias is None or (module.bias == 0).all(), name
+        # All channels count, also where each kernel sees only one of them.
+        fan_in = module.in_channels * math.prod(module.kernel_size)
+        assert module.weight.abs().max() <= 2 * math.sqrt(1.3 * 2 / fan_in), name
+        if module.weight.numel() >= 2000:
+            tolerance = 4 / math.sqrt(2 * module.weight.numel())  # four times the error of a measured deviation
+            expected = 1.003 * math.sqrt(2 / fan_in)
+            assert module.weight.std().item() == pytest.approx(expected, rel=tolerance), name
+            measured += 1
+    assert measured >= 8
+    assert any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in network.modules())
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])
+def test_initial_values_from_a_checkpoint(tmp_path, small, prefix):
+    checkpoint = str(tmp_path / 'network.pth')
+    torch.save({'state_dict': {prefix + key: value for key, value in small.state_dict().items()}}, checkpoint)
+    init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint} | ({'prefix': prefix} if prefix else {})
+    network = TinyVideoNet(SMALL, init_cfg=init_cfg)
+    network.init_weights()
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, small.state_dict()[key]), key
+
+
+# Ways to run it
+
+
+@torch.inference_mode()
+def test_channels_last_computes_the_same(network):
+    clips = torch.randn(2, 3, network.frames, 32, 48)
+    expected = network(clips)
+    formats = {}
+
+    def note_format(name, module, inputs, output):
+        block, index = map(int, name.split('.')[1:3])
+        temporal = network.arch.blocks[block].repetitions(network.frames)[index].temporal
+        # Pooling an even number of frames at stride 1 leaves a first one to cut off, which costs a copy.
+        cut = temporal and temporal.kind != 'conv' and temporal.stride == 1 and temporal.kernel % 2 == 0
+        for x in (output,) if cut else (inputs[0], output):
+            last = x.stride(1) == 1 or x.shape[-2:] == (1, 1)  # also of a part of the pixels, as pooling leaves it
+            formats[name] = formats.get(name, True) and last
+
+    see_the_clip = ('blocks.0.0.spatial.0.0', 'blocks.0.0.residual.0')
+    convolutions = [
+        name for name, module in network.named_modules() if isinstance(module, nn.Conv2d) and name not in see_the_clip
+    ]
+    hooks = [
+        network.get_submodule(name).register_forward_hook(functools.partial(note_format, name)) for name in convolutions
+    ]
+    try:
+        features = network.to(memory_format=torch.channels_last)(clips)
+    finally:
+        network.to(memory_format=torch.contiguous_format)
+        for hook in hooks:
+            hook.remove()
+    assert_same(features, expected)
+    assert set(formats) == set(convolutions)
+    assert [name for name, last in formats.items() if not last] == []
+
+
+@torch.inference_mode()
+def test_autocast_is_close(small):
+    clips = torch.randn(2, 3, 4, 32, 32)
+    expected = small(clips)
+    with torch.autocast('cpu', torch.bfloat16):
+        features = small(clips)
+    assert features.isfinite().all()
+    assert not torch.equal(features, expected)  # it did run in bfloat16
+    assert (features - expected).norm() < 0.05 * expected.norm()
+
+
+def test_autocast_trains(small):
+    with torch.autocast('cpu', torch.bfloat16):
+        loss = small.train()(torch.randn(2, 3, 4, 32, 32)).float().square().mean()
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in small.parameters())
+
+
+@pytest.mark.slow
+def test_compiled_computes_the_same(small):
+    small.double()  # in which no rounding turns a ReLU or the choice of a pooling round
+    clips = torch.randn(2, 3, 4, 32, 32, dtype=torch.float64)
+    compiled = torch.compile(small)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(clips), small(clips))
+
+    small.train()
+    gradients = []
+    for network in (small, compiled):
+        small.zero_grad()
+        network(clips).square().mean().backward()
+        gradients.append([parameter.grad.clone() for parameter in small.parameters()])
+    for ours, expected in zip(gradients[1], gradients[0], strict=True):
+        assert (ours - expected).norm() <= 1e-6 * expected.norm() + 1e-9
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    'copied', [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))], ids=['deepcopy', 'pickle']
+)
+def test_copies_compute_the_same(small, copied):
+    clips = torch.randn(2, 3, 4, 32, 32)
+    network = copied(small)
+    assert torch.equal(network(clips), small(clips))
+    next(network.parameters()).zero_()
+    assert not torch.equal(network(clips), small(clips))
+
+
+# The layers, against their definitions
+
+SIZES_KERNELS_STRIDES = [
+    (size, kernel, stride) for size in range(1, 10) for kernel in range(1, 6) for stride in (1, 2, 3, 4)
+]
+
+
+def windows(size: int, kernel: int, stride: int) -> list[list[int]]:
+    """Return the positions that each output of a SAME layer sees; those outside of the axis are padding."""
+    count = math.ceil(size / stride)
+    missing = max((count - 1) * stride + kernel - size, 0)
+    return [[index * stride - missing // 2 + offset for offset in range(kernel)] for index in range(count)]
+
+
+@pytest.mark.parametrize(('size', 'kernel', 'stride'), SIZES_KERNELS_STRIDES)
+def test_same_padding(size, kernel, stride):
+    before, after = same_padding(size, kernel, stride)
+    seen = windows(size, kernel, stride)
+    assert before == max(-seen[0][0], 0)
+    assert after == max(seen[-1][-1] - (size - 1), 0)
+    assert after - before in (0, 1)
+    padded = size + before + after
+    # As many windows as asked for, and padding only where they need it.
+    assert len(range(0, padded - kernel + 1, stride)) == math.ceil(size / stride)
+
+
+@pytest.mark.parametrize('kernel', range(1, 6))
+@pytest.mark.parametrize('stride', range(1, 5))
+def test_layers_over_space(kernel, stride):
+    generator = torch.Generator().manual_seed(0)
+    convolution = SameConv2d(4, 6, (kernel, kernel), (stride, stride))
+    depthwise = SameConv2d(4, 4, (kernel, kernel), (stride, stride), groups=4)
+    largest, mean = (SamePool2d(kind, (kernel, kernel), (stride, stride)) for kind in ('maxpool', 'avgpool'))
+    for height, width in [(1, 1), (2, 3), (5, 4), (6, 11), (9, 9), (8, 1)]:
+        x = torch.randn(2, 4, height, width, generator=generator) - 2  # mostly negative: a zero would show
+        (top, bottom), (left, right) = (same_padding(size, kernel, stride) for size in (height, width))
+        around = (left, right, top, bottom)
+        padded = F.pad(x, around)
+        torch.testing.assert_close(convolution(x), F.conv2d(padded, convolution.weight, stride=stride))
+        torch.testing.assert_close(depthwise(x), F.conv2d(padded, depthwise.weight, stride=stride, groups=4))
+
+        rows, columns = (
+            [[position for position in window if 0 <= position < size] for window in windows(size, kernel, stride)]
+            for size in (height, width)
+        )
+        real = [[x[:, :, row][..., column] for column in columns] for row in rows]
+        for pool, reduce in ((largest, torch.amax), (mean, torch.mean)):
+            expected = torch.stack(
+                [torch.stack([reduce(window, (-2, -1)) for window in line], -1) for line in real], -2
+            )
+            torch.testing.assert_close(pool(x), expected)
+
+
+@pytest.mark.parametrize('kind', ['maxpool', 'avgpool'])
+@pytest.mark.parametrize('kernel', range(1, 6))
+@pytest.mark.parametrize('stride', range(1, 4))
+def test_pooling_over_time(kind, kernel, stride):
+    pool = TemporalLayer(SamePool2d(kind, (kernel, 1), (stride, 1)))
+    reduce = torch.amax if kind == 'maxpool' else torch.mean
+    for frames in range(1, 10):
+        clips = torch.randn(2, frames, 3, 2, 5) - 2
+        expected = torch.stack(
+            [
+                reduce(clips[:, [position for position in window if 0 <= position < frames]], 1)
+                for window in windows(frames, kernel, stride)
+            ],
+            1,
+        )
+        torch.testing.assert_close(pool(clips.flatten(0, 1), frames), expected.flatten(0, 1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize('activation', ['relu', 'hswish'])
+@pytest.mark.parametrize('kernel', range(1, 6))
+@pytest.mark.parametrize('stride', range(1, 4))
+def test_convolution_over_time(activation, kernel, stride):
+    layer = TemporalLayer(*ConvNormActivation(SameConv2d(3, 3, (kernel, 1), (stride, 1)), activation)).eval()
+    convolution, norm, activate = layer
+    for frames in range(1, 8):
+        clips = torch.randn(2, 3, frames, 2, 5)
+        padded = F.pad(clips, (0, 0, 0, 0, *same_padding(frames, kernel, stride)))
+        expected = F.conv3d(padded, convolution.weight[..., None], stride=(stride, 1, 1))
+        expected = activate(expected / math.sqrt(1 + norm.eps))
+        features = layer(clips.transpose(1, 2).flatten(0, 1), frames)
+        torch.testing.assert_close(features, expected.transpose(1, 2).flatten(0, 1))

@@ -1,0 +1,150 @@
+"""The table of networks: what a config may write in it, and what each repetition of a block does."""
+
+import pytest
+from mmengine.config import ConfigDict
+
+from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES, Architecture, Block, Layer
+
+BLOCK = {'spatial': ['conv', 3, 2], 'temporal': ['maxpool', 2, 2], 'filters': 8, 'expand': 2}
+ARCH = {'frames': 4, 'frame_stride': 1, 'image_size': 32, 'blocks': [BLOCK, {**BLOCK, 'repeats': 2}]}
+
+
+def as_dict(architecture: Architecture) -> dict:
+    """Return an architecture as a config would write it."""
+    blocks = [
+        {**vars(block), 'spatial': [*block.spatial], 'temporal': [*block.temporal]} for block in architecture.blocks
+    ]
+    return {**vars(architecture), 'blocks': blocks}
+
+
+def test_names():
+    assert set(ARCHITECTURES) == {'tvn1', 'tvn2', 'tvn3', 'tvn4', 'tvn_mobile_1', 'tvn_mobile_2'}
+
+
+@pytest.mark.parametrize('name', ARCHITECTURES)
+def test_of_a_name_and_of_its_dict_are_the_same(name):
+    architecture = Architecture.of(name)
+    assert architecture is ARCHITECTURES[name]
+    assert Architecture.of(as_dict(architecture)) == architecture
+    assert Architecture.of(ConfigDict(as_dict(architecture))) == architecture
+
+
+def test_plain_lists_become_layers():
+    architecture = Architecture.of(ARCH)
+    assert architecture.blocks[0].spatial == Layer('conv', 3, 2)
+    assert architecture.blocks[0].temporal.kind == 'maxpool'
+
+
+def test_dict_is_left_as_it_was():
+    blocks = [{**BLOCK}]
+    Architecture.of({**ARCH, 'blocks': blocks})
+    assert blocks == [BLOCK]
+
+
+def test_channels():
+    block = Block(**BLOCK)
+    assert (block.wide_channels, block.out_channels) == (16, 16)
+    inverted = Block(**BLOCK, inverted_bottleneck=True)
+    assert (inverted.wide_channels, inverted.out_channels) == (16, 8)
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(ValueError, match="unknown arch 'tvn5'") as error:
+        Architecture.of('tvn5')
+    assert all(name in str(error.value) for name in ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'names'),
+    [
+        ('spatial', ['dilated', 3, 2], "('dilated', 3, 2)"),
+        ('spatial', ['conv', 0, 1], 'is 0'),
+        ('spatial', ['conv', 3, 0], 'is 0'),
+        ('temporal', ['depthwise', 3, 1], "('depthwise', 3, 1)"),
+        ('temporal', ['conv', -1, 1], 'is -1'),
+        ('spatial', ['conv', 3], "('conv', 3)"),
+        ('spatial', ['conv', 1, 1], 'is 1'),
+        ('spatial', ['conv', 2.5, 1], 'is 2.5'),
+        ('temporal', ['maxpool', 1, 2], "('maxpool', 1, 2)"),
+        ('filters', '64', "is '64'"),
+        ('spatial_activation', 'gelu', "'gelu'"),
+        ('temporal_activation', 'swish', "'swish'"),
+        ('filters', 0, 'is 0'),
+        ('expand', 0, 'is 0'),
+        ('repeats', 0, 'is 0'),
+        ('squeeze_ratio', -0.1, '-0.1'),
+        ('squeeze_ratio', 1.5, '1.5'),
+    ],
+)
+def test_value_out_of_range_is_named(field, value, names):
+    block = {**BLOCK, field: value}
+    for build in (lambda: Block(**block), lambda: Architecture.of({**ARCH, 'blocks': [block]})):
+        with pytest.raises(ValueError) as error:
+            build()
+        assert field in str(error.value)
+        assert names in str(error.value)
+
+
+@pytest.mark.parametrize('kind', ['spatial', 'temporal'])
+def test_unknown_kind_lists_the_known(kind):
+    with pytest.raises(ValueError, match=r"'conv'.*'maxpool'.*'avgpool'"):
+        Block(**{**BLOCK, kind: ['none', 1, 1]})
+
+
+@pytest.mark.parametrize(
+    ('arch', 'names'),
+    [
+        ({**ARCH, 'depth': 18}, "'depth'"),
+        ({**ARCH, 'blocks': [{**BLOCK, 'dilation': 2}]}, "'dilation'"),
+        ({name: value for name, value in ARCH.items() if name != 'frames'}, "'frames'"),
+        ({name: value for name, value in ARCH.items() if name != 'blocks'}, "'blocks'"),
+        ({**ARCH, 'blocks': [{'spatial': ['conv', 3, 1], 'temporal': ['conv', 1, 1], 'expand': 2}]}, "'filters'"),
+        ({}, "'blocks'"),
+        (ConfigDict(frames=4), "'blocks'"),
+        (None, 'None'),
+    ],
+)
+def test_wrong_fields_are_named_beside_the_right_ones(arch, names):
+    with pytest.raises(ValueError, match='arch describes no network') as error:
+        Architecture.of(arch)
+    reason, fields = str(error.value).split('the fields are')
+    assert names in reason
+    assert "'squeeze_ratio'" in fields
+    assert "'frame_stride'" in fields
+
+
+@pytest.mark.parametrize('block', [block for arch in ARCHITECTURES.values() for block in arch.blocks])
+@pytest.mark.parametrize('frames', [1, 2, 3, 8])
+def test_only_the_first_repetition_strides_and_every_second_works_along_time(block, frames):
+    repetitions = block.repetitions(frames)
+    assert len(repetitions) == block.repeats
+    works_along_time = block.temporal.kernel > 1 and (frames > 1 or block.temporal.kind != 'conv')
+
+    first = repetitions[0]
+    assert first.spatial == block.spatial
+    assert first.temporal == (block.temporal if works_along_time else None)
+    assert first.out_frames == (-(-frames // block.temporal.stride) if works_along_time else frames)
+
+    for index, repetition in enumerate(repetitions[1:], start=1):
+        assert repetition.spatial == (block.spatial.kind, block.spatial.kernel, 1)
+        assert repetition.out_frames == first.out_frames
+        if index % 2:
+            assert repetition.temporal is None
+        elif repetition.temporal is not None:
+            assert repetition.temporal == (block.temporal.kind, block.temporal.kernel, 1)
+
+
+def test_one_frame_meets_no_temporal_convolution():
+    block = Block(spatial=Layer('conv', 3, 2), temporal=Layer('conv', 3, 2), filters=8, expand=2, repeats=5)
+    assert [repetition.temporal for repetition in block.repetitions(1)] == [None] * 5
+    # The first repetition turns 2 frames into 1, so those after it have none either.
+    assert [repetition.temporal for repetition in block.repetitions(2)] == [block.temporal, None, None, None, None]
+    inner = block.temporal._replace(stride=1)
+    assert [repetition.temporal for repetition in block.repetitions(3)] == [block.temporal, None, inner, None, inner]
+
+
+def test_residual_only_where_the_number_of_frames_stays():
+    block = Block(**{**BLOCK, 'repeats': 3, 'skip': True})  # max pool over 2 frames, stride 2
+    assert [repetition.skip for repetition in block.repetitions(4)] == [False, True, True]
+    assert [repetition.skip for repetition in block.repetitions(1)] == [True, True, True]
+    assert not any(repetition.skip for repetition in Block(**{**BLOCK, 'repeats': 3}).repetitions(1))

@@ -1,0 +1,124 @@
+"""Batch norms inside the weights compute what the layers compute one after the other, forwards and backwards."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, TinyVideoNet, pointwise
+from tvn_mmaction.models.layers import batch_norm_folding as folding
+from tvn_mmaction.models.layers.batch_norm_folding import ClipProduct, Moments, can_fold, fold, layer_by_layer
+
+from ..backbones.test_tiny_video_net import SMALL
+
+
+@pytest.fixture
+def clips():
+    torch.manual_seed(0)
+    return torch.randn(3, 3, 4, 40, 32, dtype=torch.float64)
+
+
+@pytest.fixture
+def norm_batches(monkeypatch):
+    """Collect the sizes of the batches whose statistics were folded."""
+    sizes = []
+    update = folding._update
+    monkeypatch.setattr(
+        folding, '_update', lambda *args, count: sizes.append(count) or update(*args, count=count)
+    )  # fmt: skip
+    return sizes
+
+
+def values_and_gradients(network: nn.Module, clips: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return outputs, gradients and running statistics."""
+    clips = clips.clone().requires_grad_()
+    features = network(clips)
+    (features * torch.linspace(-1, 1, features.numel(), dtype=features.dtype).view_as(features)).sum().backward()
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return {'features': features.detach(), 'clips': clips.grad, **gradients, **dict(network.named_buffers())}
+
+
+@pytest.mark.parametrize('arch', [SMALL, 'tvn1'], ids=['small', 'tvn1'])
+@pytest.mark.parametrize('mode', ['train', 'eval', 'norm_eval'])
+def test_features_gradients_and_statistics_are_those_of_the_layers(arch, mode, clips, norm_batches):
+    network = TinyVideoNet(arch, norm_eval=mode == 'norm_eval').double().train(mode != 'eval')
+    for name, value in network.named_buffers():
+        if name.endswith('running_var'):
+            value.uniform_(0.5, 2)
+    expected = values_and_gradients(layer_by_layer(network), clips)
+    assert not norm_batches
+    found = values_and_gradients(network, clips)
+    assert len(norm_batches) == (0 if mode != 'train' else 8 if arch == 'tvn1' else 5)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        size = value.double().abs().max()
+        assert (found[name] - value).abs().max() <= 1e-9 * size + 1e-12, name
+
+
+def test_float32_is_close(clips, norm_batches):
+    network = TinyVideoNet('tvn1').train()
+    exact = layer_by_layer(network).double()(clips)
+    assert not norm_batches
+    error = (network(clips.float()) - exact).norm() / exact.norm()
+    assert norm_batches and error < 1e-4
+
+
+def test_small_variance_beside_a_large_mean():
+    """Where the mean product minus the product of means cancels: grey pictures, whose colours differ little."""
+    torch.manual_seed(0)
+    grey = 2 + torch.randn(8, 1, 32, 32)
+    x = (grey + 0.02 * torch.randn(8, 3, 32, 32)).contiguous(memory_format=torch.channels_last)
+    layer = ConvNormActivation(pointwise(3, 8))
+    layer[0].weight.data[0] = torch.tensor([1.0, -1.0, 0.0])[:, None, None]  # sees nothing but the difference
+    expected = copy.deepcopy(layer).double()
+    expected = expected[1](expected[0](x.double()))
+    assert can_fold(layer[0], layer[1], x)
+    assert (layer(x) - expected).abs().max() < 0.01
+
+
+def test_momentum_of_none_averages_all_batches():
+    torch.manual_seed(0)
+    layer = ConvNormActivation(pointwise(2, 4)).double()
+    layer[1].momentum = None
+    plain = layer_by_layer(layer)
+    for _ in range(3):
+        x = torch.randn(2, 2, 5, 5, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+        layer(x), plain(x)
+    for name, value in plain.named_buffers():
+        torch.testing.assert_close(layer.get_buffer(name), value)
+
+
+def test_what_cannot_be_folded_runs_layer_by_layer():
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
+    conv, norm = ConvNormActivation(pointwise(4, 8))
+    assert can_fold(conv, norm, x)
+    assert not can_fold(conv, nn.SyncBatchNorm.convert_sync_batchnorm(norm), x)
+    assert not can_fold(conv, nn.Identity(), x)  # as mmengine's fuse_conv_bn leaves it
+    assert not can_fold(conv, nn.BatchNorm2d(8, track_running_stats=False), x)
+    assert not can_fold(conv, norm, x.double())
+    assert not can_fold(conv, norm, x.contiguous())
+    assert not can_fold(pointwise(4, 8, stride=2), norm, x)
+    assert not can_fold(pointwise(8, 8), norm, x)  # in training the covariance would cost more than it spares
+    assert can_fold(pointwise(4, 8, stride=2), norm.eval(), x)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert not can_fold(conv, norm, x)
+    with conv.register_forward_hook(lambda *_: None):
+        assert not can_fold(conv, norm, x)
+    assert can_fold(conv, norm, x)
+
+
+def test_gradients_of_the_functions():
+    torch.manual_seed(0)
+    rows = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(Moments.apply, rows)
+    x = torch.randn(4, 3, 2, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weights = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    biases = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ClipProduct.apply, (x, weights, biases))
+
+
+def test_folded_weight_and_bias_need_no_gradient_of_frozen_layers():
+    conv, norm = ConvNormActivation(pointwise(4, 8)).eval().requires_grad_(False)
+    weight, bias = fold(conv, norm, torch.randn(2, 4, 6, 6))
+    assert weight.shape == conv.weight.shape and not weight.requires_grad and not bias.requires_grad

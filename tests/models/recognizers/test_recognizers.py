@@ -1,0 +1,161 @@
+"""The networks in MMAction2's own recognizers: losses, scores of several views, and which head keeps videos apart."""
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.registry import DefaultScope
+
+from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES, Architecture
+
+# The kinds of networks at a fraction of their size: TVN-1's pooling over time, TVN-4's convolution, the mobile block.
+SMALL = {
+    'pooling': {'frames': 4, 'frame_stride': 1, 'image_size': 32}
+    | {
+        'blocks': [
+            {'spatial': ['conv', 4, 2], 'temporal': ['maxpool', 2, 2], 'filters': 8, 'expand': 2, 'context_gate': True},
+            {'spatial': ['maxpool', 3, 2], 'temporal': ['conv', 1, 1], 'filters': 8, 'expand': 2, 'squeeze_ratio': 0.9},
+        ]
+    },
+    'convolution': {'frames': 4, 'frame_stride': 1, 'image_size': 32}
+    | {
+        'blocks': [
+            {'spatial': ['conv', 5, 2], 'temporal': ['conv', 3, 2], 'filters': 8, 'expand': 2, 'repeats': 3}
+            | {'skip': True, 'squeeze_ratio': 0.5},
+            {'spatial': ['depthwise', 5, 3], 'temporal': ['maxpool', 2, 1], 'filters': 16, 'expand': 2}
+            | {'inverted_bottleneck': True, 'spatial_activation': 'hswish', 'temporal_activation': 'hswish'},
+        ]
+    },
+}
+ARCHS = {**SMALL, 'tvn1': 'tvn1'}
+CLASSES = 7
+
+
+@pytest.fixture(autouse=True)
+def mmaction_scope():
+    """Models are built under MMAction2's scope, as under every config."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        yield
+
+
+def build_recognizer(recognizer: str, arch='tvn1', frames: int = 4, head: str = 'I3DHead', **kwargs) -> torch.nn.Module:
+    head = {'type': head, 'num_classes': CLASSES, 'average_clips': 'prob', 'init_std': 0.5}
+    head['in_channels'] = Architecture.of(arch).blocks[-1].out_channels
+    backbone = {'type': 'TinyVideoNet', 'arch': arch, 'num_segments': frames}
+    model = MODELS.build({'type': recognizer, 'backbone': backbone, 'cls_head': head, **kwargs})
+    model.cls_head.init_weights()
+    return model.eval()
+
+
+def data_samples(count: int) -> list[ActionDataSample]:
+    return [ActionDataSample().set_gt_label(index % CLASSES) for index in range(count)]
+
+
+def as_input(recognizer: str, views: torch.Tensor) -> torch.Tensor:
+    """Turn `(N, views, C, T, H, W)` into the recognizer's own layout."""
+    return views if recognizer == 'Recognizer3D' else views.transpose(2, 3).flatten(1, 2).contiguous()
+
+
+def logits(model: torch.nn.Module, recognizer: str, views: torch.Tensor) -> torch.Tensor:
+    return model(as_input(recognizer, views), mode='tensor', stage='head')
+
+
+def scores(model: torch.nn.Module, recognizer: str, views: torch.Tensor) -> torch.Tensor:
+    samples = model(as_input(recognizer, views), data_samples(len(views)), mode='predict')
+    return torch.stack([sample.pred_score for sample in samples])
+
+
+recognizers = pytest.mark.parametrize('recognizer', ['Recognizer2D', 'Recognizer3D'])
+archs = pytest.mark.parametrize('arch', ARCHS.values(), ids=ARCHS)
+
+
+@recognizers
+@archs
+def test_loss_reaches_every_parameter(recognizer, arch):
+    model = build_recognizer(recognizer, arch).train()
+    losses = model(as_input(recognizer, torch.randn(3, 1, 3, 4, 32, 32)), data_samples(3), mode='loss')
+    loss, logged = model.parse_losses(losses)
+    assert loss.isfinite()
+    assert {'loss_cls', 'top1_acc', 'top5_acc'} <= set(logged)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@torch.inference_mode()
+@archs
+def test_both_recognizers_agree(arch):
+    frame_wise, clip_wise = (build_recognizer(recognizer, arch) for recognizer in ('Recognizer2D', 'Recognizer3D'))
+    clip_wise.load_state_dict(frame_wise.state_dict())
+    views = torch.randn(3, 1, 3, 4, 32, 40)
+    expected = logits(clip_wise, 'Recognizer3D', views)
+    assert expected.shape == (3, CLASSES)
+    torch.testing.assert_close(logits(frame_wise, 'Recognizer2D', views), expected)
+    torch.testing.assert_close(
+        scores(frame_wise, 'Recognizer2D', views), scores(clip_wise, 'Recognizer3D', views), rtol=1e-4, atol=1e-6
+    )
+
+
+@torch.inference_mode()
+@recognizers
+@archs
+def test_several_views_score_the_mean_of_each(recognizer, arch):
+    model = build_recognizer(recognizer, arch)
+    views = torch.randn(2, 3, 3, 4, 32, 32)
+    together = scores(model, recognizer, views)
+    assert together.shape == (2, CLASSES)
+    torch.testing.assert_close(together.sum(1), torch.ones(2))
+    one_by_one = torch.stack([scores(model, recognizer, views[:, [view]]) for view in range(3)])
+    torch.testing.assert_close(together, one_by_one.mean(0), rtol=1e-4, atol=1e-6)
+    for index, sample in enumerate(model(as_input(recognizer, views), data_samples(2), mode='predict')):
+        assert sample.pred_label.item() == together[index].argmax()
+
+
+@torch.inference_mode()
+@recognizers
+@archs
+def test_videos_of_a_batch_do_not_meet(recognizer, arch):
+    model = build_recognizer(recognizer, arch)
+    views = torch.randn(4, 1, 3, 4, 32, 32)
+    expected = logits(model, recognizer, views)
+    for indices in ([0], [3, 1], [2, 0, 1, 3]):
+        torch.testing.assert_close(logits(model, recognizer, views[indices]), expected[indices], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_tsn_head_would_mix_videos():
+    """Recognizer2D counts the frames that go in; TVN-1 gives back half as many, and TSNHead takes them for one video.
+
+    This is why the configs use I3DHead.
+    """
+    kept, mixed = (build_recognizer('Recognizer2D', 'tvn1', frames=2, head=head) for head in ('I3DHead', 'TSNHead'))
+    mixed.load_state_dict(kept.state_dict())
+    views = torch.randn(2, 1, 3, 2, 32, 32)
+    expected = logits(kept, 'Recognizer2D', views)
+    assert expected.shape == (2, CLASSES)
+    # Two videos come out as one, their mean.
+    torch.testing.assert_close(logits(mixed, 'Recognizer2D', views), expected.mean(0, keepdim=True))
+
+
+@torch.inference_mode()
+def test_views_in_several_passes():
+    # Recognizer2D's own max_testing_views calls backbone.get(), which no module has.
+    model = build_recognizer('Recognizer3D', SMALL['convolution'], test_cfg={'max_testing_views': 2})
+    at_once = build_recognizer('Recognizer3D', SMALL['convolution'])
+    at_once.load_state_dict(model.state_dict())
+    views = torch.randn(1, 5, 3, 4, 32, 32)
+    passes = []
+    model.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
+    torch.testing.assert_close(scores(model, 'Recognizer3D', views), scores(at_once, 'Recognizer3D', views))
+    assert passes == [2, 2, 1]
+
+
+@pytest.mark.parametrize('name', ARCHITECTURES)
+def test_every_network_fits_its_head(name):
+    arch = ARCHITECTURES[name]
+    with torch.device('meta'):
+        model = build_recognizer('Recognizer3D', name, arch.frames)
+        clips = torch.empty(2, 1, 3, arch.frames, arch.image_size, arch.image_size)
+    assert logits(model, 'Recognizer3D', clips).shape == (2, CLASSES)

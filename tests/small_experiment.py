@@ -1,0 +1,106 @@
+"""A small experiment for the tests: real videos, a real config, a network of a few thousand parameters."""
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from tvn_mmaction.datasets.preparation.builder import build
+
+from .videos import write_video
+
+REPOSITORY = Path(__file__).parents[1]
+TINY_CONFIG = """\
+# TVN-1's layers with few channels: 2 frames of 32 x 32 pixels.
+_base_ = '{repository}/configs/tvn1_ucf50.py'
+
+arch = dict(
+    frames=2, frame_stride=1, image_size=32,
+    blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=4, expand=2, context_gate=True)])
+split = dict(protocol='ucf101like', fold=0, seed=0)
+model = dict(
+    backbone=dict(_delete_=True, type='TinyVideoNet', arch=arch, num_segments=2), cls_head=dict(in_channels=8))
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=2)
+rest = [
+    dict(type='DecordDecode'),
+    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='FormatShape', input_format='NCHW'),
+    dict(type='PackActionInputs')
+]
+train_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), sampling, *rest]))
+val_dataloader = dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(
+        data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=2)
+"""
+
+HEAVY = Config.fromfile(REPOSITORY / 'configs/recipes/tvn1_heavy_ucf50.py')
+PARTS = {name: HEAVY[name].to_dict() for name in ('augmentation', 'blending')}
+# More lines for it: clips are augmented and mixed as by all that configs/recipes/ has, and weights averaged.
+STRONG = f"""
+augmentation = {PARTS['augmentation']}
+of_video = dict(type='Augmentation', order=['span'], span=augmentation['span'])
+order = ['crop', 'flip', 'colour', 'rand_augment', 'erasing']
+of_frames = dict(type='Augmentation', order=order, **{{name: augmentation[name] for name in order}})
+train_dataloader['dataset']['pipeline'] = [
+    dict(type='DecordInit'), of_video, sampling, dict(type='DecordDecode'), of_frames, *rest[1:]]
+model['cls_head'].update(label_smooth_eps=0.1)
+model['data_preprocessor'] = dict(blending={PARTS['blending']})
+default_hooks = dict(
+    ema=dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=0.2, gamma=2, update_buffers=True))
+"""
+
+
+def write_data(folder: Path, groups: Sequence[int] = (1, 2, 8, 9)) -> Path:
+    """Write videos of 3 classes and some groups, 1 to 7 for the test, describe them and return the data root."""
+    for label, class_name in enumerate(('Biking', 'Diving', 'Fencing')):
+        for group in groups:
+            path = folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi'
+            write_video(path, frame_count=8 + 10 * label + group)
+    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    return folder / 'lists'
+
+
+def break_clip(folder: Path, name: str) -> None:
+    """Leave the first part of a video that `write_data` wrote."""
+    (path,) = (folder / 'videos').rglob(name)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 8])
+
+
+def write_config(folder: Path, data_root: Path, more: str = '') -> Path:
+    """Write the small config, with more lines at its end, and return its path."""
+    config = folder / 'tiny.py'
+    config.write_text(TINY_CONFIG.format(repository=REPOSITORY, data_root=data_root) + more)
+    return config
+
+
+def call_tool(tool: Path, *arguments: str) -> int | None:
+    """Run a program of `tools/` in this process, and return its exit code; errors are raised."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tool.parent)
+        patch.setattr(sys, 'argv', [str(tool), *arguments])
+        functions = runpy.run_path(str(tool))
+        return functions['main'](functions['parse_args']())
+
+
+def run_tool(*arguments: str | Path, folder: Path, timeout: float = 120, **kwargs) -> subprocess.CompletedProcess:
+    """Run a Python program of the repository in `folder`, with one thread."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {'OMP_NUM_THREADS': '1', 'COLUMNS': '200'},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **kwargs,
+    )

@@ -1,0 +1,187 @@
+"""Measure what was promised of the package's speed, all in one run, and keep the record.
+
+    python tools/build_ucf50.py ucf_real --protocol ucf101like --out data/ucf_real --frames
+    python tools/dev/speed.py --data-root data/ucf_real --out configs/results/speed.json
+
+Nothing else should run meanwhile. It takes about half an hour, ten minutes of which a live video plays; `--parts data`
+measures one part again.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
+
+from command_line import add_parts, count, do_parts, run  # noqa: E402
+
+TOOLS = REPOSITORY / 'tools'
+CONFIGS = REPOSITORY / 'configs'
+ENGINES = [
+    'torch fp32', 'onnxruntime fp32', 'onnxruntime int8', 'openvino fp32', 'openvino bf16', 'openvino int8',
+]  # fmt: skip
+COMPILED = 'torch-compile fp32'  # takes minutes to compile, so that only TVN-1 is
+# The networks that are measured in all engines, each at an input that was published for it.
+NETWORKS = [
+    ('tvn1_ucf50', dict(frames=2, size=224)),
+    ('tvn1_ucf50', dict(frames=8, size=200)),
+    ('baselines/tsm_r50_ucf50', {}),
+    ('baselines/tsm_mobilenetv2_ucf50', {}),
+    ('baselines/x3d_s_ucf50', {}),
+    ('baselines/x3d_s_ucf50', dict(frames=4, size=160)),  # X3D-XS
+    ('baselines/tsn_r18_ucf50', {}),
+]
+DATA = ('tvn1_ucf50', 'tvn1_quick_ucf50')  # whose inputs are decoded, and read from the frame store
+FILES = 16  # of the test
+LIVE = dict(seconds=600, network_ms=80)
+TRAIN = dict(frames=4, size=112)
+TRAIN_BATCH = 16
+PARTS = ('start_up', 'data', 'files', 'train', 'engines', 'live')
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments."""
+    parser = argparse.ArgumentParser(description="Measure what was promised of the package's speed.")
+    parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store of real clips')
+    parser.add_argument('--rounds', type=count, default=15, metavar='N', help='turns of all engines (%(default)s)')
+    parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
+    add_parts(parser, PARTS, 'measure')
+    parser.add_argument('--out', type=Path, default=CONFIGS / 'results/speed.json', help='the record (%(default)s)')
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measure part by part, print the tables, and say where the record lies."""
+    from benchmarks.targets.live_latency import measure_live_delay
+    from benchmarks.targets.startup_time import measure_start_up
+    from benchmarks.targets.targets_record import Speed, describe_engines, engine_table, target_table
+    from tvn_mmaction.benchmark.engine_latency import measure_engines
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.datasets.manifest import check_data_root
+    from tvn_mmaction.utils.output_paths import check_file
+
+    check_file(args.out, '--out')
+    kept = {}
+    if set(args.parts) != set(PARTS):
+        record = Speed.load(args.out)
+        kept = {**record.details, 'engines': record.engines}
+    check_data_root(args.data_root)
+    for name in DATA:
+        read_config(CONFIGS / f'{name}.py', data_root=args.data_root, options={'decoder': 'FrameStore'})
+    measurements = {
+        'start_up': lambda: measure_start_up(sorted(set(TOOLS.glob('*.py')) - {TOOLS / 'command_line.py'})),
+        'data': lambda: measure_data(args.data_root),
+        'files': lambda: measure_end_to_end(args.data_root, args.threads),
+        'train': measure_training,
+        'engines': lambda: measure_engines(network_configs(), args.rounds, args.threads),
+        'live': lambda: measure_live_delay(**LIVE),
+    }
+    details = do_parts(measurements, args.parts, kept)
+    engines = details.pop('engines')
+    speed = Speed(targets(engines, details), engines, details)
+    speed.save(args.out)
+    print(target_table(speed.targets))
+    print(engine_table(engines))
+    print(describe_engines(engines))
+    print(f'written: {args.out}')
+
+
+def network_configs() -> list:
+    """Return the configs of the networks that are measured in engines, each with its engines."""
+    from tvn_mmaction.config.loading import read_config
+
+    return [
+        (
+            read_config(CONFIGS / f'{name}.py', options={f'clip.{part}': value for part, value in clip.items()}),
+            [*ENGINES, COMPILED] if name.startswith('tvn1') else ENGINES,
+        )
+        for name, clip in NETWORKS
+    ]
+
+
+def measure_data(data_root: str) -> dict:
+    """Measure the training data, decoded and from the frame store, at the inputs of two configs."""
+    from benchmarks.targets.data_loading import measure_data_time
+
+    return {name: measure_data_time(CONFIGS / f'{name}.py', data_root) for name in DATA}
+
+
+def measure_end_to_end(data_root: str, threads: int | None) -> dict:
+    """Measure files of the test from name to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
+    from benchmarks.targets.file_latency import measure_files
+    from tvn_mmaction.benchmark.engine_latency import made_up_recognizer
+    from tvn_mmaction.config.dataset_building import build_without_videos, evenly
+    from tvn_mmaction.config.loading import read_config
+
+    config = read_config(CONFIGS / 'tvn1_ucf50.py', data_root=data_root)
+    clips = build_without_videos(config, 'test_dataloader')
+    files = [Path(clips.get_data_info(index)['filename']) for index in evenly(len(clips), FILES)]
+    return measure_files(files, made_up_recognizer(config, 'openvino fp32', threads))
+
+
+def measure_training() -> dict:
+    """Measure training steps of TVN-1 beside those of TSN with ResNet-18, which makes as many multiplications."""
+    from tvn_mmaction.benchmark.timing import measure
+    from tvn_mmaction.config.loading import read_config
+
+    options = {f'clip.{part}': value for part, value in TRAIN.items()}
+    configs = [
+        read_config(CONFIGS / f'{name}.py', options=options) for name in ('tvn1_ucf50', 'baselines/tsn_r18_ucf50')
+    ]
+    return asdict(measure(configs, rounds=5, train_batch=TRAIN_BATCH))
+
+
+def targets(engines, details: dict) -> list:
+    """Return each promise with what was measured."""
+    from benchmarks.targets.targets_record import EngineTimes, Target
+
+    small, large, tsm = engines.networks[:3]
+
+    def speed_up(network: EngineTimes, engine: str) -> float:
+        return network.median_ms('eager fp32') / network.median_ms(engine)
+
+    found = []
+    for network, ratio, share in ((small, 2.5, 0.7), (large, 2.6, 0.6)):
+        name = f'TVN-1 at {network.input_shape[1]} × {network.input_shape[-1]} px'
+        best, half = network.best('fp32'), network.best('bf16')
+        # How much faster anything can be in fp32 depends on how much of the machine eager leaves unused.
+        eager = f'eager, which reaches {engines.sgemm_share(network, "eager fp32"):.0%} of a product of matrices'
+        found += [
+            Target.at_least(f'{name}: {half} against eager', ratio, speed_up(network, half)),
+            Target.at_least(f'{name}, fp32: {best} against {eager}', ratio, speed_up(network, best)),
+            Target.at_least(
+                f'{name}, fp32: {best}, of the speed of a product of matrices', 100 * share,
+                100 * engines.sgemm_share(network, best), '%',
+            ),
+            Target.at_least(
+                f'{name}: {network.best("int8")} against {best}', 1.3,
+                network.median_ms(best) / network.median_ms(network.best('int8')),
+            ),
+        ]  # fmt: skip
+    same = small.best('fp32')
+    train = [model['train_step']['median_ms'] for model in details['train']['models']]
+    files, live, start_up = (details[name] for name in ('files', 'live', 'start_up'))
+    return [
+        *found,
+        Target.at_least(
+            f'TVN-1 at 2 × 224 px against TSM-R50, both in {same}', 6, tsm.median_ms(same) / small.median_ms(same)
+        ),
+        Target.at_most('a file from name to labels, against decoding and network alone', 1.3, files['ratio']),
+        Target.at_most(
+            f'live for {live["seconds"] / 60:.0f} minutes: the longest delay, against two network times and one frame',
+            1, live['max_share'],
+        ),
+        *(
+            Target.at_least(f'data of {name}: frame store against decoding', 10, data['ratio'])
+            for name, data in details['data'].items()
+        ),
+        Target.at_most('training step of TVN-1 at 4 × 112 px, batch 16, against TSN-R18', 2, train[0] / train[1]),
+        Target.at_most('--help of the slowest tool', 1, max(start_up['help_s'].values()), 's'),
+        Target.at_most('import tvn_mmaction against import mmaction.models', 1.1, start_up['import_ratio']),
+    ]  # fmt: skip
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

@@ -1,0 +1,328 @@
+"""Write what the documents show anew: the tables of all documents, metafile.yml, and the pictures.
+
+A config that metafile.yml does not know is entered there by hand, with its name, file, collection and architecture;
+the rest of its entry is written here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
+
+from command_line import run  # noqa: E402
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tvn_mmaction.evaluation.result import Result
+
+CONFIGS = REPOSITORY / 'configs'
+RESULTS = CONFIGS / 'results'
+SPEED = RESULTS / 'speed.json'
+RELIABILITY = RESULTS / 'reliability.json'
+METAFILE = CONFIGS / 'metafile.yml'
+NOT_MEASURED = 'Not measured yet.\n'  # in the place of a table
+DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md']
+
+
+def updated(document: Path) -> str:
+    """Return a document with the tables of the results that are there now."""
+    text = document.read_text(encoding='utf-8')
+    for name, table in tables().items():
+        start, end = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
+        if start in text:
+            before, _, rest = text.partition(start)
+            text = f'{before}{start}{table}{end}{rest.partition(end)[2]}'
+    return text
+
+
+def tables() -> dict[str, str]:
+    """Return every table by name."""
+    from benchmarks.soak.soak_record import Reliability, reliability_table
+    from benchmarks.targets.targets_record import Speed, describe_engines, engine_table, target_table
+    from tvn_mmaction.evaluation.report import results_table, views_table
+    from tvn_mmaction.experiments.comparison.comparison import load_comparison
+    from tvn_mmaction.experiments.comparison.published_results import published_table
+    from tvn_mmaction.experiments.comparison.tables import markdown_tables
+    from tvn_mmaction.experiments.cross_validation.cross_validation_record import CrossValidation, protocols_table
+    from tvn_mmaction.frame_selection.sampling_record import SamplingComparison, describe_samplings, samplings_table
+
+    speed = Speed.load(SPEED)
+    samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('selection/*.json'))]
+    views = tested(RESULTS.glob('recipes/views/*.json'))
+    found = {
+        'results': results_table(tested(single_results())),
+        'protocols': protocols_table(
+            [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
+        ),
+        'networks': networks_table(),
+        'systems': results_table(tested(RESULTS.glob('systems/*.json'))),
+        'zoo': results_table(tested(RESULTS.glob('zoo/*.json'))),
+        'published': published_table(),
+        'speed': target_table(speed.targets),
+        'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
+        'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}' if samplings else NOT_MEASURED,
+        'dynamic': dynamic_tables(),
+        'dependencies': dependencies_table(),
+        'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
+        'views': views_table(views) if views else NOT_MEASURED,
+        'gap': gap_tables(),
+    }
+    for name, subset in {'ablation': 'test', 'ablation on the validation': 'validation'}.items():
+        files = sorted(RESULTS.glob(f'recipes/ablation_{subset}/*.json'))
+        found[name] = ablation_tables(files, subset)
+        found |= {f'{name}, {file.stem}': ablation_tables([file], subset) for file in files}
+    for folder in sorted(RESULTS.glob('comparison/*')):
+        found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
+    return found
+
+
+def ablation_tables(files: Iterable[Path], subset: str) -> str:
+    """Return what the parts of recipes are worth, measured on the clips of a subset."""
+    from tvn_mmaction.experiments.ablation.ablation_record import (
+        HOW_TO_READ,
+        Ablation,
+        ablation_table,
+        describe_ablation,
+    )
+
+    records = of_subset(Ablation, files, subset)
+    sections = [
+        f'The recipe is `{record.name}`:\n\n{ablation_table(record)}\n{describe_ablation(record)}\n'
+        for record in records
+    ]
+    return '\n'.join([*sections, f'{HOW_TO_READ}\n']) if sections else NOT_MEASURED
+
+
+def gap_tables() -> str:
+    """Return what the recipes that were tested have not learned."""
+    from tvn_mmaction.experiments.ablation.ablation_record import Ablation, gap_table
+
+    records = of_subset(Ablation, RESULTS.glob('recipes/ablation_test/*.json'), 'test')
+    return '\n'.join(gap_table(record) for record in records) or NOT_MEASURED
+
+
+def dynamic_tables() -> str:
+    """Return what budgets give of all networks with early exits, and table, picture and who leaves first of each."""
+    from tvn_mmaction.evaluation.exit_budgets import (
+        EarlyExitReport,
+        budgets_table,
+        classes_table,
+        describe_budgets,
+        overview_table,
+    )
+
+    records = {file: EarlyExitReport.load(file) for file in sorted(RESULTS.glob('early_exit/*.json'))}
+    texts = [overview_table(records.values())] if records else []
+    for file, record in records.items():
+        picture = file.with_suffix('.png').relative_to(CONFIGS)
+        texts.append(
+            f'<details><summary>{file.stem}: all budgets, and who leaves first</summary>\n\n'
+            f'{budgets_table(record)}\n{describe_budgets(record)}\n\n'
+            f'![top-1 accuracy of {record.name} against multiply-accumulates and time]({picture})\n\n'
+            f'At budget {record.classes_budget:g}:\n\n{classes_table(record)}\n</details>\n'
+        )
+    return '\n'.join(texts) or NOT_MEASURED
+
+
+def draw_budgets() -> None:
+    """Draw what budgets give of each network with early exits beside its record."""
+    from tvn_mmaction.evaluation.exit_budgets import EarlyExitReport
+    from tvn_mmaction.evaluation.plots import plot_budgets
+
+    for file in sorted(RESULTS.glob('early_exit/*.json')):
+        plot_budgets(EarlyExitReport.load(file), file.with_suffix('.png'))
+
+
+def networks_table() -> str:
+    """Return the networks of all configs, with what they compute at their own input."""
+    rows = ['| config | network | input: frames × px | parameters | GMACs |', '| --- | --- | --- | --- | --- |']
+    for model in yaml.safe_load(METAFILE.read_text(encoding='utf-8'))['Models']:
+        data = model['Metadata']
+        frames = f'{data["Frames"]} × ' if 'Frames' in data else ''
+        rows.append(
+            f'| `{model["Config"].removeprefix("configs/")}` | {model["In Collection"]}, {data["Architecture"]} | '
+            f'{frames}{data["Resolution"].replace("x", " × ")} | {data["Parameters"] / 1e6:.2f} M | '
+            f'{data["FLOPs"] / 1e9:.2f} |'
+        )
+    return '\n'.join(rows) + '\n'
+
+
+def dependencies_table() -> str:
+    """Return the packages that setup.py asks for, with the licences of those that are installed."""
+    import setuptools
+
+    package = setuptools.distutils.core.run_setup(str(REPOSITORY / 'setup.py'), stop_after='init')
+    rows = {}
+    for extra, requirements in {'all': package.install_requires, **package.extras_require}.items():
+        for requirement in requirements:
+            name, versions = re.fullmatch(r'([\w-]+(?:\[\w+\])?)(.*)', requirement).groups()
+            # The extra for tests asks for what the others ask for, too.
+            rows.setdefault((name, versions), f'| {name} | {versions or "any"} | {extra} | {licence_of(name)} |')
+    return '\n'.join(['| package | versions | for | licence |', '| --- | --- | --- | --- |', *rows.values()]) + '\n'
+
+
+def licence_of(package: str) -> str:
+    """Return the licence that an installed package names in its metadata; a dash where it is not installed."""
+    try:
+        about = metadata(package.partition('[')[0])
+    except PackageNotFoundError:
+        return '–'
+    classifiers = [name for name in about.get_all('Classifier', []) if name.startswith('License ::')]
+    named = ', '.join(name.rpartition(' :: ')[2] for name in classifiers)
+    return about.get('License-Expression') or named or about.get('License', '').partition('\n')[0]
+
+
+def updated_metafile() -> str:
+    """Return metafile.yml with what the configs and the models that they build say now.
+
+    Raises:
+        UserError: A config is not in it.
+    """
+    from tvn_mmaction.config.loading import config_name
+    from tvn_mmaction.utils.console import only_errors
+    from tvn_mmaction.utils.errors import UserError
+
+    metafile = yaml.safe_load(METAFILE.read_text(encoding='utf-8'))
+    missing = {config_name(path) for path in config_files()} - {model['Name'] for model in metafile['Models']}
+    if missing:
+        raise UserError(
+            f'{METAFILE} lacks {", ".join(sorted(missing))}: enter Name, Config, In Collection and Metadata'
+        )
+    results = all_results()
+    for model in metafile['Models']:
+        with only_errors():
+            model['Metadata'] = {'Architecture': model['Metadata']['Architecture'], **measured(model['Config'])}
+        model['Modality'] = next((kind for kind in ('Audio', 'Flow') if kind.lower() in model['Name']), 'RGB')
+        model['Results'] = [entry_of(result) for result in results if result.name == model['Name']]
+    return yaml.safe_dump(metafile, sort_keys=False, allow_unicode=True, width=120)
+
+
+def all_results() -> list[Result]:
+    """Return the results of single trainings."""
+    files = [
+        *single_results(),
+        *RESULTS.glob('zoo/*.json'),
+        *RESULTS.glob('systems/*.json'),
+        *RESULTS.glob('comparison/*/*/result.json'),
+    ]
+    return tested(files)
+
+
+def tested(files: Iterable[Path]) -> list[Result]:
+    """Return the results in files, in the order of their names; none on other clips than those of a test."""
+    from tvn_mmaction.evaluation.result import Result
+
+    return of_subset(Result, files, 'test')
+
+
+def of_subset(kind: type, files: Iterable[Path], subset: str) -> list[Any]:
+    """Return the records of a kind in files, in the order of their names.
+
+    Raises:
+        UserError: One is of other clips than those of the subset: of a test, or of a validation, by which choices were
+            made.
+    """
+    from tvn_mmaction.utils.errors import UserError
+
+    records = {path: kind.load(path) for path in sorted(files)}
+    for path, record in records.items():
+        if record.protocol.subset != subset:
+            raise UserError(
+                f'{path} is a result on the {record.protocol.subset} clips: keep only those of a {subset} there'
+            )
+    return list(records.values())
+
+
+def single_results() -> list[Path]:
+    """Return the files of results that are of no zoo and no comparison."""
+    return sorted(set(RESULTS.glob('*.json')) - {SPEED, RELIABILITY})
+
+
+def entry_of(result: Result) -> dict[str, Any]:
+    """Return a result as OpenMMLab's metafiles have them; options are what changed in the config, and a budget."""
+    protocol = result.protocol
+    return {
+        'Dataset': f'{protocol.data}, {protocol.split}',
+        'Task': 'Action Recognition',
+        'Epochs': protocol.epochs,
+        'Initial Weights': protocol.initial_weights,
+        'Options': {name: value for name, value in result.options.items() if name.startswith(('clip.', 'budget'))},
+        'Metrics': {
+            'Top 1 Accuracy': round(100 * result.metrics['top1'].value, 1),
+            'Mean Class Accuracy': round(100 * result.metrics['mean_class'].value, 1),
+        },
+    }
+
+
+def config_files() -> list[Path]:
+    """Return the configs that can be trained."""
+    return sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')])
+
+
+def measured(file: str) -> dict[str, Any]:
+    """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2.
+
+    Of networks before it, which made its features or selected its frames, the architecture has to say that they are
+    not counted.
+    """
+    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.evaluation.costs import network_costs
+
+    config = read_config(REPOSITORY / file, data_root='nowhere')  # so that the classes are the config's
+    costs = network_costs(config)
+    frames_axis = 2 if len(costs.view_shape) == 5 else 0  # (views, C, T, H, W) or (T, C, H, W)
+    return {
+        'Batch Size': config.train_dataloader.batch_size,
+        'Epochs': config.train_cfg.max_epochs,
+        'FLOPs': costs.macs,
+        **({'Frames': costs.view_shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # sounds have none
+        'Parameters': costs.parameters,
+        'Resolution': 'x'.join(map(str, costs.view_shape[-2:])),
+        'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',
+    }
+
+
+def contact_sheet(groups: int = 4) -> np.ndarray:
+    """Return one frame of every action (columns) in several groups (rows), `(H, W, 3)` uint8 RGB."""
+    import cv2
+    import numpy as np
+
+    from tvn_mmaction.datasets.demo import ACTIONS, draw_clip
+
+    rows = [[draw_clip(name, group, clip=1)[12] for name in ACTIONS] for group in range(1, groups + 1)]
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    return cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's arguments: none."""
+    return argparse.ArgumentParser(description='Write what the documents show anew.').parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Write the documents and the pictures."""
+    import cv2
+
+    from tvn_mmaction.utils.io import write_atomically
+
+    draw_budgets()  # before setuptools is asked for the dependencies, which lets all loggers tell everything
+    write_atomically(METAFILE, updated_metafile())
+    for document in DOCUMENTS:
+        write_atomically(document, updated(document))
+    _, picture = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
+    write_atomically(RESULTS / 'demo_clips.jpg', picture.tobytes())
+
+
+if __name__ == '__main__':
+    run(parse_args, main)

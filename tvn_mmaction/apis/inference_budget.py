@@ -1,0 +1,122 @@
+"""TODO."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from torch import nn
+
+from ..evaluation.costs import dummy_clip
+from ..evaluation.exit_budgets import (
+    MACS,
+    Calibration,
+    exit_shares,
+    gmacs_per_video,
+)
+from ..evaluation.provenance import environment
+from ..evaluation.result import describe_machine
+from ..models.recognizers.early_exit_recognizer import EarlyExits
+from ..utils.checkpoints import meta_of
+from ..utils.console import warn
+from ..utils.errors import UserError
+from ..utils.io import sha256_of
+
+TOOL = 'python tools/calibrate.py'
+
+
+FIRST_WEIGHTS = ('pretrained', 'init_cfg')  # of a backbone's config, where the training begins
+
+
+def check_exits(config: Config) -> None:
+    """Check that the network of a config has early exits; what cannot be built is told when it is.
+
+    Raises:
+        UserError: It has none.
+    """
+    kind = MODELS.get(config.model.type)
+    if kind and not issubclass(kind, EarlyExits):
+        raise UserError(
+            f'{config.filename}: {kind.__name__} has no early exits; name a config such as those in configs/early_exit/'
+        )
+
+
+def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mapping[str, Any], budget: float) -> None:
+    """Set the thresholds that a checkpoint keeps for a budget.
+
+    Raises:
+        UserError: It keeps none for it, or none at all, or they are for another backbone or for other clips.
+    """
+    if 'calibration' not in meta:
+        raise UserError(
+            f'--budget {budget:g}: {checkpoint} has no thresholds; make a checkpoint that has some with {TOOL} '
+            f'{config.filename} {checkpoint}'
+        )
+    calibration = Calibration.from_meta(meta['calibration'])
+    setting = calibration.setting(budget)
+    if setting is None:
+        known = ', '.join(f'{setting.budget:g}' for setting in calibration.settings)
+        raise UserError(
+            f'--budget {budget:g}: {checkpoint} has thresholds for {known}; use one of them, or add it with {TOOL} '
+            f'{config.filename} {checkpoint} --budgets {budget:g}'
+        )
+    if _backbone_digest(config) != calibration.backbone_sha256:
+        raise UserError(
+            f'--budget {budget:g}: {checkpoint} has thresholds for another backbone than that of {config.filename}: '
+            'test with the config that it was calibrated with'
+        )
+    shape = dummy_clip(config).shape
+    if list(shape) != calibration.input_shape:
+        raise UserError(
+            f'--budget {budget:g}: {checkpoint} has thresholds for clips of shape {tuple(calibration.input_shape)}, '
+            f'and {config.filename} tests {tuple(shape)}: test with what it was calibrated with'
+        )
+    if calibration.latency_on and calibration.latency_on != _machine(config):
+        warn(
+            f'--budget {budget:g} is a share of the milliseconds on {describe_machine(calibration.latency_on)}, and '
+            f'this is {describe_machine(_machine(config))}: here it may take another share'
+        )
+    network.thresholds.copy_(torch.tensor(setting.thresholds))
+
+
+def budget_options(meta: Mapping[str, Any], budget: float) -> dict[str, Any]:
+    """Return what a result under a budget says of it: `budget`, and `budget_of` where that is not `MACS`."""
+    cost = Calibration.from_meta(meta['calibration']).cost
+    return {'budget': budget, **({'budget_of': cost} if cost != MACS else {})}
+
+
+def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -> dict[str, float]:
+    """Return what a test under a budget cost: `gmacs_per_video`, and by exit `exit0_share` and so on.
+
+    Args:
+        exits: Where the clips left.
+        meta: Of the calibrated checkpoint.
+        budget: The budget.
+    """
+    calibration = Calibration.from_meta(meta['calibration'])
+    macs = calibration.macs.under(calibration.setting(budget).thresholds)
+    shares = exit_shares(np.array(exits), len(macs))
+    by_exit = {f'exit{index}_share': share for index, share in enumerate(shares)}
+    return {'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}
+
+
+def _backbone_digest(config: Config) -> str:
+    """Return the SHA-256 of what a config says of its backbone, wherever its first weights came from."""
+    backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in FIRST_WEIGHTS}
+    return sha256_of(json.dumps(backbone, sort_keys=True, default=str))
+
+
+def _budgets_of(checkpoint: Path) -> list[float]:
+    """Return the budgets that a calibrated checkpoint has thresholds for; none where it does not exist."""
+    if not checkpoint.exists():
+        return []
+    return [setting['budget'] for setting in meta_of(checkpoint).get('calibration', {}).get('settings', [])]
+
+
+def _machine(config: Config) -> dict[str, Any]:
+    found_on = environment(config)
+    return {name: found_on[name] for name in ('device', 'threads')}

@@ -1,0 +1,180 @@
+"""Building a run from its config before anything of it starts, so that what is wrong in a config is told at once."""
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.models import Recognizer2D, Recognizer3D
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..config.loading import dataset_of
+from ..datasets.transforms.frame_pipeline import dummy_inputs
+from ..engine.terminal_runner import TerminalRunner
+from ..evaluation.costs import Scores, dummy_view
+from ..utils.checkpoints import state_dict_mismatch
+from ..utils.config_errors import explain_config_errors, shorten
+from ..utils.distributed import LAUNCHERS, is_first_process
+from ..utils.errors import UserError
+from ..utils.io import folder_lock
+from ..utils.random_state import seeded
+
+LOCK_S = 20  # the data loaders of a process that was killed hold its lock for some seconds
+
+
+def build_runner(config: Config, training: bool) -> TerminalRunner:
+    """Build all that a run needs: model, data, schedule, evaluation, and the processes that it consists of.
+
+    Args:
+        config: As `read_config` returns it.
+        training: Whether it is to be trained, and not only tested.
+
+    Raises:
+        UserError: A part of the config cannot be built, the network does not take the clips, the weights to start from
+            are of another one, or the processes do not find each other.
+    """
+    _check_launcher(config.get('launcher', 'none'))
+    with explain_config_errors(config):
+        runner = TerminalRunner.from_cfg(config)
+        if training:
+            _build_training(config, runner)
+        _ = runner.test_loop  # which builds it
+    if training and config.get('load_from') and not config.get('resume'):
+        _check_weights(config, network_of(runner))
+    _check_network(config, network_of(runner), training)
+    return runner
+
+
+def _build_training(config: Config, runner: TerminalRunner) -> None:
+    """Build what `Runner.train` would build, in its order; it takes what is there."""
+    _ = runner.train_loop
+    _check_steps(config, runner)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    runner.auto_scale_lr = None  # it has been done
+    if runner.param_schedulers is not None:
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    if runner.val_loop is not None and runner.val_interval < 1:
+        raise UserError(
+            f'{config.filename}: train_cfg.val_interval is {runner.val_interval}; set it to 1 or more, or use '
+            '--no-validate'
+        )
+
+
+def network_of(runner: TerminalRunner) -> nn.Module:
+    """Return a runner's network, outside of what wraps it for several processes."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
+    """Load weights into a runner's network, and return the checkpoint: `state_dict`, and `meta`, which may be empty.
+
+    Raises:
+        UserError: It could run code, or is of another model.
+    """
+    try:
+        loaded = runner.load_checkpoint(str(checkpoint), strict=True)
+        return {'meta': loaded.get('meta', {}), 'state_dict': loaded.get('state_dict', loaded)}
+    except RuntimeError as error:
+        raise UserError(
+            f'{checkpoint} does not fit the model of {runner.cfg.filename}: {shorten(state_dict_mismatch(error))}; '
+            'test it with the config and the classes that it was trained with'
+        ) from None
+    except (AttributeError, TypeError) as error:
+        raise UserError(
+            f'{checkpoint} holds no weights by name ({shorten(error)}): give a checkpoint of tools/train.py'
+        ) from None
+
+
+def lock_work_dir(folder: Path, config: Config) -> AbstractContextManager[None]:
+    """Keep other trainings out of a folder, for a `with` block; of several processes, the first one does it for all.
+
+    Raises:
+        UserError: Another process works there.
+    """
+    return folder_lock(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext()
+
+
+def _check_launcher(launcher: str) -> None:
+    """Check that this process was started as it should have been, where it is one of several."""
+    variables, start = LAUNCHERS.get(launcher, ((), ''))
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise UserError(
+            f'--launcher {launcher}: {", ".join(missing)} is not in the environment; start the tool with {start}, or '
+            'leave --launcher out'
+        )
+
+
+def _check_steps(config: Config, runner: TerminalRunner) -> None:
+    """Check that a training has steps."""
+    if runner.max_iters < 1:
+        steps = len(runner.train_dataloader)
+        what = f'{len(runner.train_dataloader.dataset)} clips in batches of {config.train_dataloader.batch_size}'
+        raise UserError(
+            f'{config.filename}: train_cfg is {dict(config.train_cfg)} and an epoch has {steps} steps ({what}): there '
+            'is nothing to train; let both be 1 or more, with --cfg-options train_cfg.max_epochs=...'
+        )
+
+
+def _check_weights(config: Config, network: nn.Module) -> None:
+    """Check that weights to start from are of a network like this one; its classifier may be another."""
+    file = config.load_from
+    loaded = CheckpointLoader.load_checkpoint(file, map_location='cpu')
+    state = loaded.get('state_dict', loaded) if isinstance(loaded, Mapping) else {}
+    own = network.state_dict()
+    fitting = [
+        name
+        for name, value in state.items()
+        if isinstance(value, Tensor) and getattr(own.get(name.removeprefix('module.')), 'shape', None) == value.shape
+    ]
+    if not fitting:
+        raise UserError(
+            f'load_from={file}: none of the {len(state)} tensors in it is one of the {len(own)} of {config.filename}; '
+            'name weights of such a network, or leave load_from out'
+        )
+
+
+def _check_network(config: Config, network: nn.Module, training: bool) -> None:
+    """Check that the network takes what the pipelines make of a video, a black one."""
+    if not isinstance(network, (Recognizer2D, Recognizer3D)):
+        return
+    views = {'test_dataloader': lambda: dummy_view(config)}
+    if training:
+        views['train_dataloader'] = lambda: dummy_inputs(dataset_of(config, 'train_dataloader').pipeline)
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    for loader, make in views.items():
+        with seeded(0):
+            try:
+                view = make()
+            except Exception:  # only clips of RGB frames can be made up
+                continue
+            data = {'inputs': [view.to(device)], 'data_samples': [ActionDataSample()]}
+            try:
+                with torch.no_grad():
+                    _run_on_shapes(Scores(network), network.data_preprocessor(data, training=False)['inputs'])
+            except Exception as error:  # networks fail in every way there is
+                raise UserError(
+                    f'{config.filename}: the network does not take the clips of {loader}, of shape '
+                    f'{tuple(view.shape)}: {shorten(error)}; let its pipeline and the model agree on frames, pixels '
+                    'and channels, as configs/tvn1_ucf50.py does'
+                ) from error
+    network.train(was_training)
+
+
+def _run_on_shapes(module: nn.Module, inputs: Tensor) -> None:
+    """Run a module on shapes alone, which takes no time, or on values where it looks at some."""
+    state = {name: value.to('meta') for name, value in [*module.named_parameters(), *module.named_buffers()]}
+    try:
+        functional_call(module, state, inputs.to('meta'))
+    except Exception:  # there are as many reasons as networks; values have the last word
+        module(inputs)

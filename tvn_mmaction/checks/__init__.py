@@ -1,0 +1,1 @@
+"""Checks that run before the first step of a training or a test."""

@@ -1,0 +1,5 @@
+"""Patches for faults of MMAction2, MMEngine and mmcv, each with its symptom and its source."""
+
+from .patches import apply
+
+__all__ = ['apply']

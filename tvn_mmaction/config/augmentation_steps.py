@@ -1,0 +1,43 @@
+"""How the training pipelines of a config follow its variable `augmentation`."""
+
+from collections.abc import Collection, Iterable
+
+from mmengine.config import Config
+
+from ..utils.errors import UserError
+
+
+def use_augmentation(
+    config: Config, datasets: Iterable[Config], options: Collection[str], known: Collection[str]
+) -> None:
+    """Let each `Augmentation` take its steps from the variable `augmentation`, and lose those that it lacks.
+
+    One that keeps none is left out, so that with all steps switched off the pipelines are those without augmentation.
+
+    Args:
+        config: Changed in place; without the variable it stays as it is.
+        datasets: All of the config.
+        options: Names of what the command line changes.
+        known: The steps that the variable had before.
+
+    Raises:
+        UserError: An option names a step that no pipeline has.
+    """
+    if 'augmentation' not in config:
+        return
+    wanted = {name: step for name, step in (config.augmentation or {}).items() if step is not None}
+    found: set[str] = set()
+    for dataset in (dataset for dataset in datasets if 'pipeline' in dataset):
+        for augmentation in (step for step in dataset.pipeline if step.type == 'Augmentation'):
+            found.update(augmentation.order)
+            order = [name for name in augmentation.order if name in wanted]
+            augmentation.clear()
+            augmentation.update(type='Augmentation', order=order, **{name: wanted[name] for name in order})
+        dataset.pipeline = [step for step in dataset.pipeline if step.type != 'Augmentation' or step.order]
+    named = {name.split('.')[1] for name in options if name.startswith('augmentation.')}
+    unknown = sorted((set(wanted) - found) | (named - set(known)))
+    if unknown:
+        raise UserError(
+            f'augmentation.{", augmentation.".join(unknown)}: no training pipeline of {config.filename} has such a '
+            f'step; it has {", ".join(name for name in known if name in found) or "none"}'
+        )

@@ -1,0 +1,204 @@
+"""The networks before a network: those that made its features, chose its frames, or that it begins with or copies."""
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..datasets.transforms.load_features import FILE_NAME, FeatureRecord, check_features
+from ..datasets.transforms.selected_frames import Selection
+from ..utils.errors import UserError
+from ..utils.io import sha256_of
+from ..utils.training_history import read_history
+
+PRETRAINING = 'pretraining'  # its folder in a work directory
+
+
+def use_features(config: Config, datasets: Iterable[Config]) -> None:
+    """Let the pipelines of a config follow its variable `features`, and the network take the channels that there are.
+
+    Args:
+        config: Changed in place; without the variable it stays as it is.
+        datasets: All of the config.
+
+    Raises:
+        UserError: The folder holds other features than the config asks for; one that is missing is told later.
+    """
+    features = config.get('features')
+    if not features:
+        return
+    steps = _steps(datasets, 'LoadFeatures')
+    for step in steps:
+        step.update(features)
+    if Path(features.folder, FILE_NAME).is_file():
+        asked = {name: value for name, value in features.items() if name != 'length'}
+        record = check_features(**asked)
+        for step in steps:  # so that a training does not go on with others
+            step.checkpoint_sha256 = record.checkpoint_sha256
+            step.test_pipeline_sha256 = record.test_pipeline_sha256
+        config.model.backbone.in_channels = record.channels
+
+
+def use_selection(config: Config, datasets: Iterable[Config]) -> None:
+    """Let the pipelines of a config follow its variable `selection`, if it has one, and say what they select by.
+
+    Args:
+        config: Changed in place.
+        datasets: All of the config.
+
+    Raises:
+        UserError: The file is no selection; one that is missing is told later.
+    """
+    for step in _steps(datasets, 'SelectedFrames'):
+        step.selection = config.get('selection') or step.selection
+        describe_selection(step)
+
+
+def use_pretraining(config: Config) -> None:
+    """Let the variable `pretraining` of a config, if it has one, say what its config holds, so that every record does.
+
+    Args:
+        config: Changed in place.
+
+    Raises:
+        UserError: It names no config, or there are other weights to begin with; a missing one is told later.
+    """
+    pretraining = config.get('pretraining')
+    if not pretraining:
+        return
+    known = {'config', 'options', 'work_dir', 'sha256'}
+    if not isinstance(pretraining, dict) or not pretraining.get('config') or not known.issuperset(pretraining):
+        raise UserError(
+            f'pretraining is {pretraining}; it needs config, a file beside {config.filename}, and may have options and '
+            'work_dir'
+        )
+    if config.get('load_from'):
+        raise UserError(
+            f'load_from={config.load_from} and pretraining={pretraining.config}: begin with one of them, with '
+            '--cfg-options load_from=None or pretraining=None'
+        )
+    file = pretraining_file(config)
+    if file.is_file():
+        pretraining.config = str(file.absolute())  # so that a copy of this config finds it, too
+        pretraining.sha256 = sha256_of(json.dumps(Config.fromfile(file).to_dict(), sort_keys=True, default=str))
+
+
+def pretraining_file(config: Config) -> Path:
+    """Return where the config of a config's pretraining is."""
+    return Path(config.filename).parent / config.pretraining.config
+
+
+def pretraining_folder(config: Config) -> Path:
+    """Return where a config's pretraining writes."""
+    return Path(config.pretraining.get('work_dir') or Path(config.work_dir, PRETRAINING))
+
+
+def pretraining_seconds(config: Config) -> float | None:
+    """Return how long the pretraining of a config took, None where it has none or nobody knows."""
+    history = read_history(pretraining_folder(config)) if config.get('pretraining') else []
+    return sum(epoch['train_seconds'] for epoch in history) or None
+
+
+def teachers_of(config: Config) -> list[Path]:
+    """Return the checkpoints that a config's network is taught by; `~` is the home folder."""
+    return [Path(teacher).expanduser() for teacher in config.model.get('teachers') or []]
+
+
+def use_teachers(config: Config) -> None:
+    """Let a config whose network is taught by others say what their checkpoints hold, so that every record does.
+
+    Args:
+        config: Changed in place; of teachers that are not there it keeps what it says.
+
+    Raises:
+        UserError: Its teachers are no list.
+    """
+    teachers = config.model.get('teachers')
+    if not teachers:
+        return
+    if not isinstance(teachers, list | tuple):
+        raise UserError(f'model.teachers is {teachers!r}; give a list of checkpoints: model.teachers=[a.pth,b.pth]')
+    files = teachers_of(config)
+    if all(file.is_file() for file in files):
+        config.teachers_sha256 = [sha256_of(file) for file in files]
+
+
+def check_teachers_are_there(config: Config) -> None:
+    """Check that the teachers of a config, if it has any, are there.
+
+    Raises:
+        UserError: One is not.
+    """
+    if missing := [file for file in teachers_of(config) if not file.is_file()]:
+        raise UserError(
+            f'the teacher {missing[0]} is not there: train it first, as {config.filename} says in its first comment, '
+            'or name others with --cfg-options model.teachers=[FILE,FILE]'
+        )
+
+
+def describe_selection(step: Config) -> None:
+    """Let a `SelectedFrames` of a config say what its file holds, so that every record that keeps the step does.
+
+    Raises:
+        UserError: The file is no selection; of one that is missing nothing is said.
+    """
+    file = Path(step.selection)
+    if file.is_file():
+        step.selection_sha256 = sha256_of(file)
+        step.method = _selection(file, step.selection_sha256).method
+
+
+def _steps(datasets: Iterable[Config], kind: str) -> list[Config]:
+    return [step for dataset in datasets for step in dataset.get('pipeline', []) if step.type == kind]
+
+
+def upstream_models(pipeline: Sequence[dict]) -> list[FeatureRecord | Selection]:
+    """Return what the networks have left that a pipeline needs: features, or a selection of frames.
+
+    Raises:
+        UserError: It is not there, or is something else.
+    """
+    features = [FeatureRecord.load(Path(step['folder'])) for step in pipeline if step['type'] == 'LoadFeatures']
+    selections = [_selection_in(Path(step['selection'])) for step in pipeline if step['type'] == 'SelectedFrames']
+    return [*features, *(selection for selection in selections if selection.checkpoint_sha256)]  # chance is no network
+
+
+def _selection_in(file: Path) -> Selection:
+    return _selection(file, sha256_of(file)) if file.is_file() else Selection.load(file)
+
+
+@functools.lru_cache(maxsize=1)
+def _selection(file: Path, sha256: str) -> Selection:
+    """Read a selection, which has megabytes, once for all that a record says of it; nobody may change it."""
+    return Selection.load(file)
+
+
+def foreign_training(pipeline: Sequence[dict], train_list_sha256: str | None) -> str | None:
+    """Return what a pipeline needs of a network that may have seen the test, in words; None where there is none.
+
+    It may, if it was not trained on just the clips of a config, or if nobody knows.
+
+    Args:
+        pipeline: As a config has it.
+        train_list_sha256: Of the clips that the config trains on.
+
+    Raises:
+        UserError: What the pipeline needs is not there, or is something else.
+    """
+    for made in upstream_models(pipeline):
+        if made.train_list_sha256 != train_list_sha256:
+            of_features = isinstance(made, FeatureRecord)
+            return f'features of {made.network}' if of_features else f'frames selected by {made.config}'
+    return None
+
+
+def full_pipeline(pipeline: Sequence[dict]) -> list[dict]:
+    """Return the steps of a pipeline behind those that the clips were sampled by, where it loads their features.
+
+    Raises:
+        UserError: The features are not there.
+    """
+    sampled = [made.test_pipeline for made in upstream_models(pipeline) if isinstance(made, FeatureRecord)]
+    return [step for steps in (*sampled, pipeline) for step in steps]

@@ -1,0 +1,251 @@
+"""A data set and a data loader that go on where a clip cannot be read, or kills or stops the process that reads it."""
+
+import errno
+import faulthandler
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.structures import BaseDataElement
+from torch.utils.data import BatchSampler, DataLoader, Dataset, get_worker_info
+
+from ..utils.errors import UserError, first_line
+from ..utils.random_state import seeded
+from .samplers import SampleKey, SeededBatchSampler
+
+NO_CLIP = -1
+STOOD_STILL = 1  # the exit code by which faulthandler ends a process
+NOT_THE_CLIPS_FAULT = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # somebody else ended the process
+DEATHS = 5  # of processes without a batch in between, after which it is no single clip's fault
+NO_SHARED_MEMORY = 'unable to allocate shared memory'  # in PyTorch's error
+
+
+class FaultTolerantDataset(Dataset):
+    """Reads the clips of another data set, each with random numbers of its own; replaces those that cannot be read.
+
+    In training a clip is replaced by another one of its class, drawn at random; in testing by the next one, with the
+    label of its own, and it must not count as right. Either way the sample's metainfo has `broken_clips`, the reasons
+    by index.
+
+    Args:
+        dataset: Of MMAction2, or a wrapper around one.
+        test_mode: Whether it is tested on.
+        time_limit_s: For which a clip may keep a data loader's process, which then ends; see `FaultTolerantDataLoader`.
+    """
+
+    def __init__(self, dataset: BaseDataset, test_mode: bool, time_limit_s: float):
+        self.dataset = dataset
+        self.test_mode = test_mode
+        self.time_limit_s = time_limit_s
+        self.reasons: dict[int, str] = {}  # why clips cannot be read, as far as this process knows
+        self.reading: RawArray | None = None  # by process of a data loader, the clip that it reads
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Return that of the data set."""
+        return self.dataset.metainfo
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return what the data set knows of a clip."""
+        return self.dataset.get_data_info(index)
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self.dataset)
+
+    def __getitem__(self, draw: SampleKey) -> dict[str, Any]:
+        """Return the sample of a clip, or of the one that replaces it.
+
+        Raises:
+            UserError: None of those that could replace it can be read.
+        """
+        # Each has random numbers of its own, so that it does not matter which of them this process knows as broken.
+        for attempt, index in enumerate(self._candidates(draw)):
+            with seeded(*draw[:3], attempt + (draw.repeat << 32)):  # those of the first draw do not depend on repeats
+                sample = self._read(index)
+            if sample is not None:
+                break
+        else:
+            whose = 'no clip' if self.test_mode else 'no other clip of its class'
+            raise UserError(
+                f'{name_of_clip(self, draw.index)} cannot be read ({self.reasons[draw.index]}), nor can it be '
+                f'replaced, since {whose} can: check the videos with tools/build_ucf50.py'
+            )
+        if index == draw.index:
+            return sample
+        if self.test_mode:
+            sample['data_samples'].set_gt_label(self.get_data_info(draw.index)['label'])
+        sample['data_samples'].set_metainfo({'broken_clips': {draw.index: self.reasons[draw.index]}})
+        return sample
+
+    def _read(self, index: int) -> dict[str, Any] | None:
+        """Return the sample of a clip, or None where it cannot be read, and keep the reason."""
+        if index in self.reasons:
+            return None
+        worker = get_worker_info()
+        try:
+            if worker:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which needs this one
+                self.reading[worker.id] = index
+                faulthandler.dump_traceback_later(self.time_limit_s, exit=True, file=_nowhere())
+            return self.dataset[index]
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # decoders have many ways to say that a video is broken
+            self.reasons[index] = f'{type(error).__name__}: {first_line(error)}'
+            return None
+        finally:
+            if worker:
+                faulthandler.cancel_dump_traceback_later()
+                self.reading[worker.id] = NO_CLIP
+
+    def _candidates(self, draw: SampleKey) -> Iterator[int]:
+        """Yield a clip, and then those that may stand for it."""
+        yield draw.index
+        if self.test_mode:
+            yield from (other % len(self) for other in range(draw.index + 1, draw.index + len(self)))
+            return
+        label = self.get_data_info(draw.index)['label']
+        same = [other for other in range(len(self)) if self.get_data_info(other)['label'] == label]
+        yield from np.random.default_rng(draw[:3]).permutation(same).tolist()
+
+
+def name_of_clip(dataset: Dataset, index: int) -> str:
+    """Return the class folder and the file of a clip, or its index where the data set has no files."""
+    file = dataset.get_data_info(index).get('filename')
+    return '/'.join(Path(file).parts[-2:]) if file else f'clip {index}'
+
+
+@cache
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open('w')
+
+
+class FaultTolerantDataLoader(DataLoader):
+    """A data loader of draws whose processes may die: the epoch goes on with the batch that is due.
+
+    A process dies of a clip on which a decoder crashes, and ends where a clip takes longer than the time limit; that
+    clip counts as one that cannot be read. Without processes (`num_workers=0`) neither is possible.
+
+    Args:
+        loader: Of MMEngine, with its sampler, processes and way to make batches.
+        dataset: That of `loader`, steady.
+        seed: Of the training.
+
+    Raises:
+        UserError: While iterating: processes die again and again, or have no room in /dev/shm.
+    """
+
+    def __init__(self, loader: DataLoader, dataset: FaultTolerantDataset, seed: int):
+        sampler: BatchSampler = loader.batch_sampler
+        collate = partial(_collate_into_shared_memory, loader.collate_fn)
+        super().__init__(
+            dataset,
+            batch_sampler=SeededBatchSampler(sampler, len(dataset), seed),
+            num_workers=loader.num_workers,
+            collate_fn=collate if loader.num_workers else loader.collate_fn,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            prefetch_factor=loader.prefetch_factor,
+            persistent_workers=loader.persistent_workers,
+            generator=torch.Generator(),  # PyTorch would take a number from the model's random numbers
+        )
+        self.first_batch = 0  # of the next epoch; set behind the steps that a resumed one has made
+        dataset.reading = RawArray('q', [NO_CLIP] * max(loader.num_workers, 1))
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the batches of an epoch."""
+        due, self.first_batch = self.first_batch, 0
+        deaths = 0
+        while True:
+            self.batch_sampler.first = due
+            iterator = None
+            try:
+                iterator = super().__iter__()
+                # PyTorch's own handler would raise where the main thread is, perhaps in the middle of a step.
+                if threading.current_thread() is threading.main_thread():
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for batch in iterator:
+                    yield batch
+                    due, deaths = due + 1, 0
+                return
+            except UserError as error:  # PyTorch packs what a process raised into its traceback
+                raise UserError(str(error).rpartition('UserError: ')[2].strip()) from None
+            except (RuntimeError, OSError) as error:
+                if NO_SHARED_MEMORY in str(error) or getattr(error, 'errno', None) == errno.ENOSPC:
+                    raise _no_shared_memory() from None
+                dead = [worker for worker in getattr(iterator, '_workers', []) if not worker.is_alive()]
+                if not dead:
+                    raise
+                deaths += 1
+                for number, worker in enumerate(iterator._workers):
+                    if worker in dead:
+                        self._note(number, worker.exitcode, deaths)
+            self._iterator = iterator = None  # ends the other processes
+
+    def _note(self, number: int, exit_code: int, deaths: int) -> None:
+        """Remember the clip that a dead process was reading.
+
+        Raises:
+            UserError: It is not the clip's fault, and going on would not help.
+        """
+        index, self.dataset.reading[number] = self.dataset.reading[number], NO_CLIP
+        reading = 'between two clips' if index == NO_CLIP else f'reading {name_of_clip(self.dataset, index)}'
+        if exit_code == STOOD_STILL:
+            how = f'took longer than {self.dataset.time_limit_s:g} s'
+        else:
+            how = f'ended the process that read it ({_describe(exit_code)})'
+        if deaths == DEATHS:
+            raise UserError(
+                f'the data loader processes ended {DEATHS} times without a batch, the last one with '
+                f'{_describe(exit_code)}, {reading}: see whether the videos can be reached; if memory is short, use '
+                'fewer processes, with --cfg-options train_dataloader.num_workers=1'
+            )
+        if index != NO_CLIP and exit_code not in NOT_THE_CLIPS_FAULT:
+            self.dataset.reasons[index] = how
+
+
+def _collate_into_shared_memory(collate: Callable[[list], Any], samples: list) -> Any:
+    """Make a batch in memory that the main process sees as well.
+
+    PyTorch would move it there in a thread, whose error nobody hears: the main process would wait for ever.
+    """
+    batch = collate(samples)
+    _share(batch)
+    return batch
+
+
+def _share(part: Any) -> None:
+    if isinstance(part, torch.Tensor):
+        part.share_memory_()
+    elif isinstance(part, BaseDataElement):
+        _share(list(part.all_values()))
+    elif isinstance(part, Mapping):
+        _share(list(part.values()))
+    elif isinstance(part, list | tuple):
+        for each in part:
+            _share(each)
+
+
+def _no_shared_memory() -> UserError:
+    free_mb = shutil.disk_usage('/dev/shm').free / 1e6
+    return UserError(
+        f'the data loader processes have no room in /dev/shm, where {free_mb:.3g} MB are free: give it more (docker '
+        'run --shm-size 8g), or use --cfg-options train_dataloader.num_workers=0 '
+        'train_dataloader.persistent_workers=False, and the same for val_dataloader and test_dataloader'
+    )
+
+
+def _describe(exit_code: int) -> str:
+    return signal.Signals(-exit_code).name if exit_code < 0 else f'exit code {exit_code}'

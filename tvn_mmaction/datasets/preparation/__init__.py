@@ -1,0 +1,1 @@
+"""Building a data root: download, unpacking, scanning, probing, frame stores."""

@@ -1,0 +1,217 @@
+"""From a folder of videos to a data root: scan, read what changed, write manifest, lists and summary."""
+
+import json
+import shutil
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ...utils.errors import UserError
+from ...utils.io import write_atomically
+from ..manifest import FILE_NAME, Clip, classes_of, read_rows, write_manifest, write_rows
+from ..protocols import (
+    DROPPED,
+    PROTOCOLS,
+    Subsets,
+    assign_folds,
+    check_groups_are_apart,
+    dropped_clips,
+    subsets,
+    with_copy,
+    with_sibling,
+)
+from .probe import probe
+from .scan import scan
+from .ucf50_inventory import compare_with_ucf50
+
+# Eight frames at stride 10 span 7 * 10 + 1 frames; shorter clips repeat their last sampled frame.
+FULL_CLIP_FRAMES = 71
+
+
+def build(
+    videos: Path, data_root: Path, protocol: str = 'videowise', seed: int = 0, group_pattern: str | None = None
+) -> dict:
+    """Describe the clips `videos/<Class>/<clip>` in a data root.
+
+    It gets `manifest.csv` with a row for every clip, from which `UCF50Dataset` takes any protocol; the lists of one
+    protocol for MMAction2's own `VideoDataset`, see `write_lists`; `classes.txt`; and last `summary.json`. Clips that
+    an earlier run has read and that did not change are not read again, also when that run was interrupted.
+
+    Args:
+        videos: The folder that holds one folder per class.
+        data_root: The folder to write into; made when missing.
+        protocol: A name in `PROTOCOLS`.
+        seed: What the protocol draws by.
+        group_pattern: Where names hold the group, see `scan`; by default that of the last time, at first `'ucf50'`.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        UserError: The folder, the arguments or the clips do not allow it.
+    """
+    group_pattern = group_pattern or _last_group_pattern(data_root) or 'ucf50'
+    found, ignored = scan(videos, data_root, group_pattern)
+    folds = assign_folds(found, protocol, seed)  # names say it, before minutes of reading and before any writing
+    try:
+        before = _rows_of(data_root / FILE_NAME)
+        clips = _read_what_changed(found, data_root, before)
+        if before and _listed(before) != _listed(clips):
+            # Its lists would have wrong labels or leak.
+            shutil.rmtree(data_root / 'lists', ignore_errors=True)
+        _check_every_class_is_readable(clips)
+        fold_subsets = [subsets(clips, folds, fold) for fold in range(max(folds) + 1)]
+        if PROTOCOLS[protocol].by_group:
+            for train, test in fold_subsets:
+                check_groups_are_apart(train, test)
+        write_lists(data_root, classes_of(clips), fold_subsets, protocol, seed)
+        summary = {
+            'archive': compare_with_ucf50(clips),
+            'group_pattern': group_pattern,
+            'regrouped': _regrouped(before, clips),
+            **_describe_clips(clips),
+            'ignored': ignored,
+            **_describe_protocol(clips, folds, fold_subsets, protocol, seed),
+        }
+        write_atomically(
+            data_root / 'summary.json', json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + '\n'
+        )
+    except OSError as error:
+        raise UserError(f'{data_root} cannot be written: {error.strerror}; choose another folder') from error
+    return summary
+
+
+def _last_group_pattern(data_root: Path) -> str | None:
+    with suppress(OSError, ValueError, KeyError):
+        return json.loads((data_root / 'summary.json').read_text(encoding='utf-8'))['group_pattern']
+    return None
+
+
+def _listed(clips: Sequence[Clip]) -> list[tuple[str, str, str, bool]]:
+    """Return what lists depend on."""
+    return [(clip.path, clip.class_name, clip.group, bool(clip.problem)) for clip in clips]
+
+
+def _regrouped(before: Sequence[Clip], clips: Sequence[Clip]) -> int:
+    """Return how many clips were of another group the last time."""
+    groups = {clip.path: clip.group for clip in before}
+    return sum(groups.get(clip.path, clip.group) != clip.group for clip in clips)
+
+
+def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[Clip]) -> list[Clip]:
+    """Complete clips from the last manifest and from what an interrupted run left; read the others; write it anew."""
+    partial = data_root / f'{FILE_NAME}.part'
+    unfinished = _rows_of(partial)
+    known = {_identity(clip): clip for clip in (*before, *unfinished) if not clip.problem}
+    fresh = [clip for clip in found if not clip.problem and _identity(clip) not in known]
+    if fresh:
+        write_manifest(partial, unfinished)
+        with partial.open('a', encoding='utf-8', newline='') as file:
+            for clip in probe(fresh, data_root):
+                write_rows(file, [clip])
+                file.flush()
+                known[_identity(clip)] = clip
+    # Class and group are the listing's: the pattern may be another one than before.
+    clips = [known.get(_identity(clip), clip)._replace(class_name=clip.class_name, group=clip.group) for clip in found]
+    write_manifest(data_root / FILE_NAME, clips)
+    partial.unlink(missing_ok=True)
+    return clips
+
+
+def _rows_of(path: Path) -> list[Clip]:
+    """Return the clips of a manifest up to where it is broken, be it missing or written by another release."""
+    clips = []
+    with suppress(UserError, FileNotFoundError):
+        for clip in read_rows(path):
+            clips.append(clip)
+    return clips
+
+
+def _identity(clip: Clip) -> tuple[str, int, int]:
+    return clip.path, clip.bytes, clip.modified_ns
+
+
+def _check_every_class_is_readable(clips: Sequence[Clip]) -> None:
+    readable = {clip.class_name for clip in clips if not clip.problem}
+    for clip in clips:
+        if clip.class_name not in readable:
+            what = f'class {clip.class_name}' if readable else 'any class'
+            raise UserError(
+                f'no clip of {what} can be read, the first one is {clip.path}: {clip.problem}; '
+                'unpack the videos again or remove the folder'
+            )
+
+
+def list_file(protocol: str, seed: int, fold: int, subset: str) -> str:
+    """Return the name of a list in its data root, such as `lists/group5_seed0/fold0_train.txt`."""
+    folder = f'{protocol}_seed{seed}' if PROTOCOLS[protocol].seeded else protocol
+    return f'lists/{folder}/fold{fold}_{subset}.txt'
+
+
+def write_lists(
+    data_root: Path, classes: Sequence[str], fold_subsets: Sequence[Subsets], protocol: str, seed: int
+) -> None:
+    """Write `classes.txt` and for every fold of a protocol a list of its train and one of its test clips.
+
+    A list holds one `path label` per line: the label is the class's line in `classes.txt`, counted from 0. MMAction2's
+    `VideoDataset` reads it with `data_root` and `data_prefix=dict(video='')`, where no path holds a blank.
+    """
+    write_atomically(data_root / 'classes.txt', ''.join(f'{name}\n' for name in classes))
+    labels = {name: label for label, name in enumerate(classes)}
+    for fold, fold_subset in enumerate(fold_subsets):
+        for subset, clips in fold_subset._asdict().items():
+            lines = ''.join(f'{clip.path} {labels[clip.class_name]}\n' for clip in clips)
+            write_atomically(data_root / list_file(protocol, seed, fold, subset), lines)
+
+
+def _describe_clips(clips: Sequence[Clip]) -> dict:
+    usable = [clip for clip in clips if not clip.problem]
+    groups = {(clip.class_name, clip.group) for clip in clips}
+    clips_of, groups_of = Counter(clip.class_name for clip in usable), Counter(name for name, _ in groups)
+    frames = [clip.frames for clip in usable]
+    short = [clip.path for clip in usable if clip.frames < FULL_CLIP_FRAMES]
+    return {
+        'classes': len(clips_of),
+        'clips': len(usable),
+        'groups': len(groups),
+        'clips_without_group': sum(clip.group == clip.file_name for clip in usable),
+        'per_class': {name: {'clips': clips_of[name], 'groups': groups_of[name]} for name in clips_of},
+        'hours': round(sum(clip.duration_s for clip in usable) / 3600, 3),
+        'gigabytes': round(sum(clip.bytes for clip in usable) / 1e9, 3),
+        'frames': {'min': min(frames), 'median': statistics.median(frames), 'max': max(frames)},
+        'clips_per_fps': dict(Counter(f'{clip.fps:.2f}' for clip in usable)),
+        'clips_per_size': dict(Counter(f'{clip.width}x{clip.height}' for clip in usable)),
+        'short_clips': {'frames_below': FULL_CLIP_FRAMES, 'count': len(short), 'paths': short},
+        'unreadable': {clip.path: clip.problem for clip in clips if clip.problem},
+        'copies': _copies(usable),
+    }
+
+
+def _copies(clips: Sequence[Clip]) -> list[list[str]]:
+    """Return the paths of clips of the same content, a list for each content that occurs more than once."""
+    by_content = defaultdict(list)
+    for clip in clips:
+        by_content[clip.sha256].append(clip.path)
+    return [paths for paths in by_content.values() if len(paths) > 1]
+
+
+def _describe_protocol(
+    clips: Sequence[Clip], folds: Sequence[int], fold_subsets: Sequence[Subsets], protocol: str, seed: int
+) -> dict:
+    return {
+        'protocol': protocol,
+        'seed': seed if PROTOCOLS[protocol].seeded else None,
+        'folds': [
+            {
+                'train_clips': len(train),
+                'test_clips': len(test),
+                'test_clips_with_sibling_in_train': len(with_sibling(test, train)),
+                'test_clips_with_copy_in_train': len(with_copy(test, train)),
+            }
+            for train, test in fold_subsets
+        ],
+        'dropped': dropped_clips(clips, folds),
+        'dropped_groups': sorted({clip.group for clip, fold in zip(clips, folds, strict=True) if fold == DROPPED}),
+    }

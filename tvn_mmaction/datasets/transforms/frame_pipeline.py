@@ -1,0 +1,142 @@
+"""The way from a video, or from frames at hand, to what a network takes: MMAction2's own transforms, one by one."""
+
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from ...utils.console import only_errors
+from ...utils.errors import UserError
+from .frame_store import reads_flow
+
+# By the prefix of MMAction2's transforms Init and Decode, the module that they import.
+VIDEO_DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # whose videos any of the decoders reads as well
+FRAME_SIZE = (240, 320)  # of UCF50's videos
+FRAMES = 300  # of a made-up video, 10 s
+
+
+class FramePipeline:
+    """The steps of a test pipeline, with a way in for frames that were decoded elsewhere.
+
+    Args:
+        steps: The transforms as a config has them.
+    """
+
+    def __init__(self, steps: Sequence[dict[str, Any]]):
+        with DefaultScope.overwrite_default_scope('mmaction'):
+            self.steps = [(step['type'], TRANSFORMS.build(_with_tuples(step))) for step in steps]
+        self.modality = 'Flow' if reads_flow(steps) else 'RGB'
+
+    def of_video(self, file: str | Path) -> Tensor:
+        """Return the packed frames of a video file, of which no more is decoded than they need."""
+        packed = _described(str(file))
+        with only_errors():
+            for _, transform in self.steps:
+                packed = transform(packed)
+        return packed['inputs']
+
+    def of_clip(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """Return the packed frames that are sampled from a clip, RGB `(H, W, 3)` in 0 to 255, as if from a file."""
+        return self._of_frames(len(frames), lambda indices: [frames[index] for index in indices])
+
+    def of_sampled(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """Return just these frames packed, RGB `(H, W, 3)` in 0 to 255; they must be as many as would be sampled.
+
+        Raises:
+            ValueError: They are more or fewer.
+        """
+
+        def take(indices: Iterable[int]) -> list[np.ndarray]:
+            if len(frames) != len(indices):
+                raise ValueError(f'{len(frames)} frames: the network takes {len(indices)}')
+            return list(frames)
+
+        return self._of_frames(FRAMES, take)
+
+    def frame_numbers(self, count: int) -> list[int]:
+        """Return which of a video's frames are sampled."""
+        packed = _described('') | {'total_frames': count, 'avg_fps': 30}
+        for name, transform in self.steps:
+            if not name.endswith('Init') and 'frame_inds' not in packed:
+                packed = transform(packed)
+        return [int(number) for number in np.reshape(packed['frame_inds'], -1)]
+
+    def _of_frames(self, count: int, take: Any) -> Tensor:
+        packed = _described('') | {'total_frames': count, 'avg_fps': 30, 'modality': self.modality}
+        for name, transform in self.steps:
+            if name.endswith('Decode'):
+                packed['imgs'] = take(np.reshape(packed['frame_inds'], -1))
+                packed['original_shape'] = packed['img_shape'] = packed['imgs'][0].shape[:2]
+            elif not name.endswith('Init'):
+                packed = transform(packed)
+        return packed['inputs']
+
+
+def dummy_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
+    """Return the packed frames, or fields of optical flow, of a black video of UCF50's size, all views of it.
+
+    Raises:
+        KeyError: The pipeline decodes nothing or packs no inputs.
+    """
+    # Nothing was selected of such a video; any frames have the shape.
+    steps = [_without_selection(step) for step in steps]
+    channels = 2 if reads_flow(steps) else 3
+    return FramePipeline(steps).of_clip([np.zeros((*FRAME_SIZE, channels), np.uint8)] * FRAMES)
+
+
+def _without_selection(step: dict[str, Any]) -> dict[str, Any]:
+    """Return `SampleFrames` for `SelectedFrames`, and any other step as it is."""
+    if step['type'] != 'SelectedFrames':
+        return step
+    own = ('selection', 'selection_sha256', 'method')
+    return {name: value for name, value in step.items() if name not in own} | {'type': 'SampleFrames'}
+
+
+def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the steps with a decoder of videos that is installed here: the one that they name, or another.
+
+    Raises:
+        UserError: They read something else than videos, such as features of known clips, or select frames of these.
+    """
+    installed = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
+    return [_with_decoder(step, installed) for step in steps]
+
+
+def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, Any]:
+    if step['type'] == 'SelectedFrames':
+        raise UserError(
+            f'SelectedFrames takes frames that {step.get("selection")} has of known clips, and of no other video: name '
+            'a config that samples in another way, such as SampleFrames'
+        )
+    if step['type'] == 'LoadFeatures':
+        raise UserError(
+            f'the network sees features, which {step.get("folder")} has of known clips, and no video: it cannot be '
+            'deployed'
+        )
+    if reads_flow([step]):
+        raise UserError(
+            'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
+        )
+    for kind in ('Init', 'Decode'):
+        if step['type'].endswith(kind):
+            name = step['type'].removesuffix(kind)
+            if name not in READERS:
+                raise UserError(f'{step["type"]} reads no videos: a network is deployed with {", ".join(READERS)}')
+            # Without options: storage elsewhere, which some of them name, can run code to be reached.
+            return {'type': (name if name in installed else installed[0]) + kind}
+    return step
+
+
+def _described(file: str) -> dict[str, Any]:
+    return dict(filename=file, audio_path=file, label=0, start_index=0, modality='RGB', frame_interval=1)
+
+
+def _with_tuples(step: dict[str, Any]) -> dict[str, Any]:
+    """Return a step with the tuples that JSON made lists of; transforms tell a size from several by that."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in step.items()}

@@ -1,0 +1,43 @@
+"""What a recorded pipeline gives a network."""
+
+from collections.abc import Sequence
+
+from .frame_store import reads_flow
+
+CROPS = {'ThreeCrop': 3, 'TenCrop': 10}
+
+
+def sampled_frames(pipeline: Sequence[dict] | None) -> int | None:
+    """Return the frames that a pipeline takes of a video, None where it does not say."""
+    frames = None
+    for step in pipeline or ():
+        if 'clip_len' in step:
+            frames = step['clip_len'] * step.get('num_clips', 1) * (2 if step.get('twice_sample') else 1)
+    return frames
+
+
+def frames_per_image(pipeline: Sequence[dict]) -> int:
+    """Return how many sampled frames make one image of the network: two a difference, fields of flow a stack."""
+    if any(step['type'] in ('RGBDifference', 'RGBWithDifference') for step in pipeline):
+        return 2
+    stacks = reads_flow(pipeline) and any(step.get('input_format') == 'NCHW' for step in pipeline)
+    return next((step['clip_len'] for step in pipeline if stacks and 'clip_len' in step), 1)
+
+
+def selected_by(pipeline: Sequence[dict] | None) -> str | None:
+    """Return by which method the frames were selected that a pipeline takes, None where it samples them itself."""
+    method = next((step.get('method') for step in pipeline or () if step['type'] == 'SelectedFrames'), None)
+    return 'oracle, which looks at the labels' if method == 'oracle' else method
+
+
+def input_size(pipeline: Sequence[dict] | None, views: int) -> tuple[int | None, int | None, int | None]:
+    """Return frames, height and width of one view of a test pipeline, None where it does not say."""
+    frames, height, width = sampled_frames(pipeline), None, None
+    crops = 1
+    for step in pipeline or ():
+        crops *= CROPS.get(step['type'], 1)
+        if size := step.get('crop_size') or (step.get('scale') if step['type'] == 'Resize' else None):
+            width, height = (size, size) if isinstance(size, int) else size
+    if -1 in (width, height):  # of a scale that keeps the ratio, and no crop after it
+        height = width = None
+    return frames and frames // frames_per_image(pipeline) * crops // views, height, width

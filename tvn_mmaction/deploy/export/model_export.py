@@ -1,0 +1,289 @@
+"""From a network to a file that another engine runs: converted, quantised, described, and checked on clips."""
+
+import contextlib
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch.utils.data import Subset
+
+from ...config.dataset_building import available_clips
+from ...config.loading import dataset_of
+from ...datasets.transforms.frame_pipeline import dummy_inputs
+from ...utils.checkpoints import checkpoint_file, meta_of
+from ...utils.console import progress_bar
+from ...utils.errors import UserError, first_line
+from ...utils.safetensors import write_weights
+from ..engines import OnnxRuntimeEngine, OpenVinoEngine, needed
+from ..inference_network import InferenceNetwork, load_network
+from ..metadata import KEY, ModelMetadata
+from .graph_rewrite import optimize_for_inference
+
+TOLERANCE = 1e-4  # of scores in fp32, absolute
+LARGEST_BATCH = 1024  # PyTorch's exporter wants a bound
+FEW_CLIPS, CALIBRATION_CLIPS, MANY_CLIPS = 16, 64, 256  # to check scores, for ranges, to measure accuracies
+
+
+@dataclass(frozen=True)
+class LabelledClips:
+    """Clips as a network takes them, uint8 of its input shape, and their labels; None where they are noise."""
+
+    inputs: Sequence[np.ndarray]
+    labels: Sequence[int] | None
+
+
+def export(
+    network: InferenceNetwork,
+    description: ModelMetadata,
+    file: Path,
+    precision: str,
+    check: LabelledClips,
+    calibration: LabelledClips | None = None,
+) -> ModelMetadata:
+    """Write a network for the engine of the file's suffix, complete or not at all, and return what the file says.
+
+    The file's `provenance['export']` says what was found: the clips it was checked on, the largest difference of a
+    score from PyTorch's in fp32, and the accuracies of both on the clips, as parts of 1.
+
+    Args:
+        network: In evaluation mode, left as it is.
+        description: Of the network.
+        file: `.onnx` or `.xml`; OpenVINO's weights go into a `.bin` beside the latter.
+        precision: One of `FORMATS[file.suffix].precisions`.
+        check: Clips of the test.
+        calibration: Clips of the training, for int8.
+
+    Raises:
+        UserError: A library is missing, the network cannot be converted, or its scores in fp32 are others.
+    """
+    kind = FORMATS[file.suffix]
+    if precision not in kind.precisions:
+        raise UserError(f'{kind.engine.name} does not compute in {precision}; known are {", ".join(kind.precisions)}')
+    if precision == 'int8' and (calibration is None or calibration.labels is None):
+        raise UserError('int8 needs clips of the training to find the ranges of all values: name their --data-root')
+    for module in ('onnxscript', *kind.modules):
+        needed(module, module)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix='.export_') as folder, _quiet():
+        plain = Path(folder, 'plain.onnx')
+        _to_onnx(optimize_for_inference(network), plain, description)
+        try:
+            model = kind.convert(plain, precision, calibration.inputs if calibration else ())
+        except Exception as error:  # converters fail in every way there is
+            raise UserError(
+                f'{description.name} cannot be converted for {kind.engine.name}: {_reason(error)}'
+            ) from error
+        written = Path(folder, 'written', file.name)
+        written.parent.mkdir()
+        description = replace(description, precision=precision)
+        kind.write(model, written, description)
+        found = _compare(network, kind.engine(written), check)
+        if precision == 'fp32' and not found['largest_score_difference'] <= TOLERANCE:
+            raise UserError(
+                f'{file} is not written: its scores differ from those of PyTorch by '
+                f'{found["largest_score_difference"]:.1e}, more than {TOLERANCE}'
+            )
+        description = replace(description, provenance=description.provenance | {'export': found})
+        kind.write(model, written, description)
+        for path in sorted(written.parent.iterdir()):  # the weights before what refers to them: .bin, .xml
+            shutil.move(path, file.with_name(path.name))
+    return description
+
+
+def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
+    """Write the weights of a checkpoint as safetensors, with all that it says of itself and a config, for PyTorch.
+
+    Everything that takes weights takes the file in the place of the checkpoint; no training resumes from it.
+
+    Args:
+        checkpoint: Weights that MMEngine wrote.
+        config: As `read_config` returns it.
+        file: `.safetensors`.
+
+    Raises:
+        UserError: The checkpoint is missing, could run code, or does not fit the config.
+    """
+    network, _ = load_network(checkpoint, config)
+    write_weights(
+        file, network.recognizer.state_dict(), {**meta_of(checkpoint_file(checkpoint)), 'cfg': config.pretty_text}
+    )
+
+
+def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:
+    """Return clips of a loader's data set as the test packs them, evenly chosen; noise where they are not at hand.
+
+    Args:
+        config: As `read_config` returns it.
+        loader: `'train_dataloader'`, `'val_dataloader'` or `'test_dataloader'`.
+        count: How many, at most.
+    """
+    pipeline = dataset_of(config, 'test_dataloader').pipeline
+    clips = available_clips(config, loader, count, pipeline=pipeline, test_mode=True)
+    if clips is None:
+        shape = dummy_inputs(pipeline).shape
+        noise = np.random.default_rng(0).integers(0, 256, (FEW_CLIPS, *shape), dtype=np.uint8)
+        return LabelledClips(list(noise), None)
+    return LabelledClips(_Packed(clips), [clips.dataset.get_data_info(index)['label'] for index in clips.indices])
+
+
+class _Packed(Sequence):
+    """The packed frames of some clips of a data set, decoded when they are asked for."""
+
+    def __init__(self, clips: Subset):
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.clips[index]['inputs'].numpy()
+
+
+def _to_onnx(network: InferenceNetwork, file: Path, description: ModelMetadata) -> None:
+    clips = torch.zeros(2, *description.input_shape, dtype=torch.uint8)  # of one, the exporter would see no batch
+    batch = torch.export.Dim('batch', max=LARGEST_BATCH)
+    try:
+        with torch.no_grad():
+            program = torch.onnx.export(
+                network,
+                (clips,),
+                input_names=['inputs'],
+                output_names=['scores'],
+                dynamic_shapes=({0: batch},),
+                dynamo=True,
+            )
+    except Exception as error:
+        raise UserError(f'{description.name} cannot be exported: {_reason(error)}') from error
+    program.save(file, external_data=False)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what an error began with; exporters wrap it in pages of advice."""
+    while error.__cause__:
+        error = error.__cause__
+    return f'{type(error).__name__}: {first_line(error)}'
+
+
+def _compare(network: InferenceNetwork, engine: Any, check: LabelledClips) -> dict[str, Any]:
+    """Return what `export` says of a file."""
+    plain, written = [], []
+    with progress_bar() as progress, torch.inference_mode():
+        task = progress.add_task('checking', total=len(check.inputs), status='')
+        for inputs in check.inputs:
+            plain.append(network(torch.from_numpy(inputs[None])).numpy()[0])
+            written.append(engine(inputs[None])[0])
+            progress.advance(task)
+    plain, written = np.stack(plain), np.stack(written)
+    found = {
+        'check_clips': len(plain) if check.labels is not None else 0,
+        'largest_score_difference': float(abs(plain - written).max()),
+        'same_answer': float((plain.argmax(1) == written.argmax(1)).mean()),
+    }
+    if check.labels is not None:
+        found['top1_fp32'], found['top1'] = (float((one.argmax(1) == check.labels).mean()) for one in (plain, written))
+    return found
+
+
+def _convert_for_onnxruntime(plain: Path, precision: str, calibration: Sequence[np.ndarray]) -> Any:
+    import onnx
+
+    if precision == 'fp16':
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        return convert_float_to_float16(onnx.load(plain), keep_io_types=True)
+    if precision == 'int8':
+        from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        quantised = plain.with_name('quantised.onnx')
+        quant_pre_process(plain, quantised, skip_symbolic_shape=True)  # folds batch norms, which stay in fp32 else
+        quantize_static(
+            quantised,
+            quantised,
+            _CalibrationReader(calibration),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        return onnx.load(quantised)
+    return onnx.load(plain)
+
+
+class _CalibrationReader:
+    """Gives ONNX Runtime's quantiser one clip after the other."""
+
+    def __init__(self, clips: Sequence[np.ndarray]):
+        self.clips = iter(clips)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        clip = next(self.clips, None)
+        return None if clip is None else {'inputs': clip[None]}
+
+
+def _write_onnx(model: Any, file: Path, description: ModelMetadata) -> None:
+    import onnx
+
+    onnx.helper.set_model_props(model, {KEY: description.to_json()})
+    onnx.save(model, file)
+
+
+def _convert_for_openvino(plain: Path, precision: str, calibration: Sequence[np.ndarray]) -> Any:
+    import openvino
+
+    model = openvino.convert_model(plain)
+    if precision == 'int8':
+        import nncf
+
+        return nncf.quantize(model, nncf.Dataset(calibration, lambda clip: clip[None]), subset_size=len(calibration))
+    return model
+
+
+def _write_openvino(model: Any, file: Path, description: ModelMetadata) -> None:
+    import openvino
+
+    model.set_rt_info(description.to_json(), KEY)
+    openvino.save_model(model, file, compress_to_fp16=description.precision in ('fp16', 'bf16'))
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what runs it, in which precisions, and what makes it."""
+
+    engine: type
+    precisions: tuple[str, ...]
+    modules: tuple[str, ...]  # that have to be installed
+    convert: Any
+    write: Any
+
+
+FORMATS = {
+    '.onnx': Format(
+        OnnxRuntimeEngine, ('fp32', 'fp16', 'int8'), ('onnx', 'onnxruntime'), _convert_for_onnxruntime, _write_onnx
+    ),
+    '.xml': Format(
+        OpenVinoEngine, ('fp32', 'fp16', 'bf16', 'int8'), ('openvino', 'nncf'), _convert_for_openvino, _write_openvino
+    ),
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep converters from telling what a user cannot change."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(level)

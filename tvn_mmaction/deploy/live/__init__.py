@@ -1,0 +1,1 @@
+"""Recognition of a camera, a stream or a file while it plays."""

@@ -1,0 +1,214 @@
+"""Labels drawn on frames, and videos of such frames; the sound of a video is not copied."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...utils.console import progress_bar
+from ...utils.errors import UserError
+from ...utils.output_paths import check_file
+from .video_sources import frame_rate, open_video
+
+SMALLEST_SIDE = 240  # pixels; on smaller frames no text of this much could be read
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+WHITE, GREY, GREEN = (255, 255, 255), (205, 205, 205), (110, 205, 90)  # BGR
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is written on a frame."""
+
+    label: str
+    probability: float
+    details: Sequence[str] = ()  # a line each, smaller
+
+
+def draw(frame: np.ndarray, caption: Caption | None) -> np.ndarray:
+    """Return a copy of a frame (H, W, 3) uint8 BGR, with the caption in a translucent box at the lower left.
+
+    A frame of less than 240 pixels in height or width is enlarged by a whole factor, so that the text has room. The
+    text grows with the frame, and what is too long for it is shorten.
+    """
+    factor = -(-SMALLEST_SIDE // min(frame.shape[:2]))
+    picture = np.ascontiguousarray(frame.repeat(factor, axis=0).repeat(factor, axis=1)) if factor > 1 else frame.copy()
+    if caption is None:
+        return picture
+    height, width = picture.shape[:2]
+    # A line of text takes a 16th of the shorter side; the label a half more.
+    line = min(height, width) / 16
+    margin = round(line / 2)
+    room = width - 4 * margin
+    label_font, font = _Font(1.5 * line), _Font(line)
+    label = label_font.shorten(caption.label, room)
+    details = [font.shorten(text, room) for text in caption.details]
+    percent = f'{caption.probability:.1%}'
+    bar_width = round(6 * line)
+    row = round(1.5 * line)
+    bar_row = font.width('100.0%') + margin + bar_width
+    box_width = max(label_font.width(label), bar_row, *(font.width(text) for text in details), 0) + 2 * margin
+    box_height = round(2.25 * line) + row * (1 + len(details)) + margin
+
+    left, top = margin, max(height - margin - box_height, 0)
+    box = picture[top : top + box_height, left : left + box_width]
+    box[:] = box // 3  # two thirds of black
+    x, y = left + margin, top + round(2.0 * line)
+    label_font.write(picture, label, (x, y), WHITE)
+    y += row
+    font.write(picture, percent, (x, y), WHITE)
+    bar_x = x + font.width('100.0%') + margin
+    bar = ((bar_x, y - round(0.7 * line)), (bar_x + bar_width, y))
+    cv2.rectangle(picture, *bar, (90, 90, 90), cv2.FILLED)
+    full_x = bar_x + round(bar_width * min(max(caption.probability, 0), 1))
+    cv2.rectangle(picture, bar[0], (full_x, y), GREEN, cv2.FILLED)
+    for text in details:
+        y += row
+        font.write(picture, text, (x, y), GREY)
+    return picture
+
+
+class _Font:
+    """OpenCV's font at a height in pixels; OpenCV 5 has all scripts, OpenCV 4 writes what is not ASCII as `?`."""
+
+    def __init__(self, height: float):
+        self.thickness = max(round(height / 14), 1)
+        # Of capitals, which take 7 tenths of the line.
+        self.scale = 0.7 * height / cv2.getTextSize('X', FONT, 1.0, 1)[0][1]
+
+    def width(self, text: str) -> int:
+        """Return the pixels that a text takes."""
+        return cv2.getTextSize(text, FONT, self.scale, self.thickness)[0][0]
+
+    def shorten(self, text: str, room: int) -> str:
+        """Return as much of a text as `room` pixels hold."""
+        if self.width(text) <= room:
+            return text
+        while text and self.width(f'{text}...') > room:
+            text = text[:-1]
+        return f'{text}...'
+
+    def write(self, picture: np.ndarray, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
+        """Write a text whose baseline starts at `corner`."""
+        cv2.putText(picture, text, corner, FONT, self.scale, colour, self.thickness, cv2.LINE_AA)
+
+
+class VideoAnnotator:
+    """An MP4 (MPEG-4 Part 2, without sound) of captioned frames, for `with`; complete or absent.
+
+    It grows under a temporary name beside `out` and gets its own at the end. A source that breaks off and Ctrl-C end
+    it too, and what was written by then plays; any other error leaves nothing.
+
+    Args:
+        out: The file; its folder is made.
+        fps: Frames per second.
+
+    Raises:
+        UserError: `out` cannot be written.
+    """
+
+    def __init__(self, out: Path, fps: float):
+        if out.suffix.lower() != '.mp4':
+            raise UserError(f'{out}: the annotated video is an MP4, name it {out.with_suffix(".mp4").name}')
+        check_file(out, '--annotate')
+        self.out, self.fps = out, fps
+        self.frame_count = 0  # written so far
+        # Of the process, so that two never write into one.
+        self._temporary = out.with_name(f'.{out.stem}.{os.getpid()}.mp4')
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._last: np.ndarray | None = None
+
+    def __enter__(self) -> 'VideoAnnotator':
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *error) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()  # writes the index, without which nothing plays
+        if error_type is not None and not issubclass(error_type, UserError | KeyboardInterrupt):
+            self._temporary.unlink(missing_ok=True)
+            return
+        # OpenCV does not tell when the disk is full.
+        written = int(cv2.VideoCapture(str(self._temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written < self.frame_count:
+            self._temporary.unlink(missing_ok=True)
+            raise UserError(f'{self.out} could not be written: is the disk full?')
+        self._temporary.replace(self.out)
+
+    def write(self, picture: np.ndarray, time_s: float | None = None) -> None:
+        """Add a picture (H, W, 3) uint8 BGR.
+
+        Args:
+            picture: All get the size of the first.
+            time_s: When it is shown, since the start. The picture before fills what lies between, and a picture
+                whose place is taken is left out, so that the video keeps the time whatever the frames' rate was.
+                None: right after the one before.
+
+        Raises:
+            UserError: OpenCV cannot encode.
+        """
+        place = self.frame_count if time_s is None else round(time_s * self.fps)
+        if place < self.frame_count:
+            return
+        picture = self._fit(picture)
+        while self.frame_count < place:
+            self._writer.write(picture if self._last is None else self._last)
+            self.frame_count += 1
+        self._writer.write(picture)
+        self.frame_count += 1
+        self._last = picture
+
+    def _fit(self, picture: np.ndarray) -> np.ndarray:
+        """Return the picture in the video's size, which its first call decides and opens the video with."""
+        height, width = picture.shape[:2]
+        # The codec takes even sizes only.
+        picture = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        size = (picture.shape[1], picture.shape[0])
+        if self._writer is None:
+            self._size = size
+            self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*'mp4v'), self.fps, size)
+            if not self._writer.isOpened():
+                self._writer = None
+                self._temporary.unlink(missing_ok=True)
+                raise UserError(
+                    f'{self.out}: OpenCV cannot write an MP4 of {width} x {height} pixels; see that '
+                    'opencv-python is the one from PyPI, which brings FFmpeg'
+                )
+        return picture if size == self._size else cv2.resize(picture, self._size)
+
+
+def check_is_another_file(out: Path, video: Path) -> None:
+    """Check that a video is not written over the one that it is made from.
+
+    Raises:
+        UserError: It would be.
+    """
+    if out.exists() and video.exists() and out.samefile(video):
+        raise UserError(f'{out} is the video itself: name another file')
+
+
+def annotate(video: Path, out: Path, caption: Caption) -> int:
+    """Write a video with one caption on every frame, and no sound; an interrupted one ends where it was.
+
+    Returns:
+        Its number of frames.
+
+    Raises:
+        UserError: `video` holds no frame, or `out` cannot be written.
+    """
+    check_is_another_file(out, video)
+    source = open_video(video)
+    with VideoAnnotator(out, frame_rate(source)) as annotator, progress_bar() as progress:
+        task = progress.add_task(
+            f'drawing {video.name}', total=max(int(source.get(cv2.CAP_PROP_FRAME_COUNT)), 0), status=''
+        )
+        while (frame := source.read()[1]) is not None:
+            annotator.write(draw(frame, caption))
+            progress.advance(task)
+    source.release()
+    if not annotator.frame_count:
+        raise UserError(f'{video} holds no frame that decodes')
+    return annotator.frame_count

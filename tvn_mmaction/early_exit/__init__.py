@@ -1,0 +1,1 @@
+"""Calibration of networks with early exits."""

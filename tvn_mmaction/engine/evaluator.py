@@ -1,0 +1,20 @@
+"""TODO."""
+
+from collections.abc import Sequence
+
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement
+
+
+class BrokenClipEvaluator(Evaluator):
+    """MMEngine's evaluator, to which a clip that could not be read counts as wrong.
+
+    Its scores are alike for all other classes and 0 for its own.
+    """
+
+    def process(self, data_samples: Sequence[BaseDataElement], data_batch: dict | None = None) -> None:
+        """Process a batch; see `Evaluator.process`."""
+        for sample in data_samples:
+            if 'broken_clips' in sample:
+                sample.pred_score.fill_(1 / max(len(sample.pred_score) - 1, 1))[sample.gt_label] = 0
+        super().process(data_samples, data_batch)

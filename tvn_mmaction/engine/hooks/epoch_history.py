@@ -1,0 +1,135 @@
+"""What a person sees of a run: a progress bar while it works, a line per epoch, and the curves."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+from mmaction.registry import HOOKS
+from mmengine.dist import get_world_size, master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...checks.data_leakage import KEY, clips_seen
+from ...config.loading import config_name
+from ...evaluation.plots import plot_curves
+from ...evaluation.provenance import training_record
+from ...utils.console import console
+from ...utils.errors import UserError
+from ...utils.io import write_atomically
+from ...utils.training_history import HISTORY, read_history
+from ..resumable_loop import ResumableEpochTrainLoop
+
+
+@HOOKS.register_module()
+class EpochHistoryHook(Hook):
+    """Keeps one entry per epoch in every checkpoint and in `history.json`, draws `curves.png` and says a line.
+
+    An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured; `validation_top1` if
+    that subset is looked at between epochs), `train_seconds` and `clips_per_second`; loss and `train_top1` are means
+    over the clips of the main process. Checkpoints hold the entries in `meta['training']`, beside what
+    `training_record` says, and what an unfinished epoch has summed up; a resumed run goes on from there. What clips are
+    in the weights they say in `meta['clips_seen']`.
+
+    Raises:
+        UserError: A resumed run has steps of another number of clips, since it has another number of processes.
+    """
+
+    def __init__(self):
+        self.entries = []
+        self.resumed = {}
+        self.sums = Counter()  # over the batches of an epoch
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
+        if runner.cfg.get('resume'):
+            trained = checkpoint.get('meta', {}).get('training', {})
+            clips = training_record(runner.cfg, runner.train_dataloader.dataset)['batch_size']
+            if trained.get('batch_size', clips) != clips:
+                raise UserError(
+                    f'{runner.cfg.load_from} was trained with {trained["batch_size"]} clips a step, and now there are '
+                    f'{clips}, in {get_world_size()} processes: start as many processes as before'
+                )
+            self.entries = trained.get('history', [])
+            self.sums = Counter(trained.get('unfinished_epoch', {}))
+            if self.entries:
+                # A checkpoint is saved before its epoch is validated; the file may know what was found then.
+                kept = read_history(Path(runner.work_dir))
+                for entry in kept[len(self.entries) - 1 : len(self.entries)]:
+                    if entry.items() >= self.entries[-1].items():
+                        self.entries[-1] = entry
+                if not self.sums and isinstance(runner.train_loop, ResumableEpochTrainLoop):
+                    runner.train_loop.validate_first = self._measured(runner) not in self.entries[-1]
+            self.resumed = {'initial_weights': trained.get('initial_weights')}
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Let the checkpoint say how it was trained."""
+        unfinished = {**self.sums, 'seconds': time.perf_counter() - self.started} if self.sums else {}
+        checkpoint['meta']['training'] = {**self.training, 'unfinished_epoch': unfinished}
+        checkpoint['meta'][KEY] = self.clips_seen
+
+    def before_train(self, runner: Runner) -> None:
+        """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
+        self.training = {
+            **training_record(runner.cfg, runner.train_dataloader.dataset),
+            **self.resumed,
+            'history': self.entries,
+        }
+        self.clips_seen = clips_seen(runner.cfg, runner.train_dataloader.dataset)
+        self.path = Path(runner.work_dir, HISTORY)
+        clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
+        self._say(
+            f'training {config_name(runner.cfg.filename)}: {clips} clips, {steps} steps an epoch, epochs '
+            f'{runner.epoch + 1} to {runner.max_epochs}; log, checkpoints and results in {runner.work_dir}'
+        )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start to count, or go on."""
+        self.started = time.perf_counter() - self.sums.pop('seconds', 0)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
+        """Count one batch."""
+        clips = len(data_batch['inputs'])
+        self.sums['clips'] += clips
+        for name in ('loss', 'top1_acc'):
+            if name in outputs:
+                self.sums[name] += clips * outputs[name].item()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Add the epoch."""
+        seconds, clips = time.perf_counter() - self.started, self.sums['clips']
+        entry = {'epoch': runner.epoch + 1, 'loss': self.sums['loss'] / clips}
+        accuracy = ''
+        if 'top1_acc' in self.sums:
+            entry['train_top1'] = self.sums['top1_acc'] / clips
+            accuracy = f'  train top-1 {entry["train_top1"]:6.1%}'
+        entry |= {'train_seconds': seconds, 'clips_per_second': clips * get_world_size() / seconds}
+        self.entries.append(entry)
+        self.sums.clear()
+        self._keep()
+        self._say(
+            f'epoch {entry["epoch"]:3d}/{runner.max_epochs}  loss {entry["loss"]:.4f}{accuracy}'
+            f'  {entry["clips_per_second"]:.1f} clips/s  {seconds:.0f} s'
+        )
+
+    def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
+        """Add the accuracy on the clips that were not trained on."""
+        if 'acc/top1' in metrics and self.entries:
+            name = self._measured(runner)
+            self.entries[-1][name] = float(metrics['acc/top1'])
+            self._keep()
+            self._say(f'{"":13s}{name.removesuffix("_top1")} top-1 {metrics["acc/top1"]:.1%}')
+
+    def _measured(self, runner: Runner) -> str:
+        """Return the name of the accuracy that is measured between epochs."""
+        split = runner.val_dataloader.dataset.metainfo.get('split', {}) if runner.val_loop else {}
+        return 'validation_top1' if split.get('subset') == 'validation' else 'test_top1'
+
+    @master_only
+    def _keep(self) -> None:
+        write_atomically(self.path, json.dumps(self.entries, indent=1))
+        plot_curves(self.entries, self.path.with_name('curves.png'))
+
+    @master_only
+    def _say(self, line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)

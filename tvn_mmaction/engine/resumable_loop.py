@@ -1,0 +1,40 @@
+"""MMEngine's training loop, which can go on in the middle of an epoch."""
+
+from mmaction.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+
+
+@LOOPS.register_module(name=['ResumableEpochTrainLoop', 'ExactTrainLoop'])  # with the former name
+class ResumableEpochTrainLoop(EpochBasedTrainLoop):
+    """Trains by epochs; a resumed run starts after the last finished step. Needs `FaultTolerantDataLoader`."""
+
+    validate_first = False  # set where the epoch behind a resumed run was trained and not validated
+
+    def run(self) -> nn.Module:
+        """Train; see `EpochBasedTrainLoop.run`."""
+        self.runner.call_hook('before_train')
+        if self.validate_first:
+            self._validate_if_due()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._decide_current_val_interval()
+            self._validate_if_due()
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _validate_if_due(self) -> None:
+        due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+        if self.runner.val_loop is not None and self._epoch >= self.val_begin and due:
+            self.runner.val_loop.run()
+
+    def run_epoch(self) -> None:
+        """Make the steps of an epoch that are left; see `EpochBasedTrainLoop.run_epoch`."""
+        made = self._iter - self._epoch * len(self.dataloader)
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        self.dataloader.first_batch = made
+        for step, data_batch in enumerate(self.dataloader, start=made):
+            self.run_iter(step, data_batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1

@@ -1,0 +1,235 @@
+"""What a record says of a run: how it was trained, kept in the checkpoint, and under which protocol it was tested."""
+
+import copy
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.dist import get_world_size
+
+from ..config.dependencies import foreign_training, full_pipeline, pretraining_seconds, teachers_of, upstream_models
+from ..config.loading import all_datasets, dataset_of
+from ..datasets.manifest import Clip
+from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
+from ..datasets.transforms.pipeline_inspection import CROPS, frames_per_image
+from ..utils.checkpoints import meta_of
+from ..utils.io import sha256_of
+from .result import Protocol
+
+WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
+# By the type of a step, what only says where its files lie; of what they hold, a config that was read has the digest.
+WHERE_OF_STEPS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
+# By the optimizer wrapper of a config, where it is not that of float32.
+PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
+PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
+
+
+def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any]:
+    """Return what a checkpoint should say of its training, as plain data.
+
+    Keys: `config_sha256`, `options` (of the command line), `train_pipeline`, `batch_size` (over all processes),
+    `precision`, `initial_weights`, `pretraining_seconds` and `train_list_sha256`.
+    """
+    return {
+        'config_sha256': config_digest(config),
+        'options': _plain(config.get('options', {})),
+        'train_pipeline': full_pipeline(_pipeline(config, 'train_dataloader')),
+        'batch_size': config.train_dataloader.batch_size * get_world_size(),
+        'precision': PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
+        'initial_weights': initial_weights(config),
+        'pretraining_seconds': pretraining_seconds(config),
+        'train_list_sha256': list_digest(clips_of(train_dataset)),
+    }
+
+
+def protocol(
+    config: Config,
+    meta: dict[str, Any],
+    train_dataset: BaseDataset | None,
+    test_dataset: BaseDataset,
+    classes: int,
+) -> Protocol:
+    """Return the protocol of testing a checkpoint with a config.
+
+    What is known of the training comes from the checkpoint's `meta`. The split and what leaks through it are stated
+    only where `train_dataset`, which the config names, is what the checkpoint was trained on, and what the networks
+    were that made its features or selected its frames, if there are any; otherwise nobody knows.
+    """
+    trained = meta.get('training', {})
+    train, test = clips_of(train_dataset), clips_of(test_dataset)
+    pipeline = _pipeline(config, 'test_dataloader')
+    digest = list_digest(train)
+    known = digest is not None and trained.get('train_list_sha256') == digest
+    known = known and not foreign_training(pipeline, digest)
+    own_split = test_dataset.metainfo.get('split', {})
+    split = own_split if known else {}
+    # Where every clip is a group of its own, nobody knows which long video it is of.
+    grouped = known and any(clip.group not in ('', clip.file_name) for clip in (*train, *test))
+    return Protocol(
+        data=Path(dataset_of(config, 'test_dataloader').get('data_root') or '.').resolve().name,
+        split=split.get('protocol'),
+        split_fold=split.get('fold'),
+        split_seed=split['seed'] if split and PROTOCOLS[split['protocol']].seeded else None,
+        train_clips=len(train) if known else None,
+        test_clips=len(test_dataset),
+        classes=classes,
+        test_clips_with_sibling_in_train=len(with_sibling(test, train)) if grouped else None,
+        test_clips_with_copy_in_train=len(with_copy(test, train)) if known else None,
+        train_list_sha256=trained.get('train_list_sha256'),
+        test_list_sha256=list_digest(test),
+        train_pipeline=trained.get('train_pipeline'),
+        test_pipeline=full_pipeline(pipeline),
+        views=views(config),
+        average_clips=config.model.get('cls_head', {}).get('average_clips'),
+        epochs=meta.get('epoch'),
+        batch_size=trained.get('batch_size'),
+        precision=trained.get('precision'),
+        training_seed=meta.get('seed'),
+        initial_weights=trained.get('initial_weights'),
+        subset=own_split.get('subset', 'test'),
+    )
+
+
+def environment(config: Config, device: str | None = None) -> dict[str, Any]:
+    """Return what a test ran on, by default the GPU where there is one."""
+    on_gpu = torch.cuda.is_available() if device is None else device == 'cuda'
+    return {
+        'device': torch.cuda.get_device_name() if on_gpu else processor_name(),
+        'threads': torch.get_num_threads(),
+        'processes': get_world_size(),
+        'decoder': config.get('decoder'),
+        'python': platform.python_version(),
+        **installed_versions(PACKAGES),
+    }
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself, where it does not, its kind."""
+    cpu_info = Path('/proc/cpuinfo')
+    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
+    return next((line.partition(': ')[2] for line in lines if line.startswith('model name')), platform.machine())
+
+
+def installed_versions(packages: Sequence[str]) -> dict[str, str | None]:
+    """Return the versions of packages, None for those that are not installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except ModuleNotFoundError:
+            found[name] = None
+    return found
+
+
+def config_digest(config: Config) -> str:
+    """Return the SHA-256 of what a config says, whatever the folders it works in."""
+    return sha256_of(json.dumps(config_content(config), sort_keys=True))
+
+
+def config_content(config: Config) -> dict[str, Any]:
+    """Return what a config says as plain data, whatever the folders it works in."""
+    content = _plain(config.to_dict())
+    if config.get('resume') or not config.get('load_from'):
+        content.pop('load_from', None)  # when resuming it says where the training had got to, not where it started
+    for key in WHERE_NOT_WHAT:
+        content.pop(key, None)
+    for dataset in all_datasets(content):
+        dataset.pop('data_root', None)
+    content.pop('selection', None)
+    (content.get('features') or {}).pop('folder', None)
+    if content.get('teachers_sha256'):
+        content['model'].pop('teachers', None)
+    if content.get('pretraining'):
+        content['pretraining'].pop('work_dir', None)
+        content['pretraining']['config'] = Path(content['pretraining']['config']).name
+    _forget_places(content)
+    return content
+
+
+def _forget_places(part: Any) -> None:
+    """Remove where the files of steps lie, also from the variables of a config that its pipelines are made of."""
+    if isinstance(part, dict):
+        part.pop(WHERE_OF_STEPS.get(str(part.get('type'))), None)
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _forget_places(value)
+
+
+def digests_of_training(config: Config) -> frozenset[str]:
+    """Return the digests that a training of this config may have: one in one go, and one that went on."""
+    went_on = copy.deepcopy(config)
+    went_on.resume, went_on.load_from = True, None
+    return frozenset(map(config_digest, (config, went_on)))
+
+
+def initial_weights(config: Config) -> str:
+    """Return the files that weights came from before the training, also of the networks before, or `'scratch'`.
+
+    A pretraining of the training's own is named with the clips that it has seen, which are those of the training; of
+    teachers at hand it is what they began with.
+    """
+    sources = weights_before(config)
+    for teacher in (file for file in teachers_of(config) if file.is_file()):
+        sources.append(meta_of(teacher).get('training', {}).get('initial_weights') or str(teacher))
+    if config.get('pretraining'):
+        sources.append(f'{Path(config.pretraining.config).stem} on the same clips')
+    sources += [made.initial_weights for made in upstream_models(_pipeline(config, 'train_dataloader'))]
+    return ', '.join(source for source in sources if source != 'scratch') or 'scratch'
+
+
+def weights_before(config: Config) -> list[str]:
+    """Return the files or addresses that a config names for the weights to begin its training with."""
+    backbone = config.model.get('backbone', {})
+    sources = [None if config.get('resume') else config.get('load_from'), backbone.get('pretrained')]
+    for part in (config.model, backbone):
+        init_cfg = part.get('init_cfg') or []
+        sources += [entry.get('checkpoint') for entry in (init_cfg if isinstance(init_cfg, list) else [init_cfg])]
+    return [str(source) for source in sources if source]
+
+
+def views(config: Config) -> int:
+    """Return the clips times crops of a video whose scores the test averages."""
+    pipeline = _pipeline(config, 'test_dataloader')
+    sampling = next((step for step in pipeline if 'clip_len' in step), {'clip_len': 1})
+    frames, clips = sampling['clip_len'], sampling.get('num_clips', 1)
+    if config.model.type.endswith('Recognizer2D'):
+        # The frames of all clips are one view, unless the network takes fewer at a time.
+        images = frames * clips // frames_per_image(pipeline)
+        clips = images // (config.model.backbone.get('num_segments') or images)
+    for step in pipeline:
+        clips *= CROPS.get(step['type'], 1)
+    return clips * (2 if sampling.get('twice_sample') else 1)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON would make of a config's value, so that a checkpoint holds nothing but plain data."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _pipeline(config: Config, loader: str) -> list[dict]:
+    return _plain(dataset_of(config, loader).get('pipeline', []))
+
+
+def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
+    """Return what a data set knows of its clips, inside of all wrappers; None where it lists no files."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))] if dataset else []
+    if not infos or 'filename' not in infos[0]:
+        return None
+    return [
+        Clip(info['filename'], str(info['label']), info.get('group', ''), sha256=info.get('sha256', ''))
+        for info in infos
+    ]
+
+
+def list_digest(clips: list[Clip] | None) -> str | None:
+    """Return the SHA-256 of clips and labels, wherever the videos lie."""
+    if clips is None:
+        return None
+    return sha256_of(''.join(f'{"/".join(Path(clip.path).parts[-2:])} {clip.class_name}\n' for clip in clips))

@@ -1,0 +1,1 @@
+"""Procedures of many trainings: cross-validation, ablation, sweep, comparison and fusion."""

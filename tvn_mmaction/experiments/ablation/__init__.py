@@ -1,0 +1,1 @@
+"""Ablation of a recipe: the trainings, their record and its plots."""

@@ -1,0 +1,96 @@
+"""The page of a comparison, complete in one file, and the files beside it."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+from plotly.io.json import to_json_plotly
+from plotly.offline import get_plotlyjs
+
+from ...utils.io import write_atomically
+from ...version import __version__
+from . import tables
+from .charts import DARK, LIGHT, make_charts, network_colours
+from .comparison import Comparison
+from .published_results import NOTE, PUBLISHED, TITLES
+
+THUMBNAIL_WIDTH_PX = 160
+JPEG_QUALITY = 80
+
+
+def write_report(comparison: Comparison, frames: Mapping[str, np.ndarray], folder: str | Path) -> list[Path]:
+    """Write `report.html`, `report.md` and `report.csv`; none of them unless all can be made.
+
+    Args:
+        comparison: What to report.
+        frames: `(H, W, 3)` uint8 RGB frames of `comparison.disputed_clips` by name, of those that can be read.
+        folder: Where to, made if need be.
+
+    Returns:
+        The files.
+    """
+    contents = {
+        'report.html': comparison_page(comparison, frames),
+        'report.md': tables.comparison_markdown(comparison),
+        'report.csv': tables.comparison_csv(comparison),
+    }
+    for name, content in contents.items():
+        write_atomically(Path(folder, name), content)
+    return [Path(folder, name) for name in contents]
+
+
+def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) -> str:
+    """Return the page, which asks nothing of the network."""
+    light, dark = make_charts(comparison, LIGHT), make_charts(comparison, DARK)
+    figures = {
+        by_light.key: {'light': list(by_light.views.values()), 'dark': list(by_dark.views.values())}
+        for by_light, by_dark in zip(light, dark, strict=True)
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader('tvn_mmaction.experiments.comparison', ''),
+        autoescape=True,  # names of classes, clips and configs are anybody's
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.policies['json.dumps_function'] = to_json_plotly
+    environment.policies['json.dumps_kwargs'] = {}
+    common, different = tables.protocol_facts(comparison)
+    colours = zip(network_colours(comparison, LIGHT), network_colours(comparison, DARK), strict=True)
+    return environment.get_template('page.html.jinja').render(
+        comparison=comparison,
+        groups=tables.comparison_rows(comparison),
+        columns=tables.COLUMNS,
+        test_columns=tables.TEST_COLUMNS,
+        verdicts=tables.verdicts(comparison),
+        common=common,
+        different=different,
+        pairing=tables.PAIRING,
+        independence=tables.INDEPENDENCE,
+        changes=tables.extreme_changes(comparison),
+        describe_change=tables.describe_change,
+        changes_note=tables.CHANGES,
+        charts=light,
+        figures=figures,
+        colours=dict(zip(comparison.names, colours, strict=True)),
+        themes={'light': LIGHT, 'dark': DARK},
+        thumbnails={clip: _thumbnail(frames[clip]) for clip in comparison.disputed_clips if clip in frames},
+        published=PUBLISHED,
+        published_note=NOTE,
+        published_titles=TITLES,
+        plotly=get_plotlyjs(),
+        version=__version__,
+    )
+
+
+def _thumbnail(frame: np.ndarray) -> str:
+    """Return a small JPEG of an RGB frame as a data address."""
+    height, width = frame.shape[:2]
+    if width > THUMBNAIL_WIDTH_PX:
+        size = (THUMBNAIL_WIDTH_PX, max(1, round(height * THUMBNAIL_WIDTH_PX / width)))
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode('.jpg', frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'

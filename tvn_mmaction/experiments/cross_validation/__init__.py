@@ -1,0 +1,1 @@
+"""Cross-validation: the folds and their record."""

@@ -1,0 +1,1 @@
+"""Running many trainings as processes, on this machine or a Ray cluster."""

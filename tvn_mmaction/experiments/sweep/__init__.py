@@ -1,0 +1,1 @@
+"""Search over config options: the trials and their record."""

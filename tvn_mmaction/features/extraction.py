@@ -1,0 +1,273 @@
+"""Extracting features: what a layer of a trained network gives for every clip of a split, one file a clip."""
+
+import difflib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..checks.checkpoint_match import check_input
+from ..config.dataset_building import build_dataset
+from ..config.dependencies import foreign_training, upstream_models
+from ..config.loading import config_name, dataset_of
+from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset, name_of_clip
+from ..datasets.transforms.frame_pipeline import dummy_inputs
+from ..datasets.transforms.load_features import FILE_NAME, HEAD_INPUT, FeatureRecord, file_of
+from ..deploy.inference_network import build_recognizer, read_checkpoint
+from ..engine.terminal_runner import BROKEN_CLIPS
+from ..evaluation.costs import macs_per_video
+from ..utils.config_errors import shorten
+from ..utils.console import only_errors, progress_bar
+from ..utils.errors import UserError
+from ..utils.io import folder_lock, remove_half_written, sha256_of, write_atomically
+from ..utils.output_paths import check_takes_place
+
+NEAR_NAMES = 3  # that are told of a layer that is not there
+
+
+class Extracted(NamedTuple):
+    """What `extract` did."""
+
+    record: FeatureRecord
+    fresh: int  # clips whose features were made this time
+    broken: dict[str, str]  # clips that cannot be read, with the reasons
+
+
+def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_INPUT) -> Extracted:
+    """Write the features of all clips that a config's split trains and tests on; those that are there stay.
+
+    They are float32 `(T, C)`, sampled as the config's test does it; see `LayerFeatures`.
+
+    Args:
+        config: As `read_config` returns it; its data set knows the SHA-256 of the clips, as `UCF50Dataset` does.
+        checkpoint: The weights.
+        folder: For the features and `features.json`.
+        layer: A name in the network.
+
+    Raises:
+        UserError: The checkpoint is missing, of another network, or was trained on another input; the network has no
+            such layer or does not give features there; or the folder has features of something else.
+    """
+    clips = SplitClips(config)
+    loaded = read_checkpoint(checkpoint)
+    check_input(config, checkpoint, loaded.get('meta', {}))
+    with only_errors():
+        recognizer = build_recognizer(loaded, config, checkpoint)
+    network = LayerFeatures(recognizer.to('cuda' if torch.cuda.is_available() else 'cpu'), layer)
+    meta = loaded.get('meta', {})
+    training = {name: value for name, value in meta.get('training', {}).items() if name != 'history'}
+    pipeline = dataset_of(config, 'test_dataloader').pipeline
+    before = upstream_models(pipeline)
+    if foreign_training(pipeline, training.get('train_list_sha256')):
+        training['train_list_sha256'] = None  # there is no one list
+    steps, channels = network(_made_up_batch(pipeline)).shape[1:]
+    record = FeatureRecord(
+        network=config_name(config.filename),
+        checkpoint=checkpoint.name,
+        checkpoint_sha256=sha256_of(checkpoint),
+        layer=layer,
+        steps=steps,
+        channels=channels,
+        test_pipeline=[step.to_dict() for step in pipeline],
+        clips=len(clips),
+        parameters=sum(parameter.numel() for parameter in recognizer.parameters())
+        + sum(made.parameters for made in before),
+        macs=macs_per_video(config),
+        trained={'epoch': meta.get('epoch'), 'seed': meta.get('seed'), 'training': training},
+    )
+    with folder_lock(folder, option='-o'):
+        remove_half_written(folder)
+        _check_earlier(folder, record)
+        record.save(folder)
+        missing = [index for index, sha256 in enumerate(clips.digests) if not file_of(folder, sha256).is_file()]
+        broken = _extract(network, clips, missing, folder, config)
+    return Extracted(record, len(missing) - len(broken), broken)
+
+
+def _check_earlier(folder: Path, record: FeatureRecord) -> None:
+    """Check that what a folder has was made as the rest will be."""
+    file = Path(folder, FILE_NAME)
+    if file.is_file():
+        FeatureRecord.load(folder)  # tells what is of another release
+        same = {name: getattr(record, name) for name in ('network', 'checkpoint_sha256', 'layer', 'test_pipeline')}
+        check_takes_place(file, same, '-o')
+
+
+def _extract(
+    network: 'LayerFeatures', clips: 'SplitClips', missing: list[int], folder: Path, config: Config
+) -> dict[str, str]:
+    """Write the features of some clips, and return those that cannot be read with the reasons."""
+    clips.chosen = missing
+    loader = config.test_dataloader
+    batches = DataLoader(clips, loader.batch_size, num_workers=loader.num_workers, collate_fn=pseudo_collate)
+    limit_s = config.get('broken_clips', BROKEN_CLIPS)['time_limit_s']
+    steady = FaultTolerantDataLoader(batches, FaultTolerantDataset(clips, True, limit_s), seed=0) if missing else []
+    broken, done = {}, 0
+    with only_errors(), progress_bar() as progress:
+        task = progress.add_task('extracting', total=len(clips.digests), completed=len(clips.digests) - len(missing),
+                                 status='')  # fmt: skip
+        for batch in steady:
+            samples = list(batch['data_samples'])
+            for place, (sample, features) in enumerate(zip(samples, network(batch).numpy(), strict=True), start=done):
+                name = name_of_clip(clips, place)
+                if reasons := getattr(sample, 'broken_clips', None):
+                    broken[name] = reasons[place]
+                    continue
+                if not np.isfinite(features).all():
+                    raise UserError(
+                        f'{network.layer} gives values for {name} that are no numbers: the weights are broken; take an '
+                        'earlier checkpoint'
+                    )
+                buffer = io.BytesIO()
+                np.save(buffer, features)
+                write_atomically(file_of(folder, clips.digests[missing[place]]), buffer.getvalue())
+            done += len(samples)
+            progress.update(task, advance=len(samples), status=name)
+    return broken
+
+
+class SplitClips(Dataset):
+    """The clips that a config's split trains and tests on, each content once, sampled as in the test.
+
+    Args:
+        config: As `read_config` returns it.
+
+    Raises:
+        UserError: The clips are missing, or their data set does not know their SHA-256.
+    """
+
+    def __init__(self, config: Config):
+        self.datasets: list[BaseDataset] = []
+        self.places: dict[str, tuple[int, int]] = {}
+        if 'subset' not in dataset_of(config, 'test_dataloader'):
+            kind = dataset_of(config, 'test_dataloader').type
+            raise UserError(
+                f'{config.filename}: features are kept by the SHA-256 of clips, which {kind} does not know; use '
+                'UCF50Dataset'
+            )
+        for number, subset in enumerate(('train', 'test')):  # which hold `fit` and `validation`
+            dataset = build_dataset(config, 'test_dataloader', subset=subset, ann_file='')
+            self.datasets.append(dataset)
+            for index in range(len(dataset)):
+                self.places.setdefault(dataset.get_data_info(index)['sha256'], (number, index))
+        self.digests = list(self.places)
+        self.chosen = list(range(len(self.digests)))  # which of them a loader goes through
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Return that of the data set."""
+        return self.datasets[0].metainfo
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """Return what the data set knows of a clip."""
+        number, place = self._place(index)
+        return self.datasets[number].get_data_info(place)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        return self.places[self.digests[self.chosen[index]]]
+
+    def __len__(self) -> int:
+        """Return the number of clips that are chosen."""
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return a packed clip."""
+        number, place = self._place(index)
+        return self.datasets[number][place]
+
+
+class LayerFeatures:
+    """A trained recognizer up to a layer: from packed clips to features `(N, T, C)`, in evaluation mode.
+
+    Means are taken over height and width, and over tokens. Frames that lie in the batch axis, and views, are steps
+    along time. Where a layer gives several maps, as the two paths of SlowFast, their channels stand side by side, and
+    their means over time where their lengths differ.
+
+    Args:
+        recognizer: Any of MMAction2 and of this package.
+        layer: As in `recognizer.named_modules()`, whose output is taken; or `HEAD_INPUT`.
+
+    Raises:
+        UserError: There is no such layer; when called, it is not run once for a batch, or gives no features.
+    """
+
+    def __init__(self, recognizer: nn.Module, layer: str = HEAD_INPUT):
+        modules = dict(recognizer.named_modules())
+        if layer == HEAD_INPUT:
+            recognizer.cls_head.register_forward_pre_hook(lambda module, inputs: self._keep(inputs[0]))
+        elif layer and layer in modules:
+            modules[layer].register_forward_hook(lambda module, inputs, output: self._keep(output))
+        else:
+            near = difflib.get_close_matches(layer, modules, n=NEAR_NAMES, cutoff=0) or ['backbone']
+            raise UserError(f'--layer {layer}: the network has no such layer; near are {", ".join(near)}')
+        recognizer.train(False)
+        self.recognizer, self.layer = recognizer, layer
+
+    def _keep(self, output: Any) -> None:
+        # At once, since what follows may be computed in place.
+        self.kept.append(pooled(output, self.clips, self.layer))
+
+    @torch.no_grad()
+    def __call__(self, batch: Mapping[str, list]) -> Tensor:
+        """Return the features of a batch of packed clips, on the CPU."""
+        self.kept: list[Tensor] = []
+        self.clips = len(batch['inputs'])
+        with DefaultScope.overwrite_default_scope('mmaction'):
+            self.recognizer.test_step(batch)
+        if len(self.kept) != 1:
+            raise UserError(
+                f'--layer {self.layer}: it is run {len(self.kept)} times when clips are recognised; name one that is '
+                'run once'
+            )
+        return self.kept[0].float().cpu()
+
+
+def pooled(output: Any, clips: int, layer: str = 'the layer') -> Tensor:
+    """Return what a layer gives for some clips as features `(clips, T, C)`.
+
+    Args:
+        output: `(N, C, T, H, W)`, `(N, C, H, W)`, tokens `(N, L, C)`, `(N, C)`, or several of them, where N is a
+            multiple of `clips`, clip by clip.
+        clips: How many they are.
+        layer: Its name, for errors.
+
+    Raises:
+        UserError: It gives something else.
+    """
+    if isinstance(output, (list, tuple)) and output:
+        parts = [pooled(part, clips, layer) for part in output]
+        if len({part.shape[1] for part in parts}) > 1:
+            parts = [part.mean(1, keepdim=True) for part in parts]
+        return torch.cat(parts, dim=2)
+    if not isinstance(output, Tensor) or not 2 <= output.ndim <= 5 or len(output) % clips:
+        what = f'shape {tuple(output.shape)}' if isinstance(output, Tensor) else type(output).__name__
+        raise UserError(
+            f'--layer {layer}: it gives {what} for {clips} clips, of which no features are made; name another'
+        )
+    if output.ndim == 5:
+        steps = output.mean((3, 4)).transpose(1, 2)
+    elif output.ndim == 4:
+        steps = output.mean((2, 3))[:, None]
+    else:
+        steps = output.mean(1, keepdim=True) if output.ndim == 3 else output[:, None]
+    return steps.unflatten(0, (clips, -1)).flatten(1, 2)
+
+
+def _made_up_batch(pipeline: Any) -> dict[str, list]:
+    try:
+        clip = dummy_inputs(pipeline)
+    except Exception as error:  # what a config names fails in every way there is
+        raise UserError(
+            f'the pipeline of test_dataloader makes no inputs of a video ({shorten(error)}): name the config of a '
+            'network that takes clips'
+        ) from None
+    return {'inputs': [clip], 'data_samples': [ActionDataSample()]}

@@ -1,0 +1,1 @@
+"""Frame selection: scores of frames, and a comparison of samplings."""

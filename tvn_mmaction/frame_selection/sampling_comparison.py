@@ -1,0 +1,207 @@
+"""One recognizer, tested on frames that were sampled in different ways."""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ..apis.train_test import test
+from ..checks.artifacts import check_made
+from ..checks.checkpoint_match import check_input
+from ..config.dataset_building import build_without_videos
+from ..config.dependencies import describe_selection
+from ..config.loading import config_name, dataset_of, read_config
+from ..datasets.transforms.pipeline_inspection import input_size, sampled_frames
+from ..datasets.transforms.selected_frames import Selection
+from ..deploy.inference_network import read_checkpoint
+from ..evaluation.costs import macs_per_video
+from ..evaluation.provenance import clips_of, config_digest, environment, list_digest
+from ..evaluation.result import Result
+from ..utils.console import progress_bar
+from ..utils.errors import UserError
+from ..utils.io import sha256_of
+from ..utils.output_paths import check_takes_place
+from .sampling_record import SAMPLINGS, Sampled, SamplingComparison
+from .scoring import select_frames
+
+FIRST = 80  # frames, of which first80 takes some
+
+
+def compare_samplings(
+    file: str,
+    checkpoints: Mapping[int, Path],
+    selection: Path,
+    out: Path,
+    work_dir: str | None = None,
+    data_root: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> SamplingComparison:
+    """Test recognizers on frames by every sampling, and write the record.
+
+    What an earlier call has tested is not tested again, also where it was interrupted. The frames by chance and by the
+    labels are chosen here, from as many candidates as the selector has.
+
+    Args:
+        file: The recognizer's config.
+        checkpoints: Its weights, by the number of frames that they were trained on.
+        selection: What `tools/select_frames.py` wrote with the method smart.
+        out: For the record.
+        work_dir: Where selections and results of the tests go; by default that of the config.
+        data_root: The folder of the manifest; by default the config's own.
+        options: Values that replace the config's.
+
+    Raises:
+        UserError: A file is missing or is none, the recognizer takes no single frames or tests other clips than those
+            of the test, the recognizer or the selector was not trained on the clips that the config trains on, or `out`
+            has another record.
+    """
+    smart = Selection.load(selection)
+    if smart.method != 'smart':
+        raise UserError(f'{selection} was selected by {smart.method}: name one that was by smart')
+    configs = {}
+    for frames, checkpoint in sorted(checkpoints.items()):
+        if not checkpoint.is_file():
+            raise UserError(f'no checkpoint at {checkpoint}: train {file} with --cfg-options clip.frames={frames}')
+        if frames > smart.candidates:
+            raise UserError(
+                f'{frames}={checkpoint}: {selection} has only {smart.candidates} candidates of each clip: take fewer '
+                'frames, or make it again with more'
+            )
+        config = read_config(file, work_dir, data_root, {**(options or {}), 'clip.frames': frames})
+        configs[frames] = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
+        _check_clips(configs[frames], checkpoint, selection, smart)
+    same = {'name': config_name(file), 'options': dict(options or {}), 'selector_sha256': smart.checkpoint_sha256}
+    check_takes_place(out, same, '--out')
+
+    tests, total = [], len(configs) * len(SAMPLINGS)
+    try:
+        with progress_bar() as progress:
+            task = progress.add_task('samplings', total=total, status='')
+            for frames, config in configs.items():
+                macs = macs_per_video(config)
+                for sampling, changed in _samplings(config, frames, checkpoints[frames], selection, smart.candidates):
+                    progress.update(task, status=f'{sampling}, {frames} frames')
+                    result = _test_once(changed, checkpoints[frames])
+                    tests.append(_sampled(result, sampling, frames, macs, smart.macs if sampling == 'smart' else 0))
+                    progress.advance(task)
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)(
+            f'interrupted; the same command goes on: {len(tests)} of {total} tests are finished, in {config.work_dir}'
+        ) from None
+    protocol = result.protocol
+    comparison = SamplingComparison(
+        name=result.name,
+        options=dict(options or {}),
+        data=protocol.data,
+        split=f'{protocol.split}, fold {protocol.split_fold}',
+        train_clips=protocol.train_clips,
+        test_clips=protocol.test_clips,
+        frame_size=input_size(protocol.test_pipeline, protocol.views)[1:],
+        candidates=smart.candidates,
+        selector=smart.config,
+        selector_sha256=smart.checkpoint_sha256,
+        environment=environment(config),
+        tests=tests,
+    )
+    comparison.save(out)
+    return comparison
+
+
+def _sampled(result: Result, sampling: str, frames: int, macs: int, selector_macs: int) -> Sampled:
+    pipeline = result.protocol.train_pipeline
+    return Sampled(
+        sampling=sampling,
+        frames=frames,
+        top1=result.metrics['top1'],
+        macs=macs,
+        selector_macs=selector_macs,
+        checkpoint_sha256=result.checkpoint_sha256,
+        trained_on=_sampling_of(pipeline)['type'],
+        trained_frames=sampled_frames(pipeline),
+    )
+
+
+def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selection) -> None:
+    """Check that a config tests the test, which neither its network nor the selector has seen, and the selection has.
+
+    Raises:
+        UserError: It does not, or the network was trained on frames of another size.
+    """
+    if (subset := dataset_of(config, 'test_dataloader').get('subset')) != 'test':
+        raise UserError(
+            f'test_dataloader.dataset.subset is {subset}: samplings are compared on the test clips, and the record '
+            "does not say others; leave it 'test'"
+        )
+    trained_on = list_digest(clips_of(build_without_videos(config, 'train_dataloader')))
+    meta = read_checkpoint(checkpoint).get('meta', {})
+    check_input(config, checkpoint, meta, frames=False)
+    for name, digest in (
+        (checkpoint, meta.get('training', {}).get('train_list_sha256')),
+        (f'the selector of {selection}', smart.train_list_sha256),
+    ):
+        if digest is None or digest != trained_on:
+            raise UserError(
+                f'{name} was not trained on the clips that {config.filename} trains on, as far as anybody knows, and '
+                'may have seen the test: train both with the same split and subset, and name these in --cfg-options'
+            )
+    check_made(_selecting(config, selection), ('test_dataloader',))
+
+
+def _samplings(
+    config: Config, frames: int, checkpoint: Path, selection: Path, candidates: int
+) -> Iterator[tuple[str, Config]]:
+    """Yield the name of each sampling and the config that tests with it; what is selected is selected first."""
+    yield 'uniform', config
+    yield 'segments', _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames))
+    first = dict(type='SampleFirstFrames', clip_len=frames, frame_interval=max(FIRST // frames, 1))
+    yield 'first80', _sampling_by(config, first)
+    for method in ('random', 'smart', 'oracle'):
+        file = selection
+        if method != 'smart':
+            weights = checkpoint if method == 'oracle' else None
+            key = sha256_of(json.dumps([candidates, weights and sha256_of(weights), config_digest(config)]))[:12]
+            file = Path(config.work_dir, f'{method}_{key}.json')
+            select_frames(copy.deepcopy(config), weights, method, candidates, file, ('test',))
+        yield method, _selecting(config, file)
+
+
+def _selecting(config: Config, selection: Path) -> Config:
+    """Return a config whose test takes as many frames as it samples from a selection."""
+    frames = _sampling_of(dataset_of(config, 'test_dataloader').pipeline).num_clips
+    return _sampling_by(config, dict(type='SelectedFrames', clip_len=1, num_clips=frames, selection=str(selection)))
+
+
+def _sampling_by(config: Config, step: dict[str, Any]) -> Config:
+    """Return a config whose test samples frames by another step."""
+    changed = copy.deepcopy(config)
+    pipeline = dataset_of(changed, 'test_dataloader').pipeline
+    before = _sampling_of(pipeline)
+    if before.get('clip_len') != 1 and before.get('type') != 'SampleFirstFrames':
+        raise UserError(
+            f'{config.filename} samples by {before.get("type")} with clip_len={before.get("clip_len")}, not frames one '
+            'by one: name a recognizer that does, such as configs/baselines/tsn_r18_ucf50.py'
+        )
+    place = pipeline.index(before)
+    pipeline[place] = ConfigDict(step)
+    if pipeline[place].type == 'SelectedFrames':
+        describe_selection(pipeline[place])
+    return changed
+
+
+def _sampling_of(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next((step for step in pipeline if 'clip_len' in step), {'type': 'unknown'})
+
+
+def _test_once(config: Config, checkpoint: Path) -> Result:
+    """Test, or read what an earlier test of the same clips, frames and weights has found."""
+    clips = list_digest(clips_of(build_without_videos(config, 'test_dataloader')))
+    asked = [config.model.to_dict(), config.test_dataloader.to_dict(), sha256_of(checkpoint), clips]
+    key = sha256_of(json.dumps(asked, sort_keys=True, default=str))[:12]
+    config = copy.deepcopy(config)
+    config.work_dir = str(Path(config.work_dir, f'test_{key}'))
+    config.experiment_name = key  # MMEngine's names of runs begin anew with every second
+    found = Path(config.work_dir, 'result.json')
+    return Result.load(found) if found.is_file() else test(config, checkpoint)

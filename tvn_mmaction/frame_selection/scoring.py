@@ -1,0 +1,186 @@
+"""From clips to the order of their frames: by a trained selector, by chance, or by what looks at the labels."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+
+from ..checks.checkpoint_match import check_input
+from ..config.dataset_building import build_dataset
+from ..config.loading import config_name, dataset_of
+from ..datasets.fault_tolerant_loader import name_of_clip
+from ..datasets.transforms.frame_pipeline import FramePipeline
+from ..datasets.transforms.selected_frames import Selection
+from ..deploy.inference_network import InferenceNetwork, load_network
+from ..evaluation.costs import macs_per_video, network_costs
+from ..evaluation.provenance import config_digest
+from ..models.heads.frame_selector_head import FrameSelectorHead
+from ..utils.console import progress_bar
+from ..utils.errors import UserError, first_line
+
+METHODS = ('smart', 'random', 'oracle')
+SAVED_EVERY_S = 5.0
+
+Scorer = Callable[[dict[str, Any]], Sequence[float]]  # from a clip with `imgs`, `label` and `sha256` to its scores
+
+
+def select_frames(
+    config: Config,
+    checkpoint: Path | None,
+    method: str,
+    candidates: int,
+    out: Path,
+    subsets: Sequence[str] = ('train', 'test'),
+    seed: int = 0,
+) -> Selection:
+    """Score the candidates of every clip, and write them into a file, which is complete for the clips that it has.
+
+    A file that is there already goes on with the clips that it lacks.
+
+    Args:
+        config: Of the network, as `read_config` returns it; it names the clips too.
+        checkpoint: The network's weights; None for `'random'`.
+        method: `'smart'` takes the scores of a `FrameSelectorHead`, `'random'` draws them, and `'oracle'` takes the
+            probability that a recognizer gives the true class of a clip that shows the one frame only.
+        candidates: Of each clip, the middle ones of so many equal parts.
+        out: The file.
+        subsets: Of the clips.
+        seed: Of random scores.
+
+    Raises:
+        UserError: The network cannot be had or is no selector, a clip cannot be read, or the file is of others.
+    """
+    if method == 'smart':
+        _check_selector(config)
+    if method == 'random':
+        network, scorer, trained = None, _random(candidates, seed), {}
+    else:
+        network, description = load_network(checkpoint, config)
+        check_input(config, checkpoint, description.provenance, frames=False)
+        network.to('cuda' if torch.cuda.is_available() else 'cpu')
+        scorer = (_smart if method == 'smart' else _oracle)(network, FramePipeline(description.pipeline))
+        trained = description.provenance
+    selection = Selection(
+        method=method,
+        candidates=candidates,
+        looks_at_labels=method == 'oracle',
+        config=config_name(config.filename),
+        config_sha256=config_digest(config),
+        checkpoint_sha256=trained.get('checkpoint_sha256'),
+        train_list_sha256=trained.get('training', {}).get('train_list_sha256'),
+        initial_weights=trained.get('training', {}).get('initial_weights') or trained.get('checkpoint', 'scratch'),
+        seed=seed if method == 'random' else None,
+        parameters=network_costs(config).parameters if method == 'smart' else 0,
+        macs=macs_per_video(config) if method == 'smart' else 0,
+        clips={},
+    )
+    if out.is_file():
+        there = Selection.load(out)
+        if replace(there, clips={}) != selection:
+            raise UserError(
+                f'{out} is the selection of another network, method or config: name another --out, or remove it'
+            )
+        selection = there
+    pipeline = _reading(config, candidates, decode=network is not None)
+    datasets = [build_dataset(config, 'test_dataloader', subset=subset, pipeline=pipeline) for subset in subsets]
+    _score(datasets, scorer, selection, out)
+    return selection
+
+
+def _reading(config: Config, candidates: int, decode: bool) -> list[dict]:
+    """Return the steps from a clip to its candidates, read as the config's test reads it."""
+    steps = dataset_of(config, 'test_dataloader').pipeline
+    (opening,) = (step for step in steps if step.type.endswith('Init'))
+    (decoding,) = (step for step in steps if step.type.endswith('Decode'))
+    sampling = dict(type='SampleFrames', clip_len=1, num_clips=candidates, test_mode=True)
+    return [opening, sampling, *([decoding] if decode else [])]
+
+
+def _score(datasets: Iterable[BaseDataset], scorer: Scorer, selection: Selection, out: Path) -> None:
+    """Add the clips that a selection lacks, and save it every few seconds and however this ends."""
+    clips = {}  # by content: copies share their frames
+    for dataset in datasets:
+        for index in range(len(dataset)):
+            clips[dataset.get_data_info(index).get('sha256')] = dataset, index
+    if not all(clips):
+        raise UserError('a selection knows clips by their SHA-256, which only a UCF50Dataset has: use one')
+    missing = {key: place for key, place in clips.items() if key not in selection.clips}
+    saved = time.monotonic()
+    try:
+        with progress_bar() as progress:
+            task = progress.add_task('selecting frames', total=len(clips), status='')
+            progress.advance(task, len(clips) - len(missing))
+            for key, (dataset, index) in missing.items():
+                clip = _read(dataset, index)
+                scores = [float(f'{score:.6g}') for score in scorer(clip)]
+                selection.clips[key] = {'frames': clip['frame_inds'].tolist(), 'scores': scores}
+                progress.advance(task)
+                if time.monotonic() - saved > SAVED_EVERY_S:
+                    selection.save(out)
+                    saved = time.monotonic()
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)(
+            f'interrupted; the same command goes on from the {len(selection.clips)} clips in {out}'
+        ) from None
+    finally:
+        selection.save(out)
+
+
+def _read(dataset: BaseDataset, index: int) -> dict[str, Any]:
+    try:
+        return dataset[index]
+    except UserError:
+        raise
+    except Exception as error:  # each decoder has errors of its own
+        raise UserError(
+            f'{name_of_clip(dataset, index)} cannot be read ({type(error).__name__}: {first_line(error)}): mend or '
+            'remove it, make the manifest again with tools/build_ucf50.py, and run the same command again, which goes '
+            'on'
+        ) from None
+
+
+def _check_selector(config: Config) -> None:
+    head = (config.model.get('cls_head') or {}).get('type', '')
+    if not issubclass(MODELS.get(head) or object, FrameSelectorHead):
+        raise UserError(
+            f'{config.filename} has a {head} and no FrameSelectorHead, so it scores no frames: name a selector, such '
+            'as configs/frame_selection/frame_selector_ucf50.py'
+        )
+
+
+def _smart(network: InferenceNetwork, pipeline: FramePipeline) -> Scorer:
+    head = network.recognizer.cls_head
+
+    @torch.no_grad()
+    def score(clip: dict[str, Any]) -> Sequence[float]:
+        inputs = pipeline.of_sampled(clip['imgs'])[None].to(_device(network))
+        features, arguments = network.recognizer.extract_feat(network.normalisation(inputs.float()), test_mode=True)
+        return head.frame_scores(features, arguments['num_segs'])[0].tolist()
+
+    return score
+
+
+def _oracle(network: InferenceNetwork, pipeline: FramePipeline) -> Scorer:
+    frames = len(pipeline.frame_numbers(count=1))
+
+    @torch.no_grad()
+    def score(clip: dict[str, Any]) -> Sequence[float]:
+        still = (pipeline.of_sampled([image] * frames)[None].to(_device(network)) for image in clip['imgs'])
+        return [network(inputs).softmax(1)[0, clip['label']].item() for inputs in still]
+
+    return score
+
+
+def _random(candidates: int, seed: int) -> Scorer:
+    return lambda clip: np.random.default_rng([seed, int(clip['sha256'], 16)]).random(candidates).tolist()
+
+
+def _device(network: InferenceNetwork) -> torch.device:
+    return next(network.parameters()).device

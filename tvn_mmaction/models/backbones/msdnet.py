@@ -1,0 +1,246 @@
+"""Multi-scale dense networks as one table, their layers, and the network with its exits, in the order of computation.
+
+Huang et al. 2018, arXiv 1703.09844, in the form that was published for ImageNet.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from math import ceil
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .resnet_exits import frames_to_clips, keep_clips, wanted_places
+
+
+@dataclass(frozen=True)
+class MultiScaleArchitecture:
+    """A network: how many layers lie between its exits, and how wide they are at each scale, the finest first.
+
+    Every scale halves the height and width of the one before. Channels are those of the finest scale; at another one
+    there are `factors` times as many.
+
+    Raises:
+        ValueError: A value is out of range, or the scales have different numbers of values.
+    """
+
+    blocks: tuple[int, ...]  # layers of each block; an exit lies behind each
+    stem_channels: int
+    growth: int  # channels that each layer adds
+    factors: tuple[int, ...]
+    bottlenecks: tuple[int, ...]  # before n channels, 1 x 1 convolutions leave at most `bottlenecks` times n
+    reduction: float = 0.5  # of the channels, wherever the finest scale ends
+
+    def __post_init__(self) -> None:
+        for name in ('blocks', 'factors', 'bottlenecks'):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a config gives a list
+        counts = (*self.blocks, self.stem_channels, self.growth, *self.factors, *self.bottlenecks)
+        if not self.blocks or not all(isinstance(count, int) and count > 0 for count in counts):
+            raise ValueError(f'{self} describes no network; give whole numbers above 0, and at least one block')
+        if not 2 <= len(self.factors) == len(self.bottlenecks) <= sum(self.blocks):
+            raise ValueError(
+                f'factors {self.factors} and bottlenecks {self.bottlenecks} must be of as many scales, at least 2 and '
+                f'at most as many as the {sum(self.blocks)} layers of the blocks'
+            )
+        if any(self.growth * factor % 2 for factor in self.factors[1:]):
+            raise ValueError(f'growth {self.growth} times the factors {self.factors[1:]} must be even')
+        if not 0 < self.reduction <= 1:
+            raise ValueError(f'reduction is {self.reduction}; it must be a number above 0, and 1 at most')
+
+    @property
+    def scales(self) -> int:
+        """The number of scales."""
+        return len(self.factors)
+
+    @property
+    def layers_per_scale(self) -> int:
+        """The layers after which the finest scale ends, and again and again the next finest."""
+        return ceil(sum(self.blocks) / self.scales)
+
+    def last_layer(self, scale: int) -> int:
+        """Return the last layer, from 1, that a scale has; a finer one ends where nothing reads it any more."""
+        coarser = self.scales - 1 - scale
+        return min(self.layers_per_scale * (scale + 1), sum(self.blocks) - coarser)
+
+    def is_reduced(self, layer: int) -> bool:
+        """Return whether channels are reduced behind a layer: the first one without a scale that was there before."""
+        return layer > 1 and (layer - 1) % self.layers_per_scale == 0
+
+    def channels(self, layer: int) -> int:
+        """Return the channels of the finest scale behind a layer, 0 being the stem."""
+        channels = self.stem_channels
+        for index in range(1, layer + 1):
+            channels += self.growth
+            if self.is_reduced(index):
+                channels = int(channels * self.reduction)
+        return channels
+
+    @classmethod
+    def of(cls, arch: 'str | Mapping[str, Any]') -> 'MultiScaleArchitecture':
+        """Return the architecture of that name of `MULTI_SCALE_ARCHITECTURES`, or the one that a dict describes.
+
+        Raises:
+            ValueError: Unknown name, unknown or missing field, or a value out of range.
+        """
+        if isinstance(arch, str):
+            if arch not in MULTI_SCALE_ARCHITECTURES:
+                known = ', '.join(MULTI_SCALE_ARCHITECTURES)
+                raise ValueError(f'unknown arch {arch!r}; known are {known}, or give a dict')
+            return MULTI_SCALE_ARCHITECTURES[arch]
+        try:
+            return cls(**arch)
+        except TypeError as error:  # a missing or an unknown field
+            known = [field.name for field in fields(cls)]
+            raise ValueError(f'arch describes no network ({error}); the fields are {known}') from None
+
+
+# fmt: off
+MULTI_SCALE_ARCHITECTURES = {
+    # The three of the paper for ImageNet: a classifier behind layers 4, 6 or 7 times 1 to 5; with the stem and the two
+    # convolutions of an exit, that makes their depth. Values: kalviny/MSDNet-PyTorch, the authors' release.
+    'msdnet23': MultiScaleArchitecture(
+        blocks=(4, 4, 4, 4, 4), stem_channels=32, growth=16, factors=(1, 2, 4, 4), bottlenecks=(1, 2, 4, 4)),
+    'msdnet33': MultiScaleArchitecture(
+        blocks=(6, 6, 6, 6, 6), stem_channels=32, growth=16, factors=(1, 2, 4, 4), bottlenecks=(1, 2, 4, 4)),
+    'msdnet38': MultiScaleArchitecture(
+        blocks=(7, 7, 7, 7, 7), stem_channels=32, growth=16, factors=(1, 2, 4, 4), bottlenecks=(1, 2, 4, 4)),
+    # Not of the paper: for small frames and few cores.
+    'msdnet_small': MultiScaleArchitecture(
+        blocks=(3, 3, 3, 3), stem_channels=16, growth=8, factors=(1, 2, 4), bottlenecks=(1, 2, 4)),
+}
+# fmt: on
+
+
+def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> ConvModule:
+    """Return a convolution, its batch norm and a ReLU, which make `ceil(size / stride)` outputs."""
+    norm = {'type': 'BN2d'}
+    return ConvModule(in_channels, out_channels, kernel, stride, kernel // 2, norm_cfg=norm)
+
+
+def bottleneck(in_channels: int, out_channels: int, factor: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3 x 3 convolution behind a 1 x 1 one that leaves at most `factor` times its output's channels."""
+    inner = min(in_channels, factor * out_channels)
+    return nn.Sequential(convolution(in_channels, inner, 1), convolution(inner, out_channels, 3, stride))
+
+
+class ScaleLayer(nn.Module):
+    """One layer at one scale: what it makes of its own scale and of the finer one is added to its own channels.
+
+    Args:
+        arch: The architecture.
+        scale: The scale, 0 being the finest.
+        layer: The layer, from 1.
+    """
+
+    def __init__(self, arch: MultiScaleArchitecture, scale: int, layer: int):
+        super().__init__()
+        channels, growth = arch.channels(layer - 1), arch.growth * arch.factors[scale]
+        own_channels = channels * arch.factors[scale]
+        self.from_finer = None
+        if scale > 0 and layer - 1 <= arch.last_layer(scale - 1):
+            growth //= 2
+            finer_channels = channels * arch.factors[scale - 1]
+            self.from_finer = bottleneck(finer_channels, growth, arch.bottlenecks[scale - 1], stride=2)
+        self.from_own = bottleneck(own_channels, growth, arch.bottlenecks[scale])
+        self.reduce = None
+        if arch.is_reduced(layer):
+            added = arch.growth * arch.factors[scale]
+            self.reduce = convolution(own_channels + added, arch.channels(layer) * arch.factors[scale], 1)
+
+    def forward(self, own: Tensor, finer: Tensor) -> Tensor:
+        """Map `(N, C, H, W)`, and the finer `(N, C', ~2H, ~2W)` as long as there is one, to `(N, C'', H, W)`."""
+        added = [self.from_finer(finer)] if self.from_finer else []
+        x = torch.cat([own, *added, self.from_own(own)], dim=1)
+        return self.reduce(x) if self.reduce else x
+
+
+@MODELS.register_module()
+class MSDNet(BaseModule):
+    """A multi-scale dense network that looks at each frame by itself; its exits lie along its depth.
+
+    Behind every block, the coarsest scale goes through two convolutions of that exit's own, as the published classifier
+    has them before its pooling. Each scale runs as far as that needs it and no farther, the coarsest ahead of the finer
+    ones ("lazy evaluation", section 4 of the paper).
+
+    Args:
+        arch: A name of `MULTI_SCALE_ARCHITECTURES`, or a dict of `MultiScaleArchitecture`'s fields.
+        num_segments: Frames of a clip.
+        init_cfg: MMEngine's initialisation; by default He's, by the output's channels, as published.
+
+    Raises:
+        ValueError: Unknown architecture, or a value of it out of range.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = 'msdnet38',
+        num_segments: int = 8,
+        init_cfg: dict | Sequence[dict] | None = (
+            {'type': 'Kaiming', 'layer': 'Conv2d'},
+            {'type': 'Constant', 'layer': 'BatchNorm2d', 'val': 1.0},
+        ),
+    ):
+        super().__init__(init_cfg)
+        self.arch = MultiScaleArchitecture.of(arch)
+        self.num_segments = num_segments
+        widths = [self.arch.stem_channels * factor for factor in self.arch.factors]
+        self.stem = nn.ModuleList([nn.Sequential(convolution(3, widths[0], 7, 2), nn.MaxPool2d(3, 2, 1))])
+        self.stem.extend(convolution(*pair, 3, 2) for pair in pairwise(widths))
+        self.scales = nn.ModuleList()
+        for scale in range(self.arch.scales):
+            layers = range(1, self.arch.last_layer(scale) + 1)
+            self.scales.append(nn.ModuleList(ScaleLayer(self.arch, scale, layer) for layer in layers))
+        ends = [sum(self.arch.blocks[: block + 1]) for block in range(len(self.arch.blocks))]
+        self.exit_channels = [self.arch.channels(end) * self.arch.factors[-1] for end in ends]
+        self.exit_layers = nn.ModuleList(
+            nn.Sequential(convolution(channels, channels, 3, 2), convolution(channels, channels, 3, 2))
+            for channels in self.exit_channels
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map clips to the features of all exits.
+
+        Args:
+            x: `(N*T, 3, H, W)`, `T = num_segments`; normalised RGB.
+
+        Returns:
+            For each exit `(N, C, T, H', W')`.
+        """
+        return tuple(self.exits(x))
+
+    def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
+        """Yield the features of each exit in turn; what lies behind it is computed when the next one is asked for.
+
+        Args:
+            x: As in `forward`. `send` takes the places `(M,)` of the clips to go on with among the present ones.
+            wanted: The numbers of the exits, by default all. The convolutions that others have of their own are left
+                out.
+        """
+        numbers = wanted_places(range(len(self.exit_layers)), wanted)
+        features = []
+        for layer in self.stem:
+            x = layer(x)
+            features.append(x)
+        depth = 0
+        for number in range(numbers[-1] + 1):
+            for _ in range(self.arch.blocks[number]):
+                depth += 1
+                self._deepen(features, depth)
+            if number in numbers:
+                places = yield frames_to_clips(self.exit_layers[number](features[-1]), self.num_segments)
+                features = [keep_clips(scale, self.num_segments, places) for scale in features]
+
+    def _deepen(self, features: list[Tensor], depth: int) -> None:
+        """Bring the coarsest scale to layer `depth`, and each finer one, in place, to one layer less.
+
+        So a layer finds its own scale, and the finer one, just where the layer before it was.
+        """
+        for scale, layers in enumerate(self.scales):
+            layer = depth - (self.arch.scales - 1 - scale)
+            if 1 <= layer <= len(layers):
+                features[scale] = layers[layer - 1](features[scale], features[scale - 1])

@@ -1,1 +1,0 @@
-"""Measuring what a training survives; the record is `configs/results/reliability.json`."""

@@ -1,0 +1,1 @@
+"""Terminal output, files, checkpoints, random state: everything that knows nothing of video."""
