@@ -1,10 +1,12 @@
 """A small experiment for the tests: real videos, a real config, a network of a few thousand parameters."""
 
+import contextlib
 import os
 import runpy
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -85,12 +87,30 @@ def write_config(folder: Path, data_root: Path, more: str = '') -> Path:
 
 
 def call_tool(tool: Path, *arguments: str) -> int | None:
-    """Run a program of `tools/` in this process, and return its exit code; errors are raised."""
+    """Call the `main` of a tool in this process and return its exit code; errors are raised."""
+    with _command_line(tool, *arguments):
+        functions = runpy.run_path(str(tool))
+        return functions['main'](functions['parse_args']())
+
+
+def exit_code(tool: Path, *arguments: str) -> int:
+    """Run a tool as a script, but in this process, and return its exit code; errors are printed as on a terminal."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with _command_line(tool, *arguments), pytest.raises(SystemExit) as exited:
+            runpy.run_path(str(tool), run_name='__main__')
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return exited.value.code
+
+
+@contextlib.contextmanager
+def _command_line(tool: Path, *arguments: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tool.parent)
         patch.setattr(sys, 'argv', [str(tool), *arguments])
-        functions = runpy.run_path(str(tool))
-        return functions['main'](functions['parse_args']())
+        yield
 
 
 def run_tool(*arguments: str | Path, folder: Path, timeout: float = 120, **kwargs) -> subprocess.CompletedProcess:
