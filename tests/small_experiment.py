@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 
 from .videos import write_video
 
@@ -68,7 +68,7 @@ def write_data(folder: Path, groups: Sequence[int] = (1, 2, 8, 9)) -> Path:
         for group in groups:
             path = folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi'
             write_video(path, frame_count=8 + 10 * label + group)
-    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    build_data_root(folder / 'videos', folder / 'lists', 'ucf101like')
     return folder / 'lists'
 
 

@@ -79,7 +79,7 @@ def _quality(text: str) -> int:
 
 def main(args: argparse.Namespace) -> None:
     """Build the data root and print what it holds."""
-    from tvn_mmaction.datasets.preparation.builder import build
+    from tvn_mmaction.datasets.preparation.builder import build_data_root
     from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
     from tvn_mmaction.datasets.preparation.scan import compile_group_pattern
 
@@ -87,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
         compile_group_pattern(args.group_pattern)  # a mistake is told before hours of download
     try:
         videos = args.videos or fetch(args.download, args.out)
-        summary = build(videos, args.out, args.protocol, args.seed, args.group_pattern)
+        summary = build_data_root(videos, args.out, args.protocol, args.seed, args.group_pattern)
         print_clips(summary)
         print_protocol(summary)
         if args.frames:
@@ -113,14 +113,14 @@ def next_command(args: argparse.Namespace, fold_count: int) -> str:
 
 def fetch(url: str, out: Path) -> Path:
     """Download and unpack an archive, by default UCF50's, into `out`, and return the folder of its class folders."""
-    from tvn_mmaction.datasets.preparation.archive import extract
+    from tvn_mmaction.datasets.preparation.archive import extract_archive
     from tvn_mmaction.datasets.preparation.download import UCF50_BYTES, UCF50_URL, download
 
     url = url or UCF50_URL
     archive = out / (Path(url.partition('?')[0]).name or 'archive')
     videos = archive.with_suffix('') if archive.suffix else archive.with_suffix('.videos')
     download(url, archive, UCF50_BYTES if url == UCF50_URL else None)
-    extract(archive, videos)
+    extract_archive(archive, videos)
     return videos
 
 

@@ -19,7 +19,7 @@ from tvn_mmaction import apis
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.datasets.demo import ACTIONS, draw_demo
 from tvn_mmaction.datasets.demo_audio import BANDS, DemoAudioDataset, draw_sound
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.transforms.single_image import TakeImage
 from tvn_mmaction.utils.errors import UserError
@@ -53,7 +53,7 @@ def data_root(tmp_path_factory) -> Path:
     for class_name in ('Biking', 'Diving'):
         for group in (1, 8):
             write_video(folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi', frame_count=20)
-    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    build_data_root(folder / 'videos', folder / 'lists', 'ucf101like')
     build_frames(folder / 'lists', 32, flow=True)
     return folder / 'lists'
 

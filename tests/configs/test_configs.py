@@ -24,7 +24,7 @@ from tvn_mmaction.datasets.demo import ACTIONS
 from tvn_mmaction.datasets.manifest import Clip, write_manifest
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.preparation.ucf50_inventory import UCF50_CLASSES
-from tvn_mmaction.datasets.protocols import DROPPED, assign_folds, hold_out
+from tvn_mmaction.datasets.protocols import DROPPED, assign_folds, validation_split
 from tvn_mmaction.datasets.transforms.pipeline_inspection import frames_per_image
 from tvn_mmaction.deploy.metadata import check_registered
 from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
@@ -63,7 +63,7 @@ def write_data_root(folder: Path, split: dict, subset: str) -> Path:
     names = [f'{name}/v_{name}_g{group:02d}_c01.avi' for name in UCF50_CLASSES for group in range(1, 26)]
     clips = [Clip(name, name.partition('/')[0], name[-10:-8], problem='the file is empty') for name in names]
     protocol, seed = split['protocol'], split['seed']
-    folds = hold_out(clips, assign_folds(clips, protocol, seed), split['fold'], protocol, seed)
+    folds = validation_split(clips, assign_folds(clips, protocol, seed), split['fold'], protocol, seed)
     videos = [('Biking', 'fit', 45), ('YoYo', 'fit', 5), ('Biking', 'test', 30)]
     sides = [{DROPPED: 'test', 0: 'validation'}.get(fold, 'fit') for fold in folds]
     for class_name, side, frames in [*videos, ('Biking', 'validation', 20)] if subset == 'fit' else videos:

@@ -13,7 +13,7 @@ from tests.videos import write_video
 from tvn_mmaction import apis
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.fault_tolerant_loader import FaultTolerantDataset
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.pretext import ArrowOfTime, PlaybackRate, SamplePart
 from tvn_mmaction.datasets.samplers import SampleKey
 from tvn_mmaction.utils.errors import UserError
@@ -55,7 +55,7 @@ def data_root(tmp_path_factory) -> Path:
     for name in ('Biking', 'Diving'):
         for group in (1, 2, 8, 9, 10, 11, 12):
             write_video(folder / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', FRAMES)
-    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    build_data_root(folder / 'videos', folder / 'lists', 'ucf101like')
     return folder / 'lists'
 
 
@@ -192,7 +192,7 @@ def test_only_differences_learn_the_arrow_of_time(tmp_path, clip_len, steps, cha
     for group in (*range(1, 5), *range(8, 28)):
         write_moving(tmp_path / f'videos/Right/v_Right_g{group:02d}_c01.avi', random)
         write_moving(tmp_path / f'videos/Again/v_Again_g{group:02d}_c01.avi', random)
-    build(tmp_path / 'videos', tmp_path / 'lists', 'ucf101like')
+    build_data_root(tmp_path / 'videos', tmp_path / 'lists', 'ucf101like')
     more = ARROW.format(clip_len=clip_len, steps=steps, channels=channels)
     config = read_config(write_config(tmp_path, tmp_path / 'lists', more), work_dir=str(tmp_path / 'work'))
     top1 = apis.train(config).metrics['top1'].value

@@ -16,10 +16,10 @@ from tvn_mmaction.datasets.protocols import (
     VALIDATION_FOLDS,
     assign_folds,
     check_groups_are_apart,
-    hold_out,
+    duplicates,
+    same_group,
     subsets,
-    with_copy,
-    with_sibling,
+    validation_split,
 )
 from tvn_mmaction.utils.errors import UserError
 
@@ -133,14 +133,14 @@ def test_no_long_video_is_on_both_sides(protocol, seed):
 def test_a_validation_is_part_of_what_is_trained_on(protocol):
     folds = assign_folds(UCF50, protocol)
     train, test = subsets(UCF50, folds, 0)
-    fit, validation = subsets(UCF50, hold_out(UCF50, folds, 0, protocol), 0)
+    fit, validation = subsets(UCF50, validation_split(UCF50, folds, 0, protocol), 0)
     assert sorted((*fit, *validation)) == sorted(train)
     assert not set(validation) & {*fit, *test}
     assert {clip.class_name for clip in validation} == {clip.class_name for clip in test}
     assert 0.1 < len(validation) / len(train) < 0.25
     if PROTOCOLS[protocol].by_group:
         check_groups_are_apart(fit, validation)
-    assert hold_out(UCF50, folds, 0, protocol, seed=1) != hold_out(UCF50, folds, 0, protocol)
+    assert validation_split(UCF50, folds, 0, protocol, seed=1) != validation_split(UCF50, folds, 0, protocol)
 
 
 @every_protocol
@@ -149,7 +149,7 @@ def test_validation_folds_are_what_is_trained_on(protocol):
     folds = assign_folds(UCF50, protocol)
     train, _ = subsets(UCF50, folds, 0)
     count = VALIDATION_FOLDS if PROTOCOLS[protocol].by_group else 1
-    validations, held_out = [], hold_out(UCF50, folds, 0, protocol)
+    validations, held_out = [], validation_split(UCF50, folds, 0, protocol)
     for number in range(count):
         fit, validation = subsets(UCF50, held_out, number)
         assert sorted((*fit, *validation)) == sorted(train)
@@ -164,7 +164,7 @@ def test_validation_folds_are_what_is_trained_on(protocol):
 @pytest.mark.parametrize(('protocol', 'least'), [('videowise', 0.99), ('videowise5', 0.99)])
 def test_clip_by_clip_leaks(protocol, least):
     for train, test in folds_of(UCF50, protocol):
-        assert len(with_sibling(test, train)) / len(test) > least
+        assert len(same_group(test, train)) / len(test) > least
 
 
 @pytest.mark.parametrize(('protocol', 'count', 'off'), [('group5', 5, 0.03), ('twothirds', 3, 0.07)])
@@ -217,11 +217,11 @@ def test_groups_that_are_not_apart_name_a_clip():
 
 def test_siblings_are_of_one_class_and_copies_of_one_content():
     clip = Clip('A/a', 'A', '01', sha256='1')
-    assert with_sibling([clip], [Clip('A/b', 'A', '01')]) == [clip]
-    assert with_sibling([clip], [Clip('B/b', 'B', '01'), Clip('A/c', 'A', '02')]) == []
-    assert with_copy([clip], [Clip('B/b', 'B', '09', sha256='1')]) == [clip]
-    assert with_copy([Clip('A/a', 'A', '01')], [Clip('B/b', 'B', '09')]) == []
-    assert with_copy([Clip('A/a', 'A', '01')], [Clip('A/a', 'A', '01')]) != []
+    assert same_group([clip], [Clip('A/b', 'A', '01')]) == [clip]
+    assert same_group([clip], [Clip('B/b', 'B', '01'), Clip('A/c', 'A', '02')]) == []
+    assert duplicates([clip], [Clip('B/b', 'B', '09', sha256='1')]) == [clip]
+    assert duplicates([Clip('A/a', 'A', '01')], [Clip('B/b', 'B', '09')]) == []
+    assert duplicates([Clip('A/a', 'A', '01')], [Clip('A/a', 'A', '01')]) != []
 
 
 @pytest.mark.parametrize(

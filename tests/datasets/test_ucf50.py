@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 import tvn_mmaction.datasets.ucf50  # noqa: F401 - registers the data set
 from tests.videos import write_video
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.utils.errors import UserError
 
 DECODE = [
@@ -40,7 +40,7 @@ def plain(tmp_path_factory) -> Path:
     for name in ('JumpingJack', 'JumpRope'):
         for group in (1, 8, 9):
             write_video(data_root / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', frame_count=9)
-    build(data_root / 'videos', data_root, 'ucf101like')
+    build_data_root(data_root / 'videos', data_root, 'ucf101like')
     return data_root
 
 
@@ -98,7 +98,7 @@ def test_blanks_and_other_letters_in_paths(tmp_path):
     for class_name in ('Größe mit Blank', '跳绳 7'):
         for number in (1, 2):
             write_video(data_root / f'clips of mine/{class_name}/Übung {number} .avi', frame_count=9)
-    build(data_root / 'clips of mine', data_root)
+    build_data_root(data_root / 'clips of mine', data_root)
     data_set = build_data_set(data_root, pipeline=DECODE)
     assert data_set.metainfo['classes'] == ('Größe mit Blank', '跳绳 7')
     for index, class_name in enumerate(data_set.metainfo['classes']):

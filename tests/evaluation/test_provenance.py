@@ -11,7 +11,7 @@ from tests.small_experiment import write_config, write_data
 from tests.videos import write_video
 from tvn_mmaction.config.dataset_building import build_without_videos
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.evaluation.provenance import config_digest, initial_weights, protocol, training_record, views
 
 
@@ -118,7 +118,7 @@ def test_leak_is_counted_from_the_clips(tmp_path):
                     tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi', frames + 2 * group + clip
                 )
     shutil.copy(tmp_path / 'videos/A/v_A_g01_c01.avi', tmp_path / 'videos/A/v_A_g02_c01.avi')
-    build(tmp_path / 'videos', tmp_path / 'lists')
+    build_data_root(tmp_path / 'videos', tmp_path / 'lists')
     config = read_config(write_config(tmp_path, tmp_path / 'lists'), options={'split.protocol': 'videowise'})
     train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
     stated = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)

@@ -5,7 +5,7 @@ import pytest
 from tests.small_experiment import REPOSITORY, write_config
 from tests.videos import write_video
 from tvn_mmaction.config.loading import all_datasets, read_config
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.experiments.validation_split import on_validation, warn_of_siblings
 from tvn_mmaction.utils.errors import UserError
 
@@ -31,7 +31,7 @@ def test_validation_with_siblings_of_what_is_trained_on_is_told(tmp_path, capsys
         for group in (1, 2, 3, 4, 5, 19):
             for clip in (1, 2):
                 write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi', 4)
-    build(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
+    build_data_root(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
     file = write_config(tmp_path, tmp_path / 'lists')
     options = {'split.protocol': protocol}
     options |= on_validation(read_config(file, options=options), options)
@@ -44,7 +44,7 @@ def test_validation_of_too_few_groups_is_told(tmp_path):
     for name in ('Biking', 'Diving'):
         for group in (1, 2, 19):
             write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', 4)
-    build(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
+    build_data_root(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
     file = write_config(tmp_path, tmp_path / 'lists')
     options = {'split.protocol': 'groups19to25'}
     options |= on_validation(read_config(file, options=options), options)

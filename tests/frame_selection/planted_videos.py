@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from tests.small_experiment import REPOSITORY
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 
 COLOURS = {'Biking': (255, 0, 0), 'Diving': (0, 255, 0), 'Fencing': (0, 0, 255)}
 FRAMES = 8  # of a video
@@ -59,7 +59,7 @@ def write_planted(folder: Path) -> Path:
             for index in salient_frames(name):
                 frames[index][:] = colour
             _write(folder / 'videos' / class_name / f'{name}.avi', frames)
-    build(folder / 'videos', folder / 'lists', 'ucf101like')
+    build_data_root(folder / 'videos', folder / 'lists', 'ucf101like')
     return folder / 'lists'
 
 

@@ -10,7 +10,7 @@ from ..config.dataset_building import build_without_videos
 from ..config.dependencies import teachers_of
 from ..config.loading import dataset_of
 from ..datasets.manifest import Clip
-from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
+from ..datasets.protocols import PROTOCOLS, duplicates, same_group
 from ..evaluation.provenance import clips_of, weights_before
 from ..utils.checkpoints import meta_of
 from ..utils.config_errors import explain_config_errors
@@ -49,9 +49,9 @@ def check_leaks(config: Config) -> None:
         for file in files:
             rows = [row for row in meta_of(file).get(KEY, []) if row[0] not in own]
             seen = [Clip(path, path.partition('/')[0], group, sha256=sha256) for path, group, sha256 in rows]
-            found = with_copy(measured, seen)
+            found = duplicates(measured, seen)
             if not found and protocol and PROTOCOLS[protocol].by_group:
-                found = with_sibling(measured, seen)
+                found = same_group(measured, seen)
             if found:
                 raise UserError(
                     f'{file} was trained on {len(found)} of the {len(measured)} clips of {loader}, or on others of '

@@ -3,7 +3,7 @@
 from .demo import DemoDataset
 from .demo_audio import DemoAudioDataset
 from .manifest import Clip, read_manifest
-from .preparation.builder import build
+from .preparation.builder import build_data_root
 from .preparation.frame_store_builder import build_frames
 from .pretext import ArrowOfTime, ClipViewsDataset, PlaybackRate, PretextDataset, SamplePart
 from .protocols import PROTOCOLS, assign_folds, subsets
@@ -13,7 +13,7 @@ from .transforms.load_features import LoadFeatures
 from .transforms.motion import RGBDifference, RGBWithDifference, SubtractMeanFlow
 from .transforms.sampling import SampleFirstFrames
 from .transforms.selected_frames import SelectedFrames, Selection
-from .transforms.single_image import TakeImage, VideoAndImageTrainLoop
+from .transforms.single_image import TakeImage
 from .ucf50 import UCF50Dataset
 
 __all__ = [
@@ -40,9 +40,8 @@ __all__ = [
     'SubtractMeanFlow',
     'TakeImage',
     'UCF50Dataset',
-    'VideoAndImageTrainLoop',
     'assign_folds',
-    'build',
+    'build_data_root',
     'build_frames',
     'read_manifest',
     'subsets',

@@ -20,7 +20,7 @@ from mmengine.dist import barrier, is_main_process
 from ..utils.console import progress_bar
 from ..utils.errors import UserError
 from .manifest import FILE_NAME
-from .preparation.builder import build
+from .preparation.builder import build_data_root
 from .ucf50 import UCF50Dataset
 
 WIDTH, HEIGHT, FPS = 320, 240, 25  # as UCF50
@@ -155,7 +155,7 @@ def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int 
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_video(path, draw_clip(name, group, clip, seed, frames))
                     bar.advance(task)
-            build(unfinished / 'videos', unfinished, protocol='group5')
+            build_data_root(unfinished / 'videos', unfinished, protocol='group5')
             unfinished.rename(root)
     except OSError as error:
         raise UserError(f'{root} cannot be drawn: {error.strerror}; choose another folder') from error

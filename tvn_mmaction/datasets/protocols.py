@@ -83,7 +83,7 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
     return Subsets(train, test)
 
 
-def hold_out(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0) -> list[int]:
+def validation_split(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0) -> list[int]:
     """Return the folds of a validation, which divide what a fold trains on; the test's clips are `DROPPED`.
 
     They are five of whole groups, or, where the protocol does not keep groups together, one of 15 % of the clips of
@@ -107,7 +107,7 @@ def dropped_clips(clips: Sequence[Clip], folds: Sequence[int]) -> int:
 
 def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
     """Raise a UserError that names a test clip, if one has a sibling of its group among the train clips."""
-    siblings = with_sibling(test, train)
+    siblings = same_group(test, train)
     if siblings:
         first = siblings[0]
         raise UserError(
@@ -116,13 +116,13 @@ def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
         )
 
 
-def with_sibling(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
+def same_group(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
     """Return the clips that were cut from the same long video as one of the others."""
     groups = {(clip.class_name, clip.group) for clip in others}
     return [clip for clip in clips if (clip.class_name, clip.group) in groups]
 
 
-def with_copy(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
+def duplicates(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
     """Return the clips that are one of the others, or whose content, byte by byte, one of them has as well."""
     paths, contents = set(), set()
     for clip in others:

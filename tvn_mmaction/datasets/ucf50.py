@@ -8,7 +8,7 @@ from mmaction.registry import DATASETS
 
 from ..utils.errors import UserError
 from .manifest import Clip, classes_of, read_manifest
-from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, hold_out, subsets
+from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, subsets, validation_split
 
 SUBSETS = ('train', 'test', 'fit', 'validation')
 
@@ -25,8 +25,8 @@ class UCF50Dataset(VideoDataset):
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.preparation.builder`.
         protocol: A name in `PROTOCOLS`.
         fold: From 0; protocols with one fold have fold 0.
-        subset: `'train'` or `'test'`; or `'fit'` or `'validation'`, into which `hold_out` divides the train clips, for
-            choices that must not see the test.
+        subset: `'train'` or `'test'`; or, for choices that must not see the test split, `'validation'` or `'fit'` (the
+            training split without validation), into which `validation_split` divides the training clips.
         seed: What the protocol draws by.
         validation_fold: Which of the folds of the train clips is the validation, from 0.
         ann_file: A list of `path label` lines, relative to `data_root`, that chooses some clips of the subset by hand.
@@ -70,7 +70,7 @@ class UCF50Dataset(VideoDataset):
         both = subsets(self.clips, folds, fold)
         if subset in ('fit', 'validation'):
             try:
-                both = subsets(self.clips, hold_out(self.clips, folds, fold, protocol, seed), validation_fold)
+                both = subsets(self.clips, validation_split(self.clips, folds, fold, protocol, seed), validation_fold)
             except UserError as error:
                 raise UserError(f'the validation, a fold of the clips that are trained on: {error}') from None
         if PROTOCOLS[protocol].by_group:

@@ -11,6 +11,7 @@ from .hooks import (
     ProgressBarHook,
     RandomStateHook,
 )
+from .image_loop import VideoAndImageTrainLoop
 from .optimizers import BFloat16OptimWrapper
 from .resumable_loop import ResumableEpochTrainLoop
 from .terminal_runner import TerminalRunner
@@ -28,4 +29,5 @@ __all__ = [
     'RandomStateHook',
     'ResumableEpochTrainLoop',
     'TerminalRunner',
+    'VideoAndImageTrainLoop',
 ]

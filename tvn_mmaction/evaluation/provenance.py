@@ -16,7 +16,7 @@ from mmengine.dist import get_world_size
 from ..config.dependencies import foreign_training, full_pipeline, pretraining_seconds, teachers_of, upstream_models
 from ..config.loading import all_datasets, dataset_of
 from ..datasets.manifest import Clip
-from ..datasets.protocols import PROTOCOLS, with_copy, with_sibling
+from ..datasets.protocols import PROTOCOLS, duplicates, same_group
 from ..datasets.transforms.pipeline_inspection import CROPS, frames_per_image
 from ..utils.checkpoints import meta_of
 from ..utils.io import sha256_of
@@ -79,8 +79,8 @@ def protocol(
         train_clips=len(train) if known else None,
         test_clips=len(test_dataset),
         classes=classes,
-        test_clips_with_sibling_in_train=len(with_sibling(test, train)) if grouped else None,
-        test_clips_with_copy_in_train=len(with_copy(test, train)) if known else None,
+        test_clips_with_sibling_in_train=len(same_group(test, train)) if grouped else None,
+        test_clips_with_copy_in_train=len(duplicates(test, train)) if known else None,
         train_list_sha256=trained.get('train_list_sha256'),
         test_list_sha256=list_digest(test),
         train_pipeline=trained.get('train_pipeline'),

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from ..config.dataset_building import build_without_videos
 from ..config.loading import loaders_of
-from ..datasets.protocols import with_sibling
+from ..datasets.protocols import same_group
 from ..evaluation.provenance import clips_of
 from ..utils.console import warn
 from ..utils.errors import UserError
@@ -57,7 +57,7 @@ def warn_of_siblings(config: Config) -> None:
         config: With the options of `on_validation`.
     """
     fit, validation = (clips_of(build_without_videos(config, f'{name}_dataloader')) or [] for name in ('train', 'test'))
-    if siblings := with_sibling(validation, fit):
+    if siblings := same_group(validation, fit):
         warn(
             f'{len(siblings)} of the {len(validation)} validation clips have siblings in what is trained on: such a '
             'validation prefers what remembers long videos; for whole groups, --cfg-options split.protocol=group5'

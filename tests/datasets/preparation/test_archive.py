@@ -13,7 +13,7 @@ import pytest
 
 from tests.processes import files_in, interrupted_when
 from tvn_mmaction.datasets.preparation import archive as module
-from tvn_mmaction.datasets.preparation.archive import extract
+from tvn_mmaction.datasets.preparation.archive import extract_archive
 from tvn_mmaction.utils.errors import UserError
 
 TREE = {'Biking/v_Biking_g01_c01.avi': b'one' * 9999, 'Bö ﬁ/v ä -> 新.avi': b'two', 'Rowing/empty.avi': b''}
@@ -76,24 +76,24 @@ def write_rar(path: Path, *members: tuple[str, bytes, str]) -> Path:
 
 
 def test_extract_strips_the_top_folder(tool, tmp_path):
-    extract(write_tree(tmp_path / 'UCF50.rar', 'UCF50/'), tmp_path / 'out/UCF50')
+    extract_archive(write_tree(tmp_path / 'UCF50.rar', 'UCF50/'), tmp_path / 'out/UCF50')
     assert read_tree(tmp_path / 'out/UCF50') == TREE
     assert files_in(tmp_path / 'out') == ['UCF50']
 
 
 def test_extract_without_a_top_folder(tool, tmp_path):
-    extract(write_tree(tmp_path / 'a.tar', './'), tmp_path / 'out')
+    extract_archive(write_tree(tmp_path / 'a.tar', './'), tmp_path / 'out')
     assert read_tree(tmp_path / 'out') == TREE
 
 
 def test_extract_one_file_only(tool, tmp_path):
-    extract(write_tar(tmp_path / 'a.tar', ('clip.avi', b'x')), tmp_path / 'out')
+    extract_archive(write_tar(tmp_path / 'a.tar', ('clip.avi', b'x')), tmp_path / 'out')
     assert read_tree(tmp_path / 'out') == {'clip.avi': b'x'}
 
 
 def test_extract_rar(tool, tmp_path):
     archive = write_rar(tmp_path / 'UCF50.rar', *((f'UCF50/{name}', content, '') for name, content in TREE.items()))
-    extract(archive, tmp_path / 'out')
+    extract_archive(archive, tmp_path / 'out')
     assert read_tree(tmp_path / 'out') == TREE
 
 
@@ -101,19 +101,19 @@ def test_extract_zip(tool, tmp_path):
     with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as file:
         for name, content in TREE.items():
             file.writestr(f'UCF50/{name}', content)
-    extract(tmp_path / 'a.zip', tmp_path / 'out')
+    extract_archive(tmp_path / 'a.zip', tmp_path / 'out')
     assert read_tree(tmp_path / 'out') == TREE
 
 
 def test_extract_leaves_a_finished_folder_alone(tmp_path):
     (tmp_path / 'out').mkdir()
-    extract(tmp_path / 'archive that is not read', tmp_path / 'out')
+    extract_archive(tmp_path / 'archive that is not read', tmp_path / 'out')
     assert files_in(tmp_path / 'out') == []
 
 
 def test_extract_begins_anew_after_an_interruption(tool, tmp_path):
     (tmp_path / '.out.part/UCF50/Stale').mkdir(parents=True)
-    extract(write_tree(tmp_path / 'a.tar', 'UCF50/'), tmp_path / 'out')
+    extract_archive(write_tree(tmp_path / 'a.tar', 'UCF50/'), tmp_path / 'out')
     assert read_tree(tmp_path / 'out') == TREE
     assert files_in(tmp_path) == ['a.tar', 'out']
 
@@ -121,7 +121,7 @@ def test_extract_begins_anew_after_an_interruption(tool, tmp_path):
 def test_extract_names_that_look_like_options(tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_tree(Path('-v.tar'))
-    extract(Path('-v.tar'), Path('-out'))
+    extract_archive(Path('-v.tar'), Path('-out'))
     assert read_tree(tmp_path / '-out') == TREE
 
 
@@ -130,7 +130,7 @@ def test_extract_does_not_take_over_privileges(tool, tmp_path):
         info = tarfile.TarInfo('A/run')
         info.mode, info.uid, info.gid = 0o6777, 12345, 12345
         file.addfile(info)
-    extract(tmp_path / 'a.tar', tmp_path / 'out')
+    extract_archive(tmp_path / 'a.tar', tmp_path / 'out')
     status = (tmp_path / 'out/run').stat()
     assert not status.st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_IWOTH)
     assert status.st_uid == os.getuid()
@@ -167,7 +167,7 @@ def test_extract_refuses_before_anything_is_unpacked(tool, tmp_path, monkeypatch
     archive = write_tar(tmp_path / 'a.tar', ('first', b'x'), *filled)
     monkeypatch.setattr(module, '_unpack', None)  # calling it would be a TypeError
     with pytest.raises(UserError, match='which is not a plain file or folder inside it; do not use this archive'):
-        extract(archive, tmp_path / 'work/out')
+        extract_archive(archive, tmp_path / 'work/out')
     assert files_in(tmp_path) == ['a.tar', 'outside']
     assert read_tree(outside) == {'secret': b'secret'}
 
@@ -176,7 +176,7 @@ def test_extract_refuses_a_hard_link_that_is_listed_as_a_file(tool, tmp_path, mo
     monkeypatch.setattr(module, '_unpack', None)
     archive = write_rar(tmp_path / 'a.rar', ('a.avi', b'x', ''), ('b.avi', b'', 'a.avi'))
     with pytest.raises(UserError, match=r'b\.avi.* is not a plain file'):
-        extract(archive, tmp_path / 'out')
+        extract_archive(archive, tmp_path / 'out')
     assert files_in(tmp_path) == ['a.rar']
 
 
@@ -193,7 +193,7 @@ def test_extract_looks_again_at_what_was_unpacked(tool, tmp_path, monkeypatch, m
 
     monkeypatch.setattr(module, '_unpack', unpack)
     with pytest.raises(UserError, match=r"holds '(odd|ok)', which is not a plain file"):
-        extract(write_tree(tmp_path / 'a.tar'), tmp_path / 'out')
+        extract_archive(write_tree(tmp_path / 'a.tar'), tmp_path / 'out')
     assert files_in(tmp_path) == ['a.tar']
 
 
@@ -215,7 +215,7 @@ def test_extract_broken_archive(tool, tmp_path, content, message):
     else:
         archive.write_bytes(broken)
     with pytest.raises(UserError, match=message):
-        extract(archive, tmp_path / 'out')
+        extract_archive(archive, tmp_path / 'out')
     assert files_in(tmp_path) == ([] if broken is None else ['UCF50.rar'])
 
 
@@ -225,7 +225,7 @@ def test_extract_damage_that_only_unpacking_finds(tool, tmp_path):
         file.writestr('A/a.avi', b'x' * 9000)
     archive.write_bytes(archive.read_bytes().replace(b'xxxx', b'xxyx', 1))
     with pytest.raises(UserError, match=rf'^{tool} cannot unpack .*UCF50.rar: .*a\.avi.*; if it is damaged, remove it'):
-        extract(archive, tmp_path / 'out')
+        extract_archive(archive, tmp_path / 'out')
     assert files_in(tmp_path) == ['UCF50.rar']
 
 
@@ -238,20 +238,20 @@ def test_extract_encrypted(tool, tmp_path):
     whole[whole.index(b'PK\1\2') + 8] |= 1  # and in the directory at the end
     archive.write_bytes(whole)
     with pytest.raises(UserError, match=f'{tool} cannot unpack .*pass'):
-        extract(archive, tmp_path / 'out')
+        extract_archive(archive, tmp_path / 'out')
     assert files_in(tmp_path) == ['a.zip']
 
 
 def test_extract_into_a_folder_that_cannot_be(tool, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match=r'file/out cannot be written: Not a directory; '):
-        extract(write_tree(tmp_path / 'a.tar'), tmp_path / 'file/out')
+        extract_archive(write_tree(tmp_path / 'a.tar'), tmp_path / 'file/out')
 
 
 def test_extract_without_a_tool(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(tmp_path))
     with pytest.raises(UserError, match=r'needs bsdtar or unar; install one with "sudo apt install libarchive-tools"'):
-        extract(tmp_path / 'UCF50.rar', tmp_path / 'out')
+        extract_archive(tmp_path / 'UCF50.rar', tmp_path / 'out')
 
 
 def test_extract_interrupted_ends_the_tool(tmp_path, monkeypatch):
@@ -267,7 +267,7 @@ def test_extract_interrupted_ends_the_tool(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'COUNT_SECONDS', 0.01)
     pid = tmp_path / 'pid'
     with interrupted_when(lambda: pid.exists() and pid.read_text()), pytest.raises(KeyboardInterrupt):
-        extract(tmp_path / 'UCF50.rar', tmp_path / 'out')
+        extract_archive(tmp_path / 'UCF50.rar', tmp_path / 'out')
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert files_in(tmp_path) == ['bin', 'pid']
@@ -284,10 +284,10 @@ def test_where_one_tool_fails_the_other_is_tried(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(broken.parent), prepend=os.pathsep)
     with zipfile.ZipFile(tmp_path / 'good.zip', 'w') as archive:
         archive.writestr('UCF50/Biking/a.avi', 'a')
-    extract(tmp_path / 'good.zip', tmp_path / 'good')
+    extract_archive(tmp_path / 'good.zip', tmp_path / 'good')
     assert (tmp_path / 'good/Biking/a.avi').read_text() == 'a'
     (tmp_path / 'bad.zip').write_bytes(b'not an archive')
     with pytest.raises(
         UserError, match=r'bsdtar cannot unpack .*Unsupported filter; unar cannot unpack .*; if it is dam'
     ):
-        extract(tmp_path / 'bad.zip', tmp_path / 'bad')
+        extract_archive(tmp_path / 'bad.zip', tmp_path / 'bad')

@@ -11,7 +11,7 @@ import pytest
 from tests.videos import write_empty, write_text, write_truncated, write_video
 from tvn_mmaction.datasets.manifest import Clip, read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import builder as module
-from tvn_mmaction.datasets.preparation.builder import build, list_file
+from tvn_mmaction.datasets.preparation.builder import build_data_root, list_file
 from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
 from tvn_mmaction.utils.errors import UserError
 
@@ -47,7 +47,7 @@ def count_reads(monkeypatch) -> list[str]:
 
 
 def test_manifest_lists_and_summary(videos, tmp_path):
-    summary = build(videos, tmp_path, 'ucf101like')
+    summary = build_data_root(videos, tmp_path, 'ucf101like')
     assert json.loads((tmp_path / 'summary.json').read_text()) == summary
     assert (tmp_path / 'classes.txt').read_text() == 'Billiards\nJumpingJack\n'
     train = (tmp_path / 'lists/ucf101like/fold0_train.txt').read_text().splitlines()
@@ -73,16 +73,16 @@ def test_manifest_lists_and_summary(videos, tmp_path):
 
 
 def test_again_gives_the_same_bytes_and_reads_nothing(videos, tmp_path, monkeypatch):
-    build(videos, tmp_path, seed=3)
+    build_data_root(videos, tmp_path, seed=3)
     first = written(tmp_path)
     reads = count_reads(monkeypatch)
-    build(videos, tmp_path, seed=3)
+    build_data_root(videos, tmp_path, seed=3)
     assert written(tmp_path) == first
     assert sorted(first) == [
         'classes.txt', 'lists/videowise_seed3/fold0_test.txt', 'lists/videowise_seed3/fold0_train.txt',
         'manifest.csv', 'summary.json',
     ]  # fmt: skip
-    build(videos, tmp_path, group_pattern=r'_c(\d+)$')
+    build_data_root(videos, tmp_path, group_pattern=r'_c(\d+)$')
     assert not reads
     assert {clip.group for clip in read_manifest(tmp_path)} == {'01', '02'}
 
@@ -90,12 +90,12 @@ def test_again_gives_the_same_bytes_and_reads_nothing(videos, tmp_path, monkeypa
 def test_only_what_changed_is_read(videos, tmp_path, monkeypatch):
     copy = Path(shutil.copytree(videos, tmp_path / 'videos'))
     write_empty(copy / 'Billiards/v_Billards_g09_c03.avi')
-    build(copy, tmp_path)
+    build_data_root(copy, tmp_path)
     reads = count_reads(monkeypatch)
     write_video(copy / 'Billiards/v_Billards_g01_c01.avi', frame_count=33)
     write_video(copy / 'Billiards/v_Billards_g10_c01.avi')
     (copy / 'JumpingJack/v_JumpingJack_g01_c01.avi').unlink()
-    build(copy, tmp_path)
+    build_data_root(copy, tmp_path)
     # A clip with a problem is looked at again: its file need not have changed for it to be readable now.
     assert sorted(reads) == ['v_Billards_g01_c01.avi', 'v_Billards_g09_c03.avi', 'v_Billards_g10_c01.avi']
     clips = {clip.file_name: clip for clip in read_manifest(tmp_path)}
@@ -114,27 +114,27 @@ def test_an_interrupted_run_goes_on(videos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, 'probe', interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build(videos, tmp_path)
+        build_data_root(videos, tmp_path)
     assert not (tmp_path / 'summary.json').exists()
     with (tmp_path / 'manifest.csv.part').open('a') as file:
         file.write('Biking/v_Biking_g01_c01.avi,Biking,01,12,3,4,25.0,32')  # a line that was being written
     monkeypatch.setattr(module, 'probe', probe)
     reads = count_reads(monkeypatch)
-    build(videos, tmp_path)
+    build_data_root(videos, tmp_path)
     assert len(reads) == 11
     assert len(read_manifest(tmp_path)) == 16
     assert not (tmp_path / 'manifest.csv.part').exists()
 
 
 def test_a_manifest_that_is_broken_is_made_again(videos, tmp_path):
-    build(videos, tmp_path)
+    build_data_root(videos, tmp_path)
     whole = (tmp_path / 'manifest.csv').read_bytes()
     (tmp_path / 'manifest.csv').write_bytes(whole[:700])
     with pytest.raises(
         UserError, match=r'manifest.csv, line \d: .* columns and not 12; run tools/build_ucf50.py again'
     ):
         read_manifest(tmp_path)
-    build(videos, tmp_path)
+    build_data_root(videos, tmp_path)
     assert (tmp_path / 'manifest.csv').read_bytes() == whole
 
 
@@ -157,7 +157,7 @@ def test_hostile_files_are_counted_and_named(tmp_path):
     (folder / 'folder loop').symlink_to('.')
     write_text(folder / 'other.mpg')
     shutil.copy(folder / 'Übung 1 g1.avi', videos / 'Größe mit Blank/copy.avi')
-    summary = build(videos, tmp_path / 'root')
+    summary = build_data_root(videos, tmp_path / 'root')
 
     assert summary['clips'] == 4 + 4 + 3  # the whole one, that of one frame and the copy
     half = summary['unreadable'].pop(f'{folder}/half.avi')
@@ -185,7 +185,7 @@ def test_a_clip_that_crosses_groups_is_counted_as_leak(tmp_path):
         for group in range(1, 6):
             write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', 10 * frame_count + group)
     shutil.copy(tmp_path / 'videos/A/v_A_g01_c01.avi', tmp_path / 'videos/A/v_A_g04_c02.avi')
-    summary = build(tmp_path / 'videos', tmp_path, 'logo')
+    summary = build_data_root(tmp_path / 'videos', tmp_path, 'logo')
     assert [fold['test_clips_with_copy_in_train'] for fold in summary['folds']] == [1, 0, 0, 1, 0]
     assert not any(fold['test_clips_with_sibling_in_train'] for fold in summary['folds'])
 
@@ -199,11 +199,11 @@ def test_the_whole_archive_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, 'probe', lambda clips, _: (clip._replace(frames=80, fps=25.0, sha256=clip.path) for clip in clips)
     )
-    summary = build(tmp_path / 'UCF50', tmp_path, 'logo')
+    summary = build_data_root(tmp_path / 'UCF50', tmp_path, 'logo')
     assert summary['archive'] == 'the complete archive UCF50: 50 classes, 6,681 clips'
     assert len(summary['folds']) == 25 and summary['dropped'] == 63
     assert (summary['groups'], summary['clips_without_group'], summary['copies']) == (1264, 0, [])
-    summary = build(tmp_path / 'UCF50', tmp_path)
+    summary = build_data_root(tmp_path / 'UCF50', tmp_path)
     (fold,) = summary['folds']
     assert (fold['train_clips'], fold['test_clips'], fold['test_clips_with_sibling_in_train']) == (5679, 1002, 1002)
 
@@ -211,7 +211,7 @@ def test_the_whole_archive_by_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize('protocol', ['random', 'Logo'])
 def test_unknown_protocol_is_refused_before_reading(videos, tmp_path, protocol):
     with pytest.raises(UserError, match=f'unknown protocol {protocol}; known are videowise'):
-        build(videos, tmp_path / 'root', protocol)
+        build_data_root(videos, tmp_path / 'root', protocol)
     assert not (tmp_path / 'root').exists()
 
 
@@ -220,14 +220,14 @@ def test_class_without_a_readable_clip(tmp_path):
     write_video(tmp_path / 'videos/A/2.avi')
     write_empty(tmp_path / 'videos/B/1.avi')
     with pytest.raises(UserError, match=r'no clip of class B can be read, the first one is .*B/1.avi: the file is'):
-        build(tmp_path / 'videos', tmp_path)
+        build_data_root(tmp_path / 'videos', tmp_path)
     assert not (tmp_path / 'summary.json').exists()
 
 
 def test_folder_that_cannot_be_written(videos, tmp_path):
     write_text(tmp_path / 'file')
     with pytest.raises(UserError, match='file cannot be written'):
-        build(videos, tmp_path / 'file')
+        build_data_root(videos, tmp_path / 'file')
 
 
 def test_manifest_keeps_what_it_is_given(tmp_path):
@@ -245,13 +245,13 @@ def test_the_pattern_is_remembered_and_a_change_of_groups_is_told(tmp_path):
         for person in ('anna', 'ben', 'cleo'):
             for number in (1, 2):
                 write_video(tmp_path / f'videos/{name}/{person}_{number}.avi', len(name + person) + number)
-    first = build(tmp_path / 'videos', tmp_path, 'twothirds', group_pattern=r'^(.+)_\d+$')
+    first = build_data_root(tmp_path / 'videos', tmp_path, 'twothirds', group_pattern=r'^(.+)_\d+$')
     assert (first['clips_without_group'], first['regrouped']) == (0, 0)
-    again = build(tmp_path / 'videos', tmp_path, 'twothirds')
+    again = build_data_root(tmp_path / 'videos', tmp_path, 'twothirds')
     assert {**again, 'regrouped': 0} == first
     assert (tmp_path / 'lists/twothirds_seed0').is_dir()
 
-    other = build(tmp_path / 'videos', tmp_path, group_pattern='none')
+    other = build_data_root(tmp_path / 'videos', tmp_path, group_pattern='none')
     assert (other['clips_without_group'], other['regrouped']) == (12, 12)
     assert not (tmp_path / 'lists/twothirds_seed0').exists()  # its folds are of other groups
 
@@ -260,10 +260,10 @@ def test_lists_are_removed_where_their_labels_are_wrong(tmp_path):
     for name in ('B', 'C'):
         for number in range(2):
             write_video(tmp_path / f'videos/{name}/{number}.avi', 5 + number)
-    build(tmp_path / 'videos', tmp_path, seed=1)
-    build(tmp_path / 'videos', tmp_path, seed=2)
+    build_data_root(tmp_path / 'videos', tmp_path, seed=1)
+    build_data_root(tmp_path / 'videos', tmp_path, seed=2)
     assert len(list((tmp_path / 'lists').iterdir())) == 2
     for number in range(2):
         write_video(tmp_path / f'videos/A/{number}.avi', 5 + number)
-    build(tmp_path / 'videos', tmp_path, seed=2)
+    build_data_root(tmp_path / 'videos', tmp_path, seed=2)
     assert [path.name for path in (tmp_path / 'lists').iterdir()] == ['videowise_seed2']

@@ -23,7 +23,7 @@ from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tvn_mmaction.apis.train_test import train
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.manifest import read_manifest
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.transforms import frame_store
 from tvn_mmaction.datasets.transforms.frame_store import FOLDER, SETTINGS_KEY, Settings, check_store
@@ -75,7 +75,7 @@ def videos(tmp_path_factory) -> Path:
 def built(videos, tmp_path_factory) -> Path:
     """A data root whose store has flow."""
     root = tmp_path_factory.mktemp('built') / 'root'
-    build(videos, root, 'ucf101like')
+    build_data_root(videos, root, 'ucf101like')
     made = build_frames(root, STORED, flow=True)
     assert made.settings == Settings(STORED, flow=True) and 0 < made.flow_ms < 1000
     return root
@@ -163,10 +163,10 @@ def test_store_of_an_earlier_release_is_one_without_flow(root):
 
 def test_flow_of_a_clip_that_is_gone_goes(videos, tmp_path):
     copy, root = Path(shutil.copytree(videos, tmp_path / 'videos')), tmp_path / 'root'
-    build(copy, root, 'ucf101like')
+    build_data_root(copy, root, 'ucf101like')
     build_frames(root, STORED, flow=True)
     (copy / 'Left/v_Left_g01_c01.avi').unlink()
-    build(copy, root, 'ucf101like')
+    build_data_root(copy, root, 'ucf101like')
     made = build_frames(root)
     assert (made.removed, made.decoded, made.flow_ms) == (1, 0, None)
     fields = made.frames - made.clips + 1  # of the clip of one frame as well

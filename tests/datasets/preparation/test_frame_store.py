@@ -26,7 +26,7 @@ from tests.videos import write_empty, write_video
 from tvn_mmaction.config.loading import datasets, read_config
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import frame_store_builder
-from tvn_mmaction.datasets.preparation.builder import build
+from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.transforms import frame_store
@@ -59,7 +59,7 @@ def videos(tmp_path_factory) -> Path:
 def built(videos, tmp_path_factory) -> Path:
     """A data root with a store."""
     root = tmp_path_factory.mktemp('built') / 'root'
-    build(videos, root, 'twothirds')
+    build_data_root(videos, root, 'twothirds')
     build_frames(root, short_side=48)
     return root
 
@@ -150,7 +150,7 @@ def test_again_decodes_nothing(root, count_decoded):
 
 def test_only_what_changed_is_decoded(videos, tmp_path, count_decoded):
     copy, root = Path(shutil.copytree(videos, tmp_path / 'videos')), tmp_path / 'root'
-    build(copy, root, 'twothirds')
+    build_data_root(copy, root, 'twothirds')
     build_frames(root, 48)
     count_decoded.clear()
     changed, gone, moved = (copy / f'A/v_A_g0{group}_c01.avi' for group in (1, 2, 3))
@@ -158,7 +158,7 @@ def test_only_what_changed_is_decoded(videos, tmp_path, count_decoded):
     shutil.copy(moved, copy / 'B/v_B_g09_c01.avi')  # the same content once more
     moved.rename(moved.with_name('v_A_g07_c01.avi'))
     gone.unlink()
-    build(copy, root, 'twothirds')
+    build_data_root(copy, root, 'twothirds')
     with pytest.raises(UserError, match=r'lacks 1 of the 8 clips of the manifest, the first one is .*A/v_A_g01_c01'):
         check_store(root, [SQUASH])
     made = build_frames(root)

@@ -19,7 +19,7 @@ class _ToolError(Exception):
     """One of the tools cannot unpack the archive; the other one may."""
 
 
-def extract(archive: Path, folder: Path) -> None:
+def extract_archive(archive: Path, folder: Path) -> None:
     """Unpack an archive into a new folder, without the one top-level folder that may wrap everything in it.
 
     A folder that is already there was finished by an earlier call and is left alone.

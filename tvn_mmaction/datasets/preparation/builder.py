@@ -18,9 +18,9 @@ from ..protocols import (
     assign_folds,
     check_groups_are_apart,
     dropped_clips,
+    duplicates,
+    same_group,
     subsets,
-    with_copy,
-    with_sibling,
 )
 from .probe import probe
 from .scan import scan
@@ -30,7 +30,7 @@ from .ucf50_inventory import compare_with_ucf50
 FULL_CLIP_FRAMES = 71
 
 
-def build(
+def build_data_root(
     videos: Path, data_root: Path, protocol: str = 'videowise', seed: int = 0, group_pattern: str | None = None
 ) -> dict:
     """Describe the clips `videos/<Class>/<clip>` in a data root.
@@ -207,8 +207,8 @@ def _describe_protocol(
             {
                 'train_clips': len(train),
                 'test_clips': len(test),
-                'test_clips_with_sibling_in_train': len(with_sibling(test, train)),
-                'test_clips_with_copy_in_train': len(with_copy(test, train)),
+                'test_clips_with_sibling_in_train': len(same_group(test, train)),
+                'test_clips_with_copy_in_train': len(duplicates(test, train)),
             }
             for train, test in fold_subsets
         ],

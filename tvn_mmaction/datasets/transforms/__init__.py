@@ -6,7 +6,7 @@ from .load_features import LoadFeatures
 from .motion import RGBDifference, RGBWithDifference, SubtractMeanFlow
 from .sampling import SampleFirstFrames
 from .selected_frames import SelectedFrames, Selection
-from .single_image import TakeImage, VideoAndImageTrainLoop
+from .single_image import TakeImage
 
 __all__ = [
     'Augmentation',
@@ -22,5 +22,4 @@ __all__ = [
     'Selection',
     'SubtractMeanFlow',
     'TakeImage',
-    'VideoAndImageTrainLoop',
 ]
