@@ -1,7 +1,7 @@
-"""What the tools' command lines share.
+"""Shared parts of the tools' command lines.
 
-Importing the package imports PyTorch and MMAction2, which takes seconds. So a tool imports it only in its `main`, once
-the command line is known to be right, and everything here needs no more than the standard library.
+Importing the package imports PyTorch and MMAction2, which takes seconds. A tool therefore imports it only in its
+`main`, after the command line has been checked, and this module needs only the standard library.
 """
 
 import argparse
@@ -13,19 +13,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Those of tvn_mmaction.datasets.PROTOCOLS.
+# The keys of tvn_mmaction.datasets.PROTOCOLS.
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
-# Of options, those that are about the clips, and so are as right for another network.
-ABOUT_DATA = (
+# Config options about the data, which apply to any network.
+DATA_OPTIONS = (
     r'(split\.|decoder=|\w+_dataloader\.'
     r'(dataset\.subset|dataset\.validation_fold|batch_size|num_workers|persistent_workers)=)'
 )
+# Current names of renamed folders in configs/, suggested if a config is missing.
+RENAMED_CONFIG_FOLDERS = {
+    'compare': 'baselines',
+    'dynamic': 'early_exit',
+    'features': 'recurrent',
+    'frames': 'single_frame',
+    'selection': 'frame_selection',
+    'strong': 'recipes',
+}
 
 
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
-    """Read the command line, import the package, run a tool's `main`, and end the process with its exit code.
+    """Parse the command line, import the package, run a tool's `main`, and exit with its exit code.
 
-    See `tvn_mmaction.utils.errors.run_tool`. An interruption of the import has the same exit codes.
+    See `tvn_mmaction.utils.errors.run_tool`. An interruption during the import exits with the same codes.
     """
     args = parse_args()
     signal.signal(signal.SIGTERM, _terminate)
@@ -43,21 +52,24 @@ def _terminate(*_: Any) -> None:
 
 
 def config_file(text: str) -> str:
-    """Return the path of a config that is there; for the `type` of an argument."""
-    if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f'no config at {text}; those of the package are in configs/')
+    """Return the path of an existing config; an argument `type`."""
+    file = Path(text)
+    if not file.is_file():
+        renamed = file.parent.with_name(RENAMED_CONFIG_FOLDERS.get(file.parent.name, '-')) / file.name
+        hint = f'It is now {renamed}.' if renamed.is_file() else "The package's configs are in configs/."
+        raise argparse.ArgumentTypeError(f'no config at {text}. {hint}')
     return text
 
 
 def count(text: str) -> int:
-    """Return a whole number above 0; for the `type` of an argument."""
+    """Return a whole number above 0; an argument `type`."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f'{text}: give a whole number above 0')
     return int(text)
 
 
 def share(text: str) -> float:
-    """Return a number above 0 and up to 1; for the `type` of an argument."""
+    """Return a number above 0 and up to 1; an argument `type`."""
     try:
         if 0 < float(text) <= 1:
             return float(text)
@@ -67,25 +79,25 @@ def share(text: str) -> float:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, help: str = 'change the config') -> None:
-    """Add `--cfg-options KEY=VALUE ...`; what it means, `parse_options` tells."""
+    """Add `--cfg-options KEY=VALUE ...`, which `parse_options` reads."""
     parser.add_argument(
         '--cfg-options', nargs='+', action='extend', type=key_value, default=[], metavar='KEY=VALUE', help=help
     )
 
 
 def key_value(text: str) -> str:
-    """Return `KEY=VALUE` as it is; for the `type` of an argument."""
-    # Of no more letters, since a run writes its config down, and comparisons read it again as Python.
+    """Return `KEY=VALUE` unchanged; an argument `type`."""
+    # Keys are restricted because a run saves its config as Python, and comparisons read that file again.
     if not re.match(r'[\w-]+(\.[\w-]+)*=', text):
-        raise argparse.ArgumentTypeError(f'{text}: give KEY=VALUE, where KEY is a name or names with dots between')
+        raise argparse.ArgumentTypeError(f'{text}: give KEY=VALUE, where KEY is a name or several names joined by dots')
     return text
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return the values of `KEY=VALUE` words by key, read as all of OpenMMLab's tools read them.
+    """Return the values of `KEY=VALUE` words by key, parsed like in all OpenMMLab tools.
 
     Raises:
-        UserError: Brackets of a value do not match, or are too deep.
+        UserError: The brackets of a value do not match or are nested too deeply.
     """
     from mmengine.config import DictAction
 
@@ -98,55 +110,55 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
     except AssertionError as error:
         raise UserError(f'--cfg-options: {error}') from None
     except RecursionError:
-        raise UserError('--cfg-options: brackets within brackets, too deep to read; take some away') from None
+        raise UserError('--cfg-options: brackets are nested too deeply. Remove some levels.') from None
 
 
-def add_parts(parser: argparse.ArgumentParser, parts: Sequence[str], what: str) -> None:
-    """Add `--parts`, of what the tool does, in the infinitive; see `do_parts`."""
+def add_parts(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
+    """Add `--parts`, the measurements to run; see `run_parts`."""
     parser.add_argument(
-        '--parts', nargs='+', choices=parts, default=parts, help=f'what to {what}; the rest stays as recorded (all)'
+        '--parts',
+        nargs='+',
+        choices=parts,
+        default=parts,
+        help='measurements to run; the others keep their results',
     )
 
 
-def do_parts(doings: Mapping[str, Callable[[], Any]], wanted: Sequence[str], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what each part finds, in their order: those that are wanted are done, of the others it is what was kept.
-
-    Args:
-        doings: By part.
-        wanted: Parts.
-        kept: What was found before, by part.
-    """
+def run_parts(
+    measurements: Mapping[str, Callable[[], Any]], wanted: Sequence[str], recorded: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the result of every measurement, in order: newly measured if wanted, otherwise as recorded before."""
     from tvn_mmaction.utils.console import console
 
-    found = {}
-    for number, (part, do) in enumerate(doings.items(), start=1):
+    results = {}
+    for number, (part, measure) in enumerate(measurements.items(), start=1):
         if part in wanted:
-            console.print(f'part {number} of {len(doings)}: {part}', highlight=False)
-        found[part] = do() if part in wanted else kept[part]
-    return found
+            console.print(f'part {number} of {len(measurements)}: {part}', highlight=False)
+        results[part] = measure() if part in wanted else recorded[part]
+    return results
 
 
 def next_command(args: argparse.Namespace, tool: str, *words: str | Path, options: Sequence[str] = ()) -> str:
-    """Return the command that goes on with the data root and the `--cfg-options` of this one.
+    """Return a follow-up command with the data root and the `--cfg-options` of this one.
 
     Args:
-        args: Those of this tool.
-        tool: Name of the next one.
-        words: Its arguments; where they name no config of this tool, it gets only the options that are about data.
-        options: More for `--cfg-options`.
+        args: Arguments of this tool.
+        tool: Name of the next tool.
+        words: Arguments of the next tool. Unless they contain this tool's config, only the data options are passed on.
+        options: Further words for `--cfg-options`.
     """
     command = ['python', f'tools/{tool}.py', *map(str, words)]
     if args.data_root:
         command += ['--data-root', args.data_root]
-    same = args.config in words
-    given = [option for option in args.cfg_options if same or re.match(ABOUT_DATA, option)]
-    if given or options:
-        command += ['--cfg-options', *given, *options]
+    same_config = args.config in words
+    options = [option for option in args.cfg_options if same_config or re.match(DATA_OPTIONS, option)] + [*options]
+    if options:
+        command += ['--cfg-options', *options]
     return shlex.join(command)
 
 
 def fold_numbers(folds: str) -> list[int]:
-    """Return the folds that a word such as `0,3-7` means, in order and each once."""
+    """Return the folds listed by a word such as `0,3-7`, sorted and without duplicates."""
     numbers = set()
     for part in folds.split(','):
         match = re.fullmatch(r'(\d{1,6})(?:-(\d{1,6}))?', part.strip())
@@ -157,21 +169,52 @@ def fold_numbers(folds: str) -> list[int]:
     return sorted(numbers)
 
 
-def add_job_arguments(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add where the jobs of a tool run; `what` it calls them, in the plural."""
+def accept_former_option(
+    parser: argparse._ActionsContainer,
+    former: str,
+    option: argparse.Action,
+    former_values: Mapping[str, str] | None = None,
+) -> None:
+    """Accept the former name of an option for one release, with a warning on stderr; help texts do not show it.
+
+    Args:
+        parser: The parser, or the argument group that requires the option.
+        former: The former name, such as `--engine`.
+        option: The option, as returned by `add_argument`.
+        former_values: Current values by former value, if the values were renamed too.
+    """
+    name = option.option_strings[0]
+
+    class FormerOption(argparse.Action):
+        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+            current = f'{name} {former_values[values]}' if former_values else name
+            given = f'{former} {values}' if former_values else former
+            print(f'{given} is deprecated and will be removed in the next release. Use {current}.', file=sys.stderr)
+            option(parser, namespace, former_values[values] if former_values else values, option_string)
+
     parser.add_argument(
-        '--engine', choices=['local', 'ray'], default='local',
-        help='processes of this machine, or a Ray cluster whose nodes share the file system (%(default)s)',
+        former, action=FormerOption, dest=option.dest, nargs=option.nargs, type=option.type, metavar=option.metavar,
+        choices=former_values or option.choices, default=argparse.SUPPRESS, help=argparse.SUPPRESS,
     )  # fmt: skip
-    parser.add_argument('--workers', type=count, metavar='N', help=f'{what} at the same time (one per GPU, else 1)')
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, jobs: str) -> None:
+    """Add the options that define where and how jobs run; `jobs` is the tool's word for them, in the plural."""
+    runner = parser.add_argument(
+        '--runner', choices=['local', 'ray'], default='local',
+        help='local processes, or a Ray cluster whose nodes share the file system (%(default)s)',
+    )  # fmt: skip
+    accept_former_option(parser, '--engine', runner)
+    parser.add_argument('--workers', type=count, metavar='N', help=f'{jobs} at the same time (one per GPU, else 1)')
     parser.add_argument(
-        '--gpus-per-job', type=share, metavar='X', help=f'0.5 lets two {what} share a GPU (1, or less for all workers)'
-    )
-    parser.add_argument('--address', help='of a running Ray cluster, such as auto (a new one on this machine)')
-    parser.add_argument('--resume', action='store_true', help=f'unfinished {what} go on from their last checkpoint')
+        '--gpus-per-job', type=share, metavar='X',
+        help=f'GPU share of each of the {jobs}; with 0.5, two share a GPU (1, or less if there are more workers)',
+    )  # fmt: skip
+    parser.add_argument('--address', help='address of a running Ray cluster, or auto (a new cluster on this machine)')
+    parser.add_argument('--resume', action='store_true', help=f'resume unfinished {jobs} from their last checkpoint')
 
 
 def check_job_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End the process where the arguments that `add_job_arguments` added do not go together."""
-    if args.address and args.engine != 'ray':
-        parser.error(f'--address {args.address}: only a Ray cluster has one; add --engine ray')
+    """Exit with an error if the arguments of `add_job_arguments` contradict each other."""
+    if args.address and args.runner != 'ray':
+        parser.error(f'--address {args.address}: only a Ray cluster has an address. Add --runner ray.')

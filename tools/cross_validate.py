@@ -2,7 +2,7 @@
 
     python tools/cross_validate.py configs/tvn1_demo.py
     python tools/cross_validate.py configs/tvn1_ucf50.py --protocol logo --workers 4
-    python tools/cross_validate.py configs/tvn1_ucf50.py --protocol logo --engine ray --address auto
+    python tools/cross_validate.py configs/tvn1_ucf50.py --protocol logo --runner ray --address auto
 
 Each fold is a process of its own; one that dies is started a second time and goes on from its last checkpoint. Finished
 folds are never run again. With Ray, videos and work directory are on a file system that all nodes share.

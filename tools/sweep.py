@@ -2,10 +2,10 @@ r"""Search values of a config, by grid or by chance, on the validation.
 
     python tools/sweep.py configs/tvn1_ucf50.py --grid optim_wrapper.optimizer.lr=0.003,0.01,0.03 \
         model.cls_head.dropout_ratio=0.5,0.8
-    python tools/sweep.py configs/tvn1_ucf50.py --space space.yaml --samples 30 --engine ray --workers 8
+    python tools/sweep.py configs/tvn1_ucf50.py --space space.yaml --samples 30 --runner ray --workers 8
 
 Each trial trains on the subset fit and is measured on the validation, some of the train clips, whole groups where the
-protocol tests those; the test clips are never read. With --engine ray those that lag behind are stopped early; local
+protocol tests those; the test clips are never read. With --runner ray those that lag behind are stopped early; local
 ones all have their epochs. Trials are processes of their own, and those that are over are never run again.
 """
 
@@ -86,7 +86,7 @@ def search(args: argparse.Namespace, planned: SweepPlan) -> int:
 
     jobs = [trial.job for trial in planned.trials]
     unfinished = prepare_unfinished(jobs, [trial.job for trial in planned.trials if not trial.stopped], args.resume)
-    if args.engine == 'ray' and unfinished:
+    if args.runner == 'ray' and unfinished:
         from tvn_mmaction.experiments.sweep.ray_tune import run_with_early_stopping
 
         all_went_well = run_with_early_stopping(args, [one for one in planned.trials if one.job in unfinished])

@@ -284,7 +284,7 @@ TABLE = [
            ('--protocol', "'random'", 'choose from')),
     Misuse('job on 0 GPUs', 'cross_validate tiny.py --gpus-per-job 0', ('--gpus-per-job', '0', 'give a share')),
     Misuse('address without a cluster', 'cross_validate tiny.py --address auto',
-           ('--address', 'auto', 'add --engine ray')),
+           ('--address', 'auto', 'Add --runner ray')),
     # Engines.
     Misuse('export to an unknown format', 'export tiny.py epoch_1.pth -o tiny.pt', ('-o', 'tiny.pt', '.onnx')),
     Misuse('export to the format of another engine', 'export tiny.py epoch_1.pth -o tiny.onnx --engine openvino',

@@ -354,7 +354,7 @@ def test_options_are_plain_values(folder, marker, command_line, value):
 
 
 def test_options_that_cannot_be_read_are_told(command_line):
-    with pytest.raises(UserError, match='brackets within brackets'):
+    with pytest.raises(UserError, match='brackets are nested too deeply'):
         command_line.parse_options(['a=' + '[' * 2000 + ']' * 2000])
 
 

@@ -50,7 +50,7 @@ def call(folder, monkeypatch):
         (['--cfg-options', 'train_dataloader.dataset.validation_fold=1'], 'validation_fold=1: use --seeds and'),
         (['--validation-folds', '0-x'], '--validation-folds: 0-x: give numbers and ranges such as 0,3-7'),
         (['--validation', '--validation-folds', '0-4'], 'not allowed with argument --validation'),
-        (['--address', 'auto'], 'add --engine ray'),
+        (['--address', 'auto'], 'Add --runner ray'),
         (['own.yaml', '--only', 'full'], 'own.yaml: --only full trains the recipe alone'),
     ],
 )

@@ -1,4 +1,4 @@
-"""The tools tell of themselves and of misuse before they import PyTorch, and can be interrupted while they do."""
+"""Shared parts of the tools' command lines."""
 
 import argparse
 import os
@@ -18,8 +18,8 @@ from tvn_mmaction.utils import safetensors as weights
 from tvn_mmaction.utils.errors import UserError
 
 TOOLS = sorted(set((REPOSITORY / 'tools').rglob('*.py')) - {REPOSITORY / 'tools/command_line.py'})
-# Ends as the tool does, and tells what it has imported.
-WATCHED = """
+# Runs a tool and lists the modules that it has imported on the last line of stderr.
+LIST_IMPORTS = """
 import runpy, sys
 sys.argv = sys.argv[1:]
 sys.path[0] = sys.argv[0].rpartition('/')[0]
@@ -43,8 +43,8 @@ def command_line(monkeypatch):
     [*((tool, '--help', 0) for tool in TOOLS), *((tool, '--misused', 2) for tool in TOOLS)],
     ids=lambda value: getattr(value, 'stem', value),
 )
-def test_help_and_misuse_are_told_without_pytorch(tool, argument, code):
-    process = subprocess.run([sys.executable, '-c', WATCHED, tool, argument], capture_output=True, text=True)
+def test_help_and_usage_errors_do_not_import_pytorch(tool, argument, code):
+    process = subprocess.run([sys.executable, '-c', LIST_IMPORTS, tool, argument], capture_output=True, text=True)
     assert process.returncode == code, process.stderr
     assert f'usage: {tool.name}' in process.stdout + process.stderr
     imported = process.stderr.splitlines()[-1].split()
@@ -52,7 +52,7 @@ def test_help_and_misuse_are_told_without_pytorch(tool, argument, code):
     assert not {'torch', 'numpy', 'mmengine', 'tvn_mmaction'} & set(imported)
 
 
-def test_next_command_has_what_the_user_gave(command_line):
+def test_next_command_passes_the_options_on(command_line):
     args = argparse.Namespace(
         config='a b.py', data_root='my clips', cfg_options=['split.seed=1', 'clip.size=96', 'decoder=FrameStore']
     )
@@ -67,9 +67,9 @@ def test_next_command_has_what_the_user_gave(command_line):
     assert command_line.next_command(args, 'train', 'other.py') == 'python tools/train.py other.py'
 
 
-def test_import_is_interrupted_without_traceback(tmp_path):
+def test_interrupted_import_prints_no_traceback(tmp_path):
     (tmp_path / 'tvn_mmaction').mkdir()
-    # An import that takes long, in which the terminal's Ctrl-C arrives.
+    # A slow import during which Ctrl-C is pressed.
     (tmp_path / 'tvn_mmaction/__init__.py').write_text('import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n')
     process = subprocess.run(
         [sys.executable, REPOSITORY / 'tools/train.py', REPOSITORY / 'configs/tvn1_demo.py'],
@@ -81,7 +81,7 @@ def test_import_is_interrupted_without_traceback(tmp_path):
     assert (process.returncode, process.stderr) == (130, 'interrupted\n')
 
 
-def test_names_are_those_of_the_package(command_line):
+def test_constants_match_the_package(command_line):
     assert tuple(PROTOCOLS) == command_line.PROTOCOLS
     export = runpy.run_path(str(REPOSITORY / 'tools/export.py'))
     suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
@@ -90,7 +90,7 @@ def test_names_are_those_of_the_package(command_line):
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
 
 
-def test_options_are_read_as_mmengine_reads_them(command_line):
+def test_config_options_are_parsed_like_in_mmengine(command_line):
     parser = argparse.ArgumentParser()
     command_line.add_cfg_options(parser)
     assert parser.parse_args([]).cfg_options == []
@@ -102,7 +102,7 @@ def test_options_are_read_as_mmengine_reads_them(command_line):
 
 
 @pytest.mark.parametrize('word', ['a', '=1', ''])
-def test_option_without_key_or_value_is_told(command_line, word, capsys):
+def test_config_option_without_key_or_value_is_refused(command_line, word, capsys):
     parser = argparse.ArgumentParser()
     command_line.add_cfg_options(parser)
     with pytest.raises(SystemExit, match='2'):
@@ -117,13 +117,77 @@ def test_count_is_a_whole_number_above_0(command_line, text):
         command_line.count(text)
 
 
-def test_parts_that_are_not_wanted_stay_as_they_were(command_line):
+@pytest.mark.parametrize('folder', ['compare', 'dynamic', 'features', 'frames', 'selection', 'strong'])
+def test_config_in_a_renamed_folder_suggests_the_current_path(command_line, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    current = command_line.RENAMED_CONFIG_FOLDERS[folder]
+    name = next((REPOSITORY / 'configs' / current).glob('*.py')).name
+    assert command_line.config_file(f'configs/{current}/{name}') == f'configs/{current}/{name}'
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        command_line.config_file(f'configs/{folder}/{name}')
+    assert str(error.value) == f'no config at configs/{folder}/{name}. It is now configs/{current}/{name}.'
+    with pytest.raises(
+        argparse.ArgumentTypeError, match=rf"{folder}/other\.py\. The package's configs are in configs/"
+    ):
+        command_line.config_file(f'configs/{folder}/other.py')
+
+
+def parser_with_former_options(command_line) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    command_line.add_parts(parser, ('load', 'kills'), 'do')
+    runner = parser.add_argument('--runner', choices=['local', 'ray'], default='local')
+    command_line.accept_former_option(parser, '--engine', runner)
+    rows = parser.add_argument('--rows', choices=['add', 'drop'])
+    command_line.accept_former_option(parser, '--only', rows, {'adding': 'add', 'leaving': 'drop'})
+    grid = parser.add_argument('--grid', '-g', nargs='+', action='extend', type=int)
+    command_line.accept_former_option(parser, '--table', grid)
+    return parser
+
+
+@pytest.mark.parametrize(
+    ('former', 'current', 'given', 'use'),
+    [
+        ('--engine ray', '--runner ray', '--engine', '--runner'),
+        ('--engine=ray', '--runner ray', '--engine', '--runner'),
+        ('--only leaving', '--rows drop', '--only leaving', '--rows drop'),
+        ('--grid 1 --table 2 3', '-g 1 2 3', '--table', '--grid'),
+    ],
+)
+def test_former_option_equals_the_current_one_with_a_warning(command_line, former, current, given, use, capsys):
+    parser = parser_with_former_options(command_line)
+    expected = parser.parse_args(current.split())
+    assert capsys.readouterr().err == ''
+    assert parser.parse_args(former.split()) == expected
+    assert capsys.readouterr().err == f'{given} is deprecated and will be removed in the next release. Use {use}.\n'
+
+
+def test_former_options_are_checked_but_hidden(command_line, capsys):
+    parser = parser_with_former_options(command_line)
+    assert not {'--engine', '--only', '--table'} & set(parser.format_help().replace(']', ' ').replace('[', ' ').split())
+    for words in ('--engine slurm', '--only drop', '--table x'):
+        with pytest.raises(SystemExit, match='2'):
+            parser.parse_args(words.split())
+        assert f'argument {words.split()[0]}: invalid' in capsys.readouterr().err
+
+
+def test_job_arguments_accept_the_former_engine_option(command_line, capsys):
+    parser = argparse.ArgumentParser()
+    command_line.add_job_arguments(parser, 'trainings')
+    args = parser.parse_args(['--engine', 'ray', '--address', 'auto'])
+    command_line.check_job_arguments(parser, args)
+    assert (args.runner, args.address) == ('ray', 'auto')
+    assert '--engine is deprecated' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match='2'):
+        command_line.check_job_arguments(parser, parser.parse_args(['--address', 'auto']))
+    assert 'Add --runner ray' in capsys.readouterr().err
+
+
+def test_unwanted_parts_keep_their_recorded_results(command_line):
+    parser = argparse.ArgumentParser()
+    command_line.add_parts(parser, ('load', 'kills'))
     assert parser.parse_args([]).parts == ('load', 'kills')
     wanted = parser.parse_args(['--parts', 'kills']).parts
-    done = []
-    doings = {'load': lambda: done.append('load') or 1, 'kills': lambda: done.append('kills') or 2}
-    assert command_line.do_parts(doings, wanted, {'load': 3, 'kills': 4}) == {'load': 3, 'kills': 2}
-    assert done == ['kills']
-    assert list(command_line.do_parts(doings, ('kills', 'load'), {})) == ['load', 'kills']
+    measured = []
+    measurements = {'load': lambda: measured.append('load') or 1, 'kills': lambda: measured.append('kills') or 2}
+    assert command_line.run_parts(measurements, wanted, {'load': 3, 'kills': 4}) == {'load': 3, 'kills': 2}
+    assert measured == ['kills']
+    assert list(command_line.run_parts(measurements, ('kills', 'load'), {})) == ['load', 'kills']

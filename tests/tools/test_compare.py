@@ -127,7 +127,7 @@ def test_misuse_is_told(call, arguments, message):
         (['tiny.py'], 'tiny.py alone cannot be compared'),
         (['tiny.py', 'nowhere.py'], 'no config at nowhere.py'),
         (['tiny.py', 'other.py', '--workers', '0'], '--workers: 0: give a whole number above 0'),
-        (['tiny.py', 'other.py', '--address', 'auto'], 'add --engine ray'),
+        (['tiny.py', 'other.py', '--address', 'auto'], 'Add --runner ray'),
     ],
 )
 def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):

@@ -256,7 +256,7 @@ def test_misuse_is_told(call, arguments, message):
         (['--folds', ''], '--folds: : give'),
         (['--workers', '0'], '--workers: 0: give'),
         (['--gpus-per-job', '2'], '--gpus-per-job: 2: give'),
-        (['--address', 'auto'], 'add --engine ray'),
+        (['--address', 'auto'], 'Add --runner ray'),
     ],
 )
 def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
@@ -312,7 +312,7 @@ def test_ray_retries_a_killed_worker(tmp_path):
     pytest.importorskip('ray')
     config = REPOSITORY / 'configs/tvn1_demo.py'
     process = subprocess.Popen(
-        [sys.executable, TOOL, config, '--engine', 'ray', '--workers', '2', '--protocol', 'group5', '--folds', '0-3',
+        [sys.executable, TOOL, config, '--runner', 'ray', '--workers', '2', '--protocol', 'group5', '--folds', '0-3',
          '--cfg-options', 'train_cfg.max_epochs=2'],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -332,7 +332,7 @@ def test_ray_retries_a_killed_worker(tmp_path):
 def test_ray_ends_with_the_tool(folder, tmp_path):
     pytest.importorskip('ray')
     (folder / 'hold0').touch()
-    process = start(folder, '--engine', 'ray', '--folds', '0', '--work-dir', str(tmp_path))
+    process = start(folder, '--runner', 'ray', '--folds', '0', '--work-dir', str(tmp_path))
     fold = tmp_path / 'twothirds_seed0/fold0'
     wait_for(fold / 'last_checkpoint', process)
     process.send_signal(signal.SIGINT)

@@ -38,7 +38,7 @@ def call(folder, monkeypatch):
         (['--grid', 'lr'], '--grid: lr: give KEY=VALUE'),
         (['--grid', 'lr=1,2', 'lr=3'], '--grid: lr is there twice; give all its values in one, as in lr=A,B'),
         ([*GRID, '--samples', '0'], '--samples: 0: give a whole number above 0'),
-        ([*GRID, '--address', 'auto'], 'add --engine ray'),
+        ([*GRID, '--address', 'auto'], 'Add --runner ray'),
     ],
 )
 def test_misuse_of_the_command_line_is_told(call, arguments, message, capsys):
@@ -84,7 +84,7 @@ def test_local_trials_and_the_command_that_goes_on(folder, call, capsys):
 @pytest.mark.slow
 def test_trials_under_ray_tune(folder):
     pytest.importorskip('ray.tune', exc_type=ImportError)
-    arguments = (TOOL, 'tiny.py', *GRID, '--engine', 'ray', '--work-dir', 'tuned')
+    arguments = (TOOL, 'tiny.py', *GRID, '--runner', 'ray', '--work-dir', 'tuned')
     process = run_tool(*arguments, folder=folder, timeout=600)
     assert process.returncode == 0, process.stderr
     assert '2 trials to run, 1 at a time' in process.stderr

@@ -17,7 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
 
-from command_line import add_parts, count, do_parts, run  # noqa: E402
+from command_line import add_parts, count, run, run_parts  # noqa: E402
 
 CONFIG = REPOSITORY / 'configs/tvn1_demo.py'
 SMALL = {'clip.size': 32}
@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--kills', type=count, default=200, metavar='N', help='by SIGKILL (%(default)s)')
     parser.add_argument('--trials', type=count, default=20, metavar='N', help='interrupted trainings (%(default)s)')
     parser.add_argument('--steps', type=count, default=2000, metavar='N', help='of the long training (%(default)s)')
-    add_parts(parser, PARTS, 'do')
+    add_parts(parser, PARTS)
     parser.add_argument('--data-root', default='data/demo', help='folder of the demo clips, drawn where it is empty')
     parser.add_argument(
         '--out', type=Path, default=REPOSITORY / 'configs/results/reliability.json', help='the record (%(default)s)'
@@ -89,7 +89,7 @@ def main(args: argparse.Namespace) -> int:
             'load': lambda: measure_load(CONFIG, Path(folder, 'load'), long, args.steps, progress),
             'bad_inputs': count_bad_inputs,
         }
-        outcomes = do_parts(doings, args.parts, kept)
+        outcomes = run_parts(doings, args.parts, kept)
     found = Reliability(**outcomes, environment=environment(config, 'cpu'))
     found.save(args.out)
     print(reliability_table(found))

@@ -15,7 +15,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
 
-from command_line import add_parts, count, do_parts, run  # noqa: E402
+from command_line import add_parts, count, run, run_parts  # noqa: E402
 
 TOOLS = REPOSITORY / 'tools'
 CONFIGS = REPOSITORY / 'configs'
@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store of real clips')
     parser.add_argument('--rounds', type=count, default=15, metavar='N', help='turns of all engines (%(default)s)')
     parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
-    add_parts(parser, PARTS, 'measure')
+    add_parts(parser, PARTS)
     parser.add_argument('--out', type=Path, default=CONFIGS / 'results/speed.json', help='the record (%(default)s)')
     return parser.parse_args()
 
@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
         'engines': lambda: measure_engines(network_configs(), args.rounds, args.threads),
         'live': lambda: measure_live_delay(**LIVE),
     }
-    details = do_parts(measurements, args.parts, kept)
+    details = run_parts(measurements, args.parts, kept)
     engines = details.pop('engines')
     speed = Speed(targets(engines, details), engines, details)
     speed.save(args.out)

@@ -14,7 +14,7 @@ def run_unfinished(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Se
     """Run jobs and show on the terminal how all of them go; an interruption, by Ctrl-C or SIGTERM, ends them all.
 
     Args:
-        args: `engine`, `workers`, `gpus_per_job` and `address`, as the tools' command lines have them.
+        args: `runner`, `workers`, `gpus_per_job` and `address`, as the tools' command lines have them.
         jobs: Those to show.
         unfinished: Those to run, prepared.
         what: What the tool calls them, in the plural.
@@ -51,7 +51,7 @@ def run_unfinished(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Se
 
 
 def _open_pool(args: argparse.Namespace) -> Pool:
-    if args.engine == 'ray':
+    if args.runner == 'ray':
         return RayPool(args.workers, args.gpus_per_job, args.address)
     return LocalPool(args.workers, args.gpus_per_job, visible_gpus())
 

@@ -168,7 +168,7 @@ class RayPool:
         try:
             import ray
         except ModuleNotFoundError:
-            raise UserError('--engine ray: Ray is not installed; pip install -e ".[ray]"') from None
+            raise UserError('--runner ray: Ray is not installed; pip install -e ".[ray]"') from None
         self.ray = ray
         try:
             if address and '://' not in address and ':' in address:
@@ -176,7 +176,7 @@ class RayPool:
                 socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for many minutes
             ray.init(address or 'local', include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise UserError(f'--engine ray: no cluster at {address or "this machine"}: {error}') from None
+            raise UserError(f'--runner ray: no cluster at {address or "this machine"}: {error}') from None
         nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
         gpus = int(sum(node.get('GPU', 0) for node in nodes))
         self.workers, share = divide(workers, gpus_per_job, gpus, default=len(nodes))

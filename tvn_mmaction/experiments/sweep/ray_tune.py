@@ -18,7 +18,7 @@ try:
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
 except ImportError as error:
-    raise UserError(f'--engine ray: Ray Tune cannot be used ({error}); pip install -e ".[ray]"') from None
+    raise UserError(f'--runner ray: Ray Tune cannot be used ({error}); pip install -e ".[ray]"') from None
 
 HALVING = 3  # of the trials that reach a rung, one in so many goes on
 LOOK_S = 0.2  # between two looks at the epochs of a training
