@@ -1,6 +1,5 @@
 """Networks tested on the same clips, compared: the figures, the charts, and the page that shows them."""
 
-from ..fusion.fusion_report import Fusion, describe_fusion, fuse, load_entry, write_fusion
 from .comparison import ClassChange, Comparison, Difference, Disagreement, Entry, load_comparison, pareto_front
 from .html_report import write_report
 from .published_results import published_table
@@ -12,16 +11,11 @@ __all__ = [
     'Difference',
     'Disagreement',
     'Entry',
-    'Fusion',
     'Row',
     'comparison_rows',
-    'describe_fusion',
-    'fuse',
     'load_comparison',
-    'load_entry',
     'markdown_tables',
     'pareto_front',
     'published_table',
-    'write_fusion',
     'write_report',
 ]
