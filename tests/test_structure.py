@@ -1,0 +1,122 @@
+"""Layout of the repository: rooms in layers, no import circle, small rooms and files, tests that mirror the package."""
+
+import ast
+import collections
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from setuptools import find_packages
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = REPOSITORY / 'tvn_mmaction'
+SOURCE_ROOTS = [REPOSITORY / name for name in ('tvn_mmaction', 'benchmarks', 'tools')]
+MAX_FILES, MAX_LINES = 15, 400
+# From the bottom up: a room imports from the rooms before it.
+ROOMS = (
+    *('version', 'utils', 'compat', 'models', 'datasets', 'config', 'evaluation', 'checks', 'engine', 'deploy'),
+    *('apis', 'benchmark', 'early_exit', 'experiments', 'features', 'frame_selection', '__main__'),
+)
+UPWARD_IMPORTS = {
+    ('models.recognizers.distilled_recognizer', 'deploy.teachers'),
+}
+
+
+def module_name(file: Path) -> str:
+    """Return the name of a module relative to the package, '' for the package itself."""
+    return '.'.join(file.relative_to(PACKAGE).with_suffix('').parts).removesuffix('__init__').rstrip('.')
+
+
+MODULES = {module_name(file): file for file in sorted(PACKAGE.rglob('*.py'))}
+
+
+def imported_modules(name: str) -> Iterator[str]:
+    """Yield the modules of the package that a module imports, anywhere in its source."""
+    file = MODULES[name]
+    package = [] if file == PACKAGE / '__init__.py' else file.relative_to(PACKAGE).parent.parts
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            paths = [alias.name.split('.') for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parents = ['tvn_mmaction', *package][: len(package) + 2 - node.level] if node.level else []
+            base = [*parents, *(node.module.split('.') if node.module else ())]
+            paths = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        for top, *path in paths:
+            if top == PACKAGE.name:
+                target = '.'.join(path)
+                yield target if target in MODULES else '.'.join(path[:-1])
+
+
+IMPORTS = {name: set(imported_modules(name)) - {name} for name in MODULES}
+
+
+def folders(*roots: Path) -> list[Path]:
+    """Return the folders that hold sources."""
+    return sorted({file.parent for root in roots for file in root.rglob('*.py')})
+
+
+def modules_in(folder: Path) -> list[str]:
+    return [file.name for file in folder.glob('*.py') if file.name != '__init__.py']
+
+
+def test_every_import_names_a_module():
+    assert sum(map(len, IMPORTS.values())) > 300
+    assert all(target in MODULES for targets in IMPORTS.values() for target in targets)
+
+
+def test_no_import_circle():
+    try:
+        TopologicalSorter(IMPORTS).prepare()
+    except CycleError as error:
+        pytest.fail(' imports '.join(reversed(error.args[1])))
+
+
+def test_rooms_import_from_lower_rooms():
+    upward = set()
+    for name, targets in IMPORTS.items():
+        for target in targets - {''}:
+            if name and ROOMS.index(target.partition('.')[0]) > ROOMS.index(name.partition('.')[0]):
+                upward.add((name, target))
+    assert upward == UPWARD_IMPORTS
+    assert len(UPWARD_IMPORTS) <= 4
+
+
+@pytest.mark.parametrize('root', SOURCE_ROOTS, ids=lambda root: root.name)
+def test_rooms_and_files_are_small(root):
+    crowded = {str(folder): count for folder in folders(root) if (count := len(modules_in(folder))) > MAX_FILES}
+    assert not crowded
+    lines = {str(file): len(file.read_text().splitlines()) for file in root.rglob('*.py')}
+    assert not {file: count for file, count in lines.items() if count > MAX_LINES}
+
+
+def test_file_names_differ_between_sibling_rooms():
+    siblings = collections.defaultdict(list)
+    for folder in folders(*SOURCE_ROOTS):
+        siblings[folder.parent] += modules_in(folder)
+    repeated = {str(parent): [name for name in names if names.count(name) > 1] for parent, names in siblings.items()}
+    assert not {parent: names for parent, names in repeated.items() if names}
+
+
+def test_tests_mirror_the_sources():
+    """`tests/reliability` tests the whole package under faults."""
+    roots = {'benchmarks': REPOSITORY, 'tools': REPOSITORY, 'configs': REPOSITORY, 'reliability': REPOSITORY / 'tests'}
+    missing = []
+    for folder in folders(REPOSITORY / 'tests'):
+        room = folder.relative_to(REPOSITORY / 'tests')
+        if room.parts and not (roots.get(room.parts[0], PACKAGE) / room).is_dir():
+            missing.append(str(room))
+    assert not missing
+
+
+def test_wheel_has_the_package_only():
+    (include,) = (
+        ast.literal_eval(keyword.value)
+        for node in ast.walk(ast.parse((REPOSITORY / 'setup.py').read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'find_packages'
+        for keyword in node.keywords
+    )
+    packages = set(find_packages(str(REPOSITORY), include=include))
+    assert packages == {'.'.join(folder.relative_to(REPOSITORY).parts) for folder in folders(PACKAGE)}
