@@ -22,7 +22,7 @@ from tvn_mmaction.config.loading import LOADERS, configure_training, read_config
 from tvn_mmaction.evaluation.provenance import config_digest, initial_weights
 from tvn_mmaction.utils.errors import Termination, UserError
 
-STRONG = REPOSITORY / 'configs/strong'
+STRONG = REPOSITORY / 'configs/recipes'
 HOOKS = """
 custom_imports = dict(imports=['tvn_mmaction', 'tests.reliability.faults'], allow_failed_imports=False)
 custom_hooks = [dict(type='SignalHook')]

@@ -102,7 +102,7 @@ def stock(file: Path) -> Config:
 
 # Those that learn no classes have tests of their own, in tests/apis/test_pretraining.py.
 CLASSIFYING_FILES = [file for file in FILES if not file.stem.startswith('pretrain_')]
-OF_OTHER_NETWORKS = ('features', 'selected')  # by folder or name; they need what another tool made
+OF_OTHER_NETWORKS = ('recurrent', 'selected')  # by folder or name; they need what another tool made
 SAMPLING_FILES = [
     file
     for file in CLASSIFYING_FILES

@@ -158,7 +158,7 @@ def test_recipe_of_the_tool_is_that_of_c3d():
 @pytest.mark.slow
 def test_recipe_of_the_tool_runs_from_top_to_bottom(data, tmp_path):
     """As it stands, but for a small network under C3D's name, a layer of it, and 2 epochs."""
-    folder = tmp_path / 'configs/compare'
+    folder = tmp_path / 'configs/baselines'
     folder.mkdir(parents=True)
     text = data[0].read_text(encoding='utf-8').replace('ucf101like', 'videowise')
     (folder / 'c3d_ucf50.py').write_text(text, encoding='utf-8')

@@ -58,7 +58,7 @@ def tables() -> dict[str, str]:
     from tvn_mmaction.frame_selection.sampling_record import SamplingComparison, describe_samplings, samplings_table
 
     speed = Speed.load(SPEED)
-    samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('selection/*.json'))]
+    samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('frame_selection/*.json'))]
     views = tested(RESULTS.glob('recipes/views/*.json'))
     found = {
         'results': results_table(tested(single_results())),

@@ -19,7 +19,7 @@ from tvn_mmaction.experiments.comparison.comparison_plan import (
 )
 from tvn_mmaction.utils.errors import UserError
 
-COMPARE = REPOSITORY / 'configs/compare'
+COMPARE = REPOSITORY / 'configs/baselines'
 NAMES = ('tsn_r18', 'x3d_s', 'c3d')
 MORE = """
 clip = dict(frames=2, size=32)

@@ -79,7 +79,7 @@ def test_results_on_other_clips_than_those_of_a_test_are_refused(update_docs, tm
 
 def test_networks_with_exits_are_shown_with_picture_and_classes(update_docs, monkeypatch, tmp_path):
     (record, *_) = sorted(update_docs.RESULTS.glob('early_exit/*.json'))
-    (tmp_path / 'results/dynamic').mkdir(parents=True)
+    (tmp_path / 'results/early_exit').mkdir(parents=True)
     shutil.copy(record, tmp_path / 'results/early_exit/one.json')
     monkeypatch.setattr(update_docs, 'CONFIGS', tmp_path)
     monkeypatch.setattr(update_docs, 'RESULTS', tmp_path / 'results')
