@@ -31,11 +31,20 @@ def module_name(file: Path) -> str:
 MODULES = {module_name(file): file for file in sorted(PACKAGE.rglob('*.py'))}
 
 
-def imported_modules(name: str) -> Iterator[str]:
-    """Yield the modules of the package that a module imports, anywhere in its source."""
+def statements(node: ast.AST, late: bool) -> Iterator[ast.AST]:
+    """Yield all nodes below a node; without late ones, only those that run while the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        is_typing = isinstance(child, ast.If) and ast.unparse(child.test) == 'TYPE_CHECKING'
+        if late or not (is_typing or isinstance(child, ast.FunctionDef)):
+            yield child
+            yield from statements(child, late)
+
+
+def imported_modules(name: str, late: bool) -> Iterator[str]:
+    """Yield the modules of the package that a module imports; late ones are imported by functions."""
     file = MODULES[name]
-    package = [] if file == PACKAGE / '__init__.py' else file.relative_to(PACKAGE).parent.parts
-    for node in ast.walk(ast.parse(file.read_text())):
+    package = file.relative_to(PACKAGE).parent.parts
+    for node in statements(ast.parse(file.read_text()), late):
         if isinstance(node, ast.Import):
             paths = [alias.name.split('.') for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -50,7 +59,7 @@ def imported_modules(name: str) -> Iterator[str]:
                 yield target if target in MODULES else '.'.join(path[:-1])
 
 
-IMPORTS = {name: set(imported_modules(name)) - {name} for name in MODULES}
+IMPORTS = {name: set(imported_modules(name, late=True)) - {name} for name in MODULES}
 
 
 def folders(*roots: Path) -> list[Path]:
@@ -67,9 +76,21 @@ def test_every_import_names_a_module():
     assert all(target in MODULES for targets in IMPORTS.values() for target in targets)
 
 
+def ancestors(name: str) -> set[str]:
+    """Return the packages that a module lies in."""
+    parts = name.split('.')
+    return {'.'.join(parts[:length]) for length in range(len(parts))}
+
+
 def test_no_import_circle():
+    """An import of a module imports the packages that it lies in, too."""
+    graph = {}
+    for name in MODULES:
+        targets = set(imported_modules(name, late=False))
+        packages = {package for target in targets for package in ancestors(target)} - ancestors(name)
+        graph[name] = (targets | packages) - {name}
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(' imports '.join(reversed(error.args[1])))
 
