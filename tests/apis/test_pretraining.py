@@ -22,7 +22,7 @@ from tvn_mmaction.config.loading import LOADERS, configure_training, read_config
 from tvn_mmaction.evaluation.provenance import config_digest, initial_weights
 from tvn_mmaction.utils.errors import Termination, UserError
 
-STRONG = REPOSITORY / 'configs/recipes'
+RECIPES = REPOSITORY / 'configs/recipes'
 HOOKS = """
 custom_imports = dict(imports=['tvn_mmaction', 'tests.reliability.faults'], allow_failed_imports=False)
 custom_hooks = [dict(type='SignalHook')]
@@ -184,7 +184,7 @@ def test_pretraining_follows_its_training(recipe):
                'train_dataloader.dataset.validation_fold': 2,
                'pretraining.config': recipe, 'pretraining.options.train_cfg.max_epochs': 9,
                'model.backbone.arch': 'tvn4', 'model.cls_head.in_channels': 3000}  # fmt: skip
-    config = read_config(STRONG / 'tvn1_ucf50_ssl.py', 'work', options=options)
+    config = read_config(RECIPES / 'tvn1_ucf50_ssl.py', 'work', options=options)
     configure_training(config)
     stage = pretraining_config(config)
     assert stage.work_dir == str(Path('work/pretraining'))
@@ -204,7 +204,7 @@ def test_option_of_a_pretraining_keeps_the_rest_of_what_it_follows():
     own = {'clip.size': 96, 'model.cls_head.temperature': 0.2, 'optim_wrapper.paramwise_cfg': {'custom_keys': slow}}
     options = {'clip.frames': 4, 'split.protocol': 'group5'}
     options |= {f'pretraining.options.{name}': value for name, value in own.items()}
-    config = read_config(STRONG / 'tvn1_ucf50_ssl.py', 'work', options=options)
+    config = read_config(RECIPES / 'tvn1_ucf50_ssl.py', 'work', options=options)
     configure_training(config)
     stage = pretraining_config(config)
     assert stage.clip == dict(frames=4, size=96) and stage.split.protocol == 'group5'
@@ -216,7 +216,7 @@ def test_option_of_a_pretraining_keeps_the_rest_of_what_it_follows():
 @pytest.mark.parametrize('recipe', ['pretrain_contrastive_ucf50.py', 'pretrain_rate_ucf50.py'])
 @pytest.mark.parametrize('name', ['tsn_r18', 'tvn1_rgb_and_difference'])
 def test_any_network_of_frames_is_pretrained_by_one_option(tmp_path, data_root, name, recipe):
-    file = STRONG / f'{name}_ucf50.py'
+    file = RECIPES / f'{name}_ucf50.py'
     options = {'pretraining.config': recipe, 'clip.frames': 2, 'clip.size': 32, 'train_cfg.max_epochs': 1}
     loading = {'num_workers': 0, 'persistent_workers': False, 'batch_size': 4}
     options |= {f'{loader}.{option}': value for loader in LOADERS for option, value in loading.items()}

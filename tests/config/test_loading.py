@@ -150,7 +150,7 @@ def test_architecture_of_the_readme_trains(tmp_path, data_root):
 
 def test_model_that_cannot_be_built_is_told(tmp_path, config_file):
     config = read_config(config_file, work_dir=str(tmp_path), options={'model.cls_head.num_clases': 3})
-    with pytest.raises(UserError, match=r'tiny\.py: model\.cls_head\.num_clases is 3, .* take num_classes'):
+    with pytest.raises(UserError, match=r'tiny\.py: model\.cls_head\.num_clases is 3, .* Use num_classes'):
         apis.train(config)
 
 

@@ -20,9 +20,9 @@ from ..datasets.transforms.frame_pipeline import dummy_inputs
 from ..engine.terminal_runner import TerminalRunner
 from ..evaluation.costs import Scores, dummy_view
 from ..utils.checkpoints import state_dict_mismatch
-from ..utils.config_errors import explain_config_errors, shorten
+from ..utils.config_errors import explain_config_errors
 from ..utils.distributed import LAUNCHERS, is_first_process
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shorten
 from ..utils.io import folder_lock
 from ..utils.random_state import seeded
 

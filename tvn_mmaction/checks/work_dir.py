@@ -1,7 +1,7 @@
 """What a work directory holds of an earlier training: the same one may go on or be run again, another one is kept."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from ..evaluation.provenance import (
     list_digest,
 )
 from ..utils.checkpoints import load_from_local, newest_checkpoint
-from ..utils.config_errors import explain_config_errors, shorten
-from ..utils.errors import UserError
+from ..utils.config_errors import dotted_items, explain_config_errors
+from ..utils.errors import UserError, shorten
 
 # What says nothing of what is learned, and what may be another one besides where a training goes on.
 INDIFFERENT = r'(default_hooks\.(?!ema\b)\w+|log_\w+|broken_clips|env_cfg|\w+_dataloader\.(num|persistent)_workers)'
@@ -91,19 +91,15 @@ def _check_same(config: Config, meta: Mapping[str, Any], where: str, cure: str) 
 def _differences(config: Config, kept: str | None) -> list[tuple[str, str]]:
     """Return what a config has otherwise than the one that a checkpoint keeps as text: name, and both values told."""
     try:
-        theirs = dict(_values(config_content(read_static_config(kept or '', Path('a checkpoint')))))
+        theirs = _values(config_content(read_static_config(kept or '', Path('a checkpoint'))))
     except UserError:
         return []
-    ours = dict(_values(config_content(config)))
+    ours = _values(config_content(config))
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     there, here = ({name: repr(part[name]) if name in part else 'absent' for name in names} for part in (theirs, ours))
     return [(name, f'is {there[name]} there and {here[name]} here') for name in names]
 
 
-def _values(part: Any, place: str = '') -> Iterator[tuple[str, Any]]:
-    """Yield the values of a config's content by dotted name."""
-    if isinstance(part, (Mapping, list)) and part:
-        for name, value in part.items() if isinstance(part, Mapping) else enumerate(part):
-            yield from _values(value, f'{place}.{name}' if place else str(name))
-    else:
-        yield place, part
+def _values(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a config's content by dotted name."""
+    return {name: value for name, value in dotted_items(content) if not (isinstance(value, (Mapping, list)) and value)}

@@ -12,9 +12,8 @@ from mmengine.dist import is_main_process
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
 from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..utils.checkpoints import newest_checkpoint
-from ..utils.config_errors import shorten
 from ..utils.console import console
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shorten
 from .augmentation_steps import use_augmentation
 from .clip import check_clip, fixed_frames, follow_clip
 from .decoder import use_decoder

@@ -16,9 +16,9 @@ from ..config.loading import dataset_of, use_class_count
 from ..datasets.transforms.frame_pipeline import dummy_inputs, with_decoder
 from ..evaluation.provenance import environment
 from ..utils.checkpoints import load_from_local, state_dict_mismatch
-from ..utils.config_errors import explain_config_errors, shorten
+from ..utils.config_errors import explain_config_errors
 from ..utils.console import warn
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shorten
 from ..utils.io import sha256_of
 from .metadata import ModelMetadata, check_classes, check_registered
 

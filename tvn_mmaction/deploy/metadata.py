@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 
 from ..datasets.manifest import UNPRINTABLE
 from ..datasets.transforms.pipeline_inspection import sampled_frames
+from ..utils.config_errors import registered_names
 from ..utils.errors import UserError
 
 KEY = 'tvn_mmaction'  # of the description, in a file's metadata
@@ -79,7 +80,7 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
         UserError: One is not.
     """
     if isinstance(part, Mapping):
-        for key, known in (('type', _names(registry) | BUILT_BY_THE_WHOLE), ('_scope_', SCOPES)):
+        for key, known in (('type', registered_names(registry) | BUILT_BY_THE_WHOLE), ('_scope_', SCOPES)):
             if key in part and str(part[key]) not in known:
                 raise UserError(
                     f'{file} asks for {part[key]}, which is not registered in {registry.name}: it is not loaded'
@@ -99,8 +100,3 @@ def check_classes(classes: Iterable[Any], file: Path) -> None:
     for name in classes:
         if UNPRINTABLE.search(str(name)):
             raise UserError(f'{file} has a class {name!a}, which would command a terminal: it is not loaded')
-
-
-def _names(registry: Registry) -> set[str]:
-    names = set(registry.module_dict)
-    return names | _names(registry.parent) if registry.parent else names

@@ -25,9 +25,8 @@ from ..datasets.transforms.load_features import FILE_NAME, HEAD_INPUT, FeatureRe
 from ..deploy.inference_network import build_recognizer, read_checkpoint
 from ..engine.terminal_runner import BROKEN_CLIPS
 from ..evaluation.costs import macs_per_video
-from ..utils.config_errors import shorten
 from ..utils.console import only_errors, progress_bar
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shorten
 from ..utils.io import folder_lock, remove_half_written, sha256_of, write_atomically
 from ..utils.output_paths import check_takes_place
 

@@ -1,148 +1,151 @@
-"""Which part of a config cannot be built, why, and what to do, told in a sentence."""
+"""Errors that name the part of a config that cannot be built, the reason, and the remedy."""
 
 import difflib
 import inspect
 import os
 import re
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import DefaultOptimWrapperConstructor
-from mmengine.registry import Registry
-from mmengine.registry.build_functions import build_from_cfg, build_scheduler_from_cfg
+from mmengine.registry import OPTIMIZERS, Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from .errors import UserError, first_line
+from .errors import UserError, shorten
 
-# What builds a part of a config, and the names that it has for the part and for its class.
-BUILDERS = {
-    build_from_cfg.__code__: ('cfg', 'obj_cls'),
-    build_scheduler_from_cfg.__code__: ('cfg', 'scheduler_cls'),
-    Runner.build_dataloader.__code__: ('dataloader', ''),
-    DefaultOptimWrapperConstructor.__call__.__code__: ('optimizer_cfg', 'optimizer_cls'),
-}
-LONGEST = 160  # characters of what a library says, or a config, that are told
+Part = tuple[Any, Any, Registry | None]  # of a config, its class (None if unknown), and the registry of the class
 
 
 @contextmanager
 def explain_config_errors(config: Config, file: str | Path | None = None) -> Iterator[None]:
-    """Turn what goes wrong while parts of a config are built into an error that names part, value and cure.
+    """Turn errors raised while parts of a config are built into a `UserError` with part, value and remedy.
 
     Args:
-        config: What is built.
-        file: Where the config is; by default it knows.
+        config: The config that is built.
+        file: The config's file, `config.filename` by default.
 
     Raises:
-        UserError: Something went wrong.
+        UserError: A part cannot be built.
     """
+    with ExitStack() as stack:
+        for owner, method, part_of in BUILDERS:
+            stack.enter_context(_part_in_errors(owner, method, part_of))
+        try:
+            yield
+        except UserError:
+            raise
+        except torch.distributed.DistError as error:
+            port, host = (os.environ.get(name) for name in ('MASTER_PORT', 'MASTER_ADDR'))
+            raise UserError(
+                f'--launcher {config.launcher}: the processes cannot meet at MASTER_PORT {port} of {host} '
+                f'({shorten(error)}). If another program uses the port, use another one, such as torchrun '
+                '--master_port 29511.'
+            ) from error
+        except Exception as error:  # whatever a config names may raise anything
+            raise UserError(f'{file or config.filename}: {_explanation(config, error)}') from error
+
+
+@contextmanager
+def _part_in_errors(owner: type, method: str, part_of: Callable[..., Part]) -> Iterator[None]:
+    """Let the errors of a method that builds parts of configs carry the part; the innermost part counts."""
+    upstream, build = vars(owner)[method], getattr(owner, method)
+
+    def build_part(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return build(*args, **kwargs)
+        except Exception as error:
+            error.config_part = getattr(error, 'config_part', None) or part_of(*args)
+            raise
+
+    setattr(owner, method, staticmethod(build_part) if isinstance(upstream, staticmethod) else build_part)
     try:
         yield
-    except UserError:
-        raise
-    except torch.distributed.DistError as error:
-        port = os.environ.get('MASTER_PORT')
-        raise UserError(
-            f'--launcher {config.launcher}: the processes cannot meet at MASTER_PORT {port} of '
-            f'{os.environ.get("MASTER_ADDR")} ({shorten(error)}); where another program has the port, take another '
-            'one, such as torchrun --master_port 29511'
-        ) from error
-    except Exception as error:  # what a config names fails in every way there is
-        raise UserError(f'{file or config.filename}: {_wrong_part(config, error)}') from error
+    finally:
+        setattr(owner, method, upstream)
 
 
-def _wrong_part(config: Config, error: Exception) -> str:
-    """Return which part of a config cannot be built, why, and what to do."""
-    part, registry, kind = _innermost_part(error)
+def _registered_part(registry: Registry, part: Any, *_: Any) -> Part:
     if not isinstance(part, Mapping):
-        return f'it cannot be built: {shorten(error)}; correct what that is about'
-    where = _place(config, part)
-    name = part.get('type')
-    if registry is not None and kind is None and isinstance(name, str):
-        known = _names(registry)
-        near = difflib.get_close_matches(name, known, n=3) or ['another one']
-        return (
-            f'{where}.type is {name!r}, and nothing of that name is registered; take {" or ".join(near)}, or let '
-            'custom_imports name the module that has it'
-        )
+        return part, None, registry
+    with registry.switch_scope_and_registry(part.get('_scope_')) as registry:
+        kind = part.get('type')
+        return part, registry.get(kind) if isinstance(kind, str) else kind, registry
+
+
+# Methods that build parts of a config, with functions that map their arguments to the part.
+BUILDERS = (
+    (Registry, 'build', _registered_part),
+    (Runner, 'build_dataloader', lambda part, *_: (part, DataLoader, None)),
+    # Looks the optimizer up without `Registry.build`.
+    (DefaultOptimWrapperConstructor, '__call__', lambda self, *_: _registered_part(OPTIMIZERS, self.optimizer_cfg)),
+)
+
+
+def _explanation(config: Config, error: Exception) -> str:
+    """Return which part of a config cannot be built, the reason, and the remedy."""
+    part, kind, registry = getattr(error, 'config_part', (None, None, None))
+    if not isinstance(part, Mapping):
+        return f'it cannot be built: {shorten(error)}. Correct the value that this is about.'
+    place = _place(config, part)
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if kind is None and isinstance(part.get('type'), str):
+        near = difflib.get_close_matches(part['type'], sorted(registered_names(registry))) or ['another one']
+        return (
+            f'{place}.type is {part["type"]!r}, which is not registered. Use {" or ".join(near)}, or name the module '
+            'that defines it in custom_imports.'
+        )
     if kind is not None and unexpected and unexpected[1] in part:
         known = _arguments(kind)
-        near = difflib.get_close_matches(unexpected[1], known, n=3) or known
+        near = difflib.get_close_matches(unexpected[1], known) or known
         return (
-            f'{where}.{unexpected[1]} is {shorten(repr(part[unexpected[1]]))}, an argument that {kind.__name__} does '
-            f'not have; take {shorten(" or ".join(near))}, or leave it out'
+            f'{place}.{unexpected[1]} is {shorten(repr(part[unexpected[1]]))}, but {kind.__name__} has no such '
+            f'argument. Use {shorten(" or ".join(near))}, or leave it out.'
         )
-    plain = {key: value for key, value in part.items() if key != 'type' and isinstance(value, (str, float, int))}
-    told = {key: value for key, value in plain.items() if re.search(rf'\b{key}\b', str(error))} or plain
-    values = shorten(', '.join(f'{key}={value!r}' for key, value in told.items()))
-    key = next(iter(told), 'NAME')
+    values = {key: value for key, value in part.items() if key != 'type' and isinstance(value, (str, float, int))}
+    values = {key: value for key, value in values.items() if re.search(rf'\b{key}\b', str(error))} or values
+    given = ' with ' * bool(values) + shorten(', '.join(f'{key}={value!r}' for key, value in values.items()))
     return (
-        f'{where} cannot be built' + f' with {values}' * bool(values) + f': {shorten(error)}; correct it in the '
-        f'config, or with --cfg-options {where}.{key}=...'
+        f'{place} cannot be built{given}: {shorten(error)}. Correct it in the config, or with '
+        f'--cfg-options {place}.{next(iter(values), "NAME")}=...'
     )
 
 
-def _innermost_part(error: Exception) -> tuple[Any, Registry | None, Any]:
-    """Return the part of a config that was being built, with its registry and its class as far as they were found."""
-    found = None, None, None
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code in BUILDERS:
-            part, kind = BUILDERS[frame.f_code]
-            there = frame.f_locals
-            found = there[part], there.get('registry'), there.get(kind) if kind else DataLoader
-    return found
-
-
 def _place(config: Config, part: Mapping) -> str:
-    """Return the dotted name of what is most alike to a part in a config, or its type where it comes from elsewhere.
+    """Return the dotted name of the most similar part of a config, or the type of a part that comes from elsewhere.
 
-    It is a copy, with defaults in it, and may be of a type that stands for the one in the config.
+    MMEngine builds copies, with defaults added, and this package may replace the type.
     """
     best, most = str(part.get('type', 'a data loader')), 0
-    for place, candidate in _parts(config, ''):
-        alike = sum(key in part and part[key] == value for key, value in candidate.items())
-        if alike > most and 2 * alike > len(candidate):
-            best, most = place, alike
+    for place, candidate in dotted_items(config):
+        if isinstance(candidate, Mapping):
+            alike = sum(key in part and part[key] == value for key, value in candidate.items())
+            if alike > most and 2 * alike > len(candidate):
+                best, most = place, alike
     return best
 
 
-def _parts(value: Any, place: str) -> Iterator[tuple[str, Mapping]]:
-    """Yield all dicts in a config with their dotted names."""
-    if isinstance(value, (Mapping, Config)):
-        if place:
-            yield place, value
-        items = value.items()
-    else:
-        items = enumerate(value) if isinstance(value, (list, tuple)) else ()
-    for name, item in items:
-        yield from _parts(item, f'{place}.{name}' if place else str(name))
+def dotted_items(part: Any, place: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield all that a part of a config holds by dotted name, such as `model.backbone.depth`, outer parts first."""
+    if place:
+        yield place, part
+    is_list = isinstance(part, (list, tuple))
+    for name, item in part.items() if isinstance(part, (Mapping, Config)) else enumerate(part if is_list else ()):
+        yield from dotted_items(item, f'{place}.{name}' if place else str(name))
 
 
-def _names(registry: Registry) -> list[str]:
-    names = set(registry.module_dict)
-    return sorted(names | set(_names(registry.parent))) if registry.parent else sorted(names)
+def registered_names(registry: Registry) -> set[str]:
+    """Return the names in a registry and its parents."""
+    return set(registry.module_dict) | (registered_names(registry.parent) if registry.parent else set())
 
 
 def _arguments(kind: Any) -> list[str]:
-    """Return the names of the arguments of a class, with those that it passes on to the classes it inherits from."""
-    takers = [each.__init__ for each in kind.__mro__ if '__init__' in vars(each)] if inspect.isclass(kind) else [kind]
-    names = {}
-    for taker in takers:
-        for name, parameter in inspect.signature(taker).parameters.items():
-            if name != 'self' and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                names[name] = None
-    return list(names)
-
-
-def shorten(told: object) -> str:
-    """Return what is told, or the first line of an error, in so many characters as a sentence has room for."""
-    if isinstance(told, Exception):
-        told = f'{type(told).__name__}: {first_line(told)}'
-    words = ' '.join(str(told).split())
-    return words if len(words) <= LONGEST else f'{words[:LONGEST]}…'
+    """Return the names of the arguments of a class and its base classes, or of a function."""
+    classes = kind.__mro__ if inspect.isclass(kind) else ()
+    functions = [each.__init__ for each in classes if '__init__' in vars(each)] or [kind]
+    specs = [inspect.getfullargspec(function) for function in functions]
+    return list(dict.fromkeys(name for spec in specs for name in (*spec.args, *spec.kwonlyargs) if name != 'self'))

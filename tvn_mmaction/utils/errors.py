@@ -17,8 +17,16 @@ class Termination(KeyboardInterrupt):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, which in libraries is often followed by pages."""
+    """Return the first line of an error's message; those of libraries often have pages."""
     return str(error).strip().partition('\n')[0]
+
+
+def shorten(text: object, longest: int = 160) -> str:
+    """Return a text, or the first line of an error with its type, in at most `longest` characters on one line."""
+    if isinstance(text, Exception):
+        text = f'{type(text).__name__}: {first_line(text)}'
+    words = ' '.join(str(text).split())
+    return words if len(words) <= longest else f'{words[:longest]}…'
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
