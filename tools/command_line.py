@@ -55,7 +55,7 @@ def config_file(text: str) -> str:
     """Return the path of an existing config; an argument `type`."""
     file = Path(text)
     if not file.is_file():
-        renamed = file.parent.with_name(RENAMED_CONFIG_FOLDERS.get(file.parent.name, '-')) / file.name
+        renamed = file.parent.parent / RENAMED_CONFIG_FOLDERS.get(file.parent.name, '-') / file.name
         hint = f'It is now {renamed}.' if renamed.is_file() else "The package's configs are in configs/."
         raise argparse.ArgumentTypeError(f'no config at {text}. {hint}')
     return text

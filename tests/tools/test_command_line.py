@@ -130,6 +130,8 @@ def test_config_in_a_renamed_folder_suggests_the_current_path(command_line, fold
         argparse.ArgumentTypeError, match=rf"{folder}/other\.py\. The package's configs are in configs/"
     ):
         command_line.config_file(f'configs/{folder}/other.py')
+    with pytest.raises(argparse.ArgumentTypeError, match=r"no config at other\.py\. The package's configs"):
+        command_line.config_file('other.py')
 
 
 def parser_with_former_options(command_line) -> argparse.ArgumentParser:

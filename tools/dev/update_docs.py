@@ -32,7 +32,7 @@ SPEED = RESULTS / 'speed.json'
 RELIABILITY = RESULTS / 'reliability.json'
 METAFILE = CONFIGS / 'metafile.yml'
 NOT_MEASURED = 'Not measured yet.\n'  # in the place of a table
-DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md']
+DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md', REPOSITORY / 'docs/dependencies.md']
 
 
 def updated(document: Path) -> str:
