@@ -1,25 +1,25 @@
 """The record of what trainings survived."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from tvn_mmaction.utils.io import read_record, write_record
-
-SCHEMA_VERSION = 1
+from tvn_mmaction.utils.markdown import markdown_table
+from tvn_mmaction.utils.record import Record
 
 
 @dataclass(frozen=True)
-class Reliability:
-    """All that one run of `tools/dev/soak.py` found."""
+class Reliability(Record):
+    """Results of one run of `tools/dev/soak.py`."""
+
+    kind, tool = 'reliability record', 'tools/dev/soak.py'
 
     kills: Mapping[str, Any]  # see `survive_kills`
     resumes: Mapping[str, Any]  # see `count_exact_resumes`
     bad_inputs: Mapping[str, int]  # `tried` and `handled`: told in a sentence, and nothing lost
-    load: Mapping[str, Any]  # see `measure_load`
+    load: Mapping[str, Any] = field()  # see `measure_load`; not a default, so that the class still has `Record.load`
     environment: Mapping[str, Any]
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
 
     @property
     def is_good(self) -> bool:
@@ -28,26 +28,11 @@ class Reliability:
         exact = resumes['exact'] == resumes['trials']
         return kills['survived'] == kills['kills'] and exact and 0 < bad['tried'] == bad['handled']
 
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
-    @classmethod
-    def load_from(cls, path: Path) -> 'Reliability':
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: No such file, or another schema.
-        """
-        return cls(**read_record(path, SCHEMA_VERSION, 'tools/dev/soak.py'))
-
 
 def reliability_table(found: Reliability) -> str:
     """Return a Markdown table, one row a question."""
     kills, resumes, bad, load = found.kills, found.resumes, found.bad_inputs, found.load
     rows = [
-        ('what was done', 'how often', 'outcome'),
-        ('---', '---', '---'),
         (
             'a training killed (SIGKILL) and started again',
             f'{kills["kills"]}, {kills["while_saving"]} of them with a file half written',
@@ -74,4 +59,4 @@ def reliability_table(found: Reliability) -> str:
             f'{load["stolen_last"]:.1%})',
         ),
     ]
-    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    return markdown_table(['what was done', 'how often', 'outcome'], rows)

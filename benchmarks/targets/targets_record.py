@@ -1,15 +1,13 @@
 """The record of how fast things are against what was promised, every figure a ratio inside one run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tvn_mmaction.benchmark.benchmark_record import Timing
 from tvn_mmaction.evaluation.result import count_of_threads
-from tvn_mmaction.utils.io import read_record, write_record
-
-SCHEMA_VERSION = 1
+from tvn_mmaction.utils.markdown import markdown_table
+from tvn_mmaction.utils.record import Record
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,9 @@ class EngineBenchmark:
     environment: dict[str, Any]
     networks: list[EngineTimes]
 
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
     def sgemm_share(self, network: EngineTimes, engine: str) -> float:
         """Return which part of the speed of a product of matrices a network reaches."""
         return 2 * network.macs / 1e6 / network.median_ms(engine) / self.sgemm_gflops
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> 'EngineBenchmark':
-        """Return what `asdict` made plain."""
-        networks = [
-            EngineTimes(**network | {'latency': {name: Timing(**one) for name, one in network['latency'].items()}})
-            for network in fields['networks']
-        ]
-        return cls(**dict(fields) | {'networks': networks})
 
 
 @dataclass(frozen=True)
@@ -82,53 +67,35 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Speed:
-    """All that one run of `tools/dev/speed.py` measured."""
+class Speed(Record):
+    """Results of one run of `tools/dev/speed.py`."""
+
+    kind, tool = 'speed record', 'tools/dev/speed.py'
 
     targets: list[Target]
     engines: EngineBenchmark
     details: dict[str, Any]  # by part, what else was measured and how
-    schema_version: int = SCHEMA_VERSION
-
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
-    @classmethod
-    def load(cls, path: Path) -> 'Speed':
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: No such file, or another schema.
-        """
-        fields = read_record(path, SCHEMA_VERSION, 'tools/dev/speed.py')
-        return cls(
-            **fields
-            | {
-                'targets': [Target(**target) for target in fields['targets']],
-                'engines': EngineBenchmark.from_fields(fields['engines']),
-            }
-        )
+    schema_version: int = 1
 
 
 def target_table(targets: Sequence[Target]) -> str:
     """Return a Markdown table, one row a target."""
-    rows = ['| what | wanted | measured | |', '| --- | --- | --- | --- |']
-    rows += [
-        f'| {target.what} | {target.wanted} {target.unit} | {target.measured:.3g} {target.unit} | '
-        f'{"met" if target.met else "missed"} |'
+    rows = (
+        [
+            target.what,
+            f'{target.wanted} {target.unit}',
+            f'{target.measured:.3g} {target.unit}',
+            'met' if target.met else 'missed',
+        ]
         for target in targets
-    ]
-    return '\n'.join(rows) + '\n'
+    )
+    return markdown_table(['what', 'wanted', 'measured', ''], rows)
 
 
 def engine_table(benchmark: EngineBenchmark) -> str:
     """Return a Markdown table of latencies in milliseconds, one row a network; in brackets, how many times eager."""
     engines = list(dict.fromkeys(name for network in benchmark.networks for name in network.latency))
-    rows = [
-        '| ' + ' | '.join(['network', 'input', 'GMACs', *engines]) + ' |',
-        '| ' + ' | '.join(['---'] * (3 + len(engines))) + ' |',
-    ]
+    rows = []
     for network in benchmark.networks:
         first = network.median_ms(engines[0])
         cells = [
@@ -136,8 +103,8 @@ def engine_table(benchmark: EngineBenchmark) -> str:
             for timing in map(network.latency.get, engines)
         ]
         sizes = ' × '.join(str(size) for size in network.input_shape if size != 1)
-        rows.append('| ' + ' | '.join([f'`{network.name}`', sizes, f'{network.macs / 1e9:.2f}', *cells]) + ' |')
-    return '\n'.join(rows) + '\n'
+        rows.append([f'`{network.name}`', sizes, f'{network.macs / 1e9:.2f}', *cells])
+    return markdown_table(['network', 'input', 'GMACs', *engines], rows)
 
 
 def describe_engines(benchmark: EngineBenchmark) -> str:

@@ -4,7 +4,6 @@ import pytest
 
 from benchmarks.targets.targets_record import EngineBenchmark, EngineTimes, Speed, Target, engine_table, target_table
 from tvn_mmaction.benchmark.benchmark_record import Timing
-from tvn_mmaction.utils.errors import UserError
 
 
 @pytest.fixture
@@ -20,14 +19,6 @@ def speed():
 def test_record_is_read_as_it_was_written(speed, tmp_path):
     speed.save(tmp_path / 'speed.json')
     assert Speed.load(tmp_path / 'speed.json') == speed
-    with pytest.raises(UserError, match='no record at'):
-        Speed.load(tmp_path / 'nothing.json')
-    (tmp_path / 'speed.json').write_text('{"engines": ')
-    with pytest.raises(UserError, match=r'speed\.json is no record .* make it anew with tools/dev/speed\.py'):
-        Speed.load(tmp_path / 'speed.json')
-    (tmp_path / 'speed.json').write_text('{}')
-    with pytest.raises(UserError, match='another schema'):
-        Speed.load(tmp_path / 'speed.json')
 
 
 def test_targets_say_whether_they_are_met(speed):

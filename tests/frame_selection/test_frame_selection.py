@@ -232,7 +232,7 @@ def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
         ('selector.py selector/epoch_1.pth --candidates 4', 'of another network, method or config: name another'),
         ('recognizer.py --method random', 'of another network, method or config: name another'),
         ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder: name a file'),
-        ('selector.py selector/epoch_1.pth --out selector.py', r'is no selection of frames'),
+        ('selector.py selector/epoch_1.pth --out selector.py', r'is not a valid selection of frames'),
     ],
 )  # fmt: skip
 def test_misuse_is_told(folder, arguments, told, monkeypatch):

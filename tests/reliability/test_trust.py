@@ -281,7 +281,7 @@ def test_result_files_that_hold_something_else_are_refused(folder, marker, kind)
     with pytest.raises(UserError, match=r'scores\.npz holds no scores'):
         Scores.load(path)
     (folder / 'result.json').write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match=r'result\.json is not a result'):
+    with pytest.raises(UserError, match=r'result\.json is not a valid result'):
         Result.load(folder / 'result.json')
 
 

@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
     from tvn_mmaction.utils.output_paths import check_file
 
     check_file(args.out, '--out')
-    kept = {} if set(args.parts) == set(PARTS) else vars(Reliability.load_from(args.out))
+    kept = {} if set(args.parts) == set(PARTS) else vars(Reliability.load(args.out))
     for name in ('psutil', 'pytest'):
         if not find_spec(name):
             raise UserError(f'{name} is not installed: pip install -e ".[test]"')

@@ -74,7 +74,7 @@ def tables() -> dict[str, str]:
         'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}' if samplings else NOT_MEASURED,
         'dynamic': dynamic_tables(),
         'dependencies': dependencies_table(),
-        'reliability': reliability_table(Reliability.load_from(RELIABILITY)),
+        'reliability': reliability_table(Reliability.load(RELIABILITY)),
         'views': views_table(views) if views else NOT_MEASURED,
         'gap': gap_tables(),
     }

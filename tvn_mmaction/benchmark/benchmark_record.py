@@ -1,18 +1,14 @@
 """The record of a benchmark: what networks cost, measured side by side in one run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..evaluation.result import count_of_threads
-from ..utils.errors import UserError
-from ..utils.io import write_record
-
-SCHEMA_VERSION = 1
+from ..utils.markdown import markdown_table
+from ..utils.record import Record
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,10 @@ class ModelCosts:
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """Networks measured in turns, so that a noisy machine hurts all alike."""
+class Benchmark(Record):
+    """Networks measured in turns, so that a noisy machine affects all alike."""
+
+    kind, tool = 'benchmark', 'tools/benchmark.py'
 
     reference: str  # name of the model that ratios are to
     device: str
@@ -65,37 +63,7 @@ class Benchmark:
     rounds: int  # of turns
     environment: dict[str, Any]
     models: list[ModelCosts]
-    schema_version: int = SCHEMA_VERSION
-
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
-    @classmethod
-    def load(cls, path: Path) -> 'Benchmark':
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: No such file, no JSON of this kind, or another schema.
-        """
-        try:
-            fields = json.loads(Path(path).read_text(encoding='utf-8'))
-            if fields['schema_version'] != SCHEMA_VERSION:
-                raise UserError(
-                    f'{path} has schema version {fields["schema_version"]}, this release reads {SCHEMA_VERSION}: '
-                    'measure again with tools/benchmark.py, or remove the file'
-                )
-            return cls(**fields | {'models': [_typed(model) for model in fields['models']]})
-        except FileNotFoundError:
-            raise UserError(f'no benchmark at {path}: make one with tools/benchmark.py') from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f'{path} is not a benchmark of this package ({error!r})') from None
-
-
-def _typed(fields: dict[str, Any]) -> ModelCosts:
-    timings = {name: fields[name] and Timing(**fields[name]) for name in ('train_step', 'data')}
-    forward = {batch: Timing(**timing) for batch, timing in fields['forward'].items()}
-    return ModelCosts(**fields | timings | {'forward': forward})
+    schema_version: int = 1
 
 
 def benchmark_table(benchmark: Benchmark) -> str:
@@ -104,7 +72,7 @@ def benchmark_table(benchmark: Benchmark) -> str:
     header = ['config', 'input', 'M parameters', 'GMACs']
     header += [f'batch {batch}: ms, p95' for batch in first.forward]
     header += ['training clips/s', 'forward MB', 'training MB', 'data ms/clip']
-    rows = [header]
+    rows = []
     for model in benchmark.models:
         options = ''.join(f' {name}={value}' for name, value in model.options.items())
         cells = [f'`{model.name}{options}`', ' × '.join(str(size) for size in model.input_shape if size != 1)]
@@ -112,11 +80,7 @@ def benchmark_table(benchmark: Benchmark) -> str:
             ratio = f' ({_digits(value / reference)}×)' if model is not first and value and reference else ''
             cells.append('–' if value is None else f'{_digits(value)}{ratio}{after}')
         rows.append(cells)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ['-' * width for width in widths])
-    return ''.join(
-        f'| {" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |\n' for row in rows
-    )
+    return markdown_table(header, rows, aligned=True)
 
 
 def describe_benchmark(benchmark: Benchmark) -> str:

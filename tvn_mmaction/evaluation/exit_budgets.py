@@ -4,18 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, combinations, groupby
 from math import isclose
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..models.recognizers.early_exit_recognizer import NEVER
 from ..utils.errors import UserError
-from ..utils.io import read_record, write_record
+from ..utils.markdown import markdown_table
+from ..utils.record import Record, from_plain
 from .metrics import Estimate
 from .result import describe_machine
 
-SCHEMA_VERSION = 2
 MACS, LATENCY = 'macs', 'latency'  # what budgets are shares of
 COSTS = {MACS: 'multiply-accumulates', LATENCY: 'milliseconds'}
 # What is tried: so many thresholds common to all exits, and by how many times more clips leave at each exit.
@@ -77,13 +76,8 @@ class Calibration:
             UserError: Another release made it.
         """
         try:
-            read = {
-                'macs': ExitCosts(**fields['macs']),
-                'latency_ms': ExitCosts(**fields['latency_ms']) if fields['latency_ms'] else None,
-                'settings': [ExitPolicy(**setting) for setting in fields['settings']],
-            }
-            return cls(**fields | read)
-        except (KeyError, TypeError):
+            return from_plain(cls, fields)
+        except (TypeError, AttributeError):
             raise UserError(
                 'the thresholds in the checkpoint are of another release: make them again with tools/calibrate.py'
             ) from None
@@ -120,8 +114,10 @@ class ClassExits:
 
 
 @dataclass(frozen=True)
-class EarlyExitReport:
-    """All that one run of `tools/calibrate.py` found."""
+class EarlyExitReport(Record):
+    """Results of one run of `tools/calibrate.py`."""
+
+    kind, tool = 'early-exit report', 'tools/calibrate.py'
 
     name: str  # of the config
     options: dict[str, Any]  # of the command line, which changed the config
@@ -138,30 +134,7 @@ class EarlyExitReport:
     classes: list[ClassExits]  # those that leave early first
     rounds: int
     environment: dict[str, Any]
-    schema_version: int = SCHEMA_VERSION
-
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
-    @classmethod
-    def load(cls, path: Path) -> 'EarlyExitReport':
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: No such file, or another schema.
-        """
-        fields = read_record(path, SCHEMA_VERSION, 'tools/calibrate.py')
-        measurements = [Measurement(**one | {'top1': Estimate(**one['top1'])}) for one in fields['measurements']]
-        return cls(
-            **fields
-            | {
-                'calibration': Calibration.from_meta(fields['calibration']),
-                'exit_top1': [Estimate(**estimate) for estimate in fields['exit_top1']],
-                'measurements': measurements,
-                'classes': [ClassExits(**one) for one in fields['classes']],
-            }
-        )
+    schema_version: int = 2
 
     def speed_ups(self, measurement: Measurement) -> tuple[float, float]:
         """Return how many times fewer multiply-accumulates than the full network, and how many times less time."""
@@ -306,34 +279,30 @@ def budgets_table(record: EarlyExitReport) -> str:
     """Return a Markdown table, one row a budget, below the full network; budgets of the same thresholds share one."""
     full = record.calibration.macs.alone[-1] / 1e9
     shares = ' / '.join(f'exit {index}' for index in range(len(record.exit_top1)))
-    rows = [
-        f'| budget | top-1 | GMACs per video | ms per video | clips that leave at {shares} |',
-        '| --- | --- | --- | --- | --- |',
-        f'| full network | {_percent(record.exit_top1[-1])} | {full:.3g} | {record.full_ms_per_video:.3g} | |',
-    ]
+    header = ['budget', 'top-1', 'GMACs per video', 'ms per video', f'clips that leave at {shares}']
+    rows = [['full network', _percent(record.exit_top1[-1]), f'{full:.3g}', f'{record.full_ms_per_video:.3g}', '']]
     thresholds_of = {setting.budget: setting.thresholds for setting in record.calibration.settings}
     for _, alike in groupby(record.measurements, key=lambda measurement: thresholds_of[measurement.budget]):
         measurement, *others = alike
         fewer, faster = record.speed_ups(measurement)
-        cells = [
+        rows.append([
             ', '.join(f'{one.budget:g}' for one in (measurement, *others)),
             _percent(measurement.top1),
             f'{measurement.gmacs_per_video:.3g} ({1 / fewer:.0%} of the full network)',
             f'{measurement.ms_per_video:.3g} ({_times(faster)}, {faster / fewer:.2f} of the count)',
             ' / '.join(f'{share:.0%}' for share in measurement.exit_shares),
-        ]
-        rows.append(f'| {" | ".join(cells)} |')
-    return '\n'.join(rows) + '\n'
+        ])  # fmt: skip
+    return markdown_table(header, rows)
 
 
 def overview_table(records: Iterable[EarlyExitReport]) -> str:
     """Return a Markdown table, one row a network, of what is left at the budget at which its classes are told."""
-    columns = ['network', 'clips', 'budget', 'top-1, full', 'top-1 under it', 'GMACs, of the full', 'time']
-    rows = [f'| {" | ".join(columns)} |', f'|{" --- |" * len(columns)}']
+    header = ['network', 'clips', 'budget', 'top-1, full', 'top-1 under it', 'GMACs, of the full', 'time']
+    rows = []
     for record in records:
         measurement = next(one for one in record.measurements if one.budget == record.classes_budget)
         fewer, faster = record.speed_ups(measurement)
-        cells = [
+        rows.append([
             f'`{record.name}`',
             f'{record.data}, {" × ".join(map(str, record.calibration.input_shape))}',
             f'{record.classes_budget:g} of the {COSTS[record.calibration.cost]}',
@@ -341,9 +310,8 @@ def overview_table(records: Iterable[EarlyExitReport]) -> str:
             _percent(measurement.top1),
             f'{1 / fewer:.0%}',
             f'{_times(faster)}, {faster / fewer:.2f} of the count',
-        ]
-        rows.append(f'| {" | ".join(cells)} |')
-    return '\n'.join(rows) + '\n'
+        ])  # fmt: skip
+    return markdown_table(header, rows)
 
 
 def _times(faster: float) -> str:
@@ -352,12 +320,11 @@ def _times(faster: float) -> str:
 
 def classes_table(record: EarlyExitReport) -> str:
     """Return a Markdown table of where the clips of each class leave, those that leave early first."""
-    rows = ['| class | clips that leave at each exit | first to leave | last to leave |', '| --- | --- | --- | --- |']
-    rows += [
-        f'| {one.name} | {" / ".join(f"{share:.0%}" for share in one.exit_shares)} | {one.first} | {one.last} |'
+    rows = (
+        [one.name, ' / '.join(f'{share:.0%}' for share in one.exit_shares), one.first, one.last]
         for one in record.classes
-    ]
-    return '\n'.join(rows) + '\n'
+    )
+    return markdown_table(['class', 'clips that leave at each exit', 'first to leave', 'last to leave'], rows)
 
 
 def describe_budgets(record: EarlyExitReport) -> str:

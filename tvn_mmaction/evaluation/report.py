@@ -9,6 +9,7 @@ import numpy as np
 
 from ..datasets.transforms.pipeline_inspection import CROPS, input_size, selected_by
 from ..utils.errors import UserError
+from ..utils.markdown import markdown_table
 from ..utils.output_paths import check_file
 from .metrics import confusion_matrix, most_confused
 from .result import Protocol, Result, Scores, describe_machine
@@ -136,10 +137,10 @@ def results_table(results: Sequence[Result]) -> str:
 
 
 def _results_table(results: Sequence[Result]) -> str:
-    names = ['config', 'data', 'train / test clips', 'input', 'epochs', 'top-1', 'mean class', 'parameters']
+    header = ['config', 'data', 'train / test clips', 'input', 'epochs', 'top-1', 'mean class', 'parameters']
     counted = any('gmacs_per_video' in result.costs for result in results)  # which earlier releases did not
-    names += ['GMACs a video', 'on'] if counted else ['on']
-    rows = [names, ['---'] * len(names)]
+    header += ['GMACs a video', 'on'] if counted else ['on']
+    rows = []
     for result in results:
         protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
         gmacs = result.costs.get('gmacs_per_video')
@@ -154,20 +155,20 @@ def _results_table(results: Sequence[Result]) -> str:
             f'{protocol.train_clips} / {protocol.test_clips}',
             ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part)
             + (f', selected by {method}' if method else ''),
-            str(protocol.epochs),
+            protocol.epochs,
             f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["parameters"] / 1e6:.1f} M',
             *([f'{gmacs:.2f}{flow}' if gmacs else '–'] if counted else []),
             f'{describe_machine(environment)}, {protocol.precision}',
         ])  # fmt: skip
-    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    return markdown_table(header, rows)
 
 
 def views_table(results: Sequence[Result]) -> str:
     """Return a Markdown table of what the views of a test give and cost, one row a result."""
-    columns = ['config', 'data', 'clips × crops', 'top-1', 'mean class', 'GMACs a video', 'test ms a video', 'on']
-    rows = [columns, ['---'] * len(columns)]
+    header = ['config', 'data', 'clips × crops', 'top-1', 'mean class', 'GMACs a video', 'test ms a video', 'on']
+    rows = []
     for result in results:
         protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
         crops = math.prod(CROPS.get(step['type'], 1) for step in protocol.test_pipeline)
@@ -181,4 +182,4 @@ def views_table(results: Sequence[Result]) -> str:
             f'{1000 * result.costs["test_seconds"] / protocol.test_clips:.0f}',
             describe_machine(environment),
         ])  # fmt: skip
-    return ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    return markdown_table(header, rows)

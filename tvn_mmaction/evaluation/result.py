@@ -1,7 +1,6 @@
 """The record of one measured run: what every table, comparison and fusion reads."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.io import write_atomically, write_record
+from ..utils.io import write_atomically
+from ..utils.record import Record
 from .metrics import Estimate
-
-SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,10 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Result:
-    """One trained network, tested: JSON in `result.json`, the scores of every clip in `scores.npz` beside it."""
+class Result(Record):
+    """One trained network, tested: JSON in `result.json`, the scores of every clip in `scores.npz` next to it."""
+
+    kind, tool = 'result', 'tools/train.py or tools/test.py'
 
     name: str  # of the config
     options: dict[str, Any]  # of the command line: what changed the config of the training, and the test's `budget`
@@ -61,45 +61,13 @@ class Result:
     # Clips that could not be read, with the reasons: of the training, which others replaced, and of the test, which
     # count as wrong.
     broken_clips: dict[str, dict[str, str]] = field(default_factory=lambda: {'train': {}, 'test': {}})
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 2
 
     @property
     def training_seconds(self) -> float | None:
         """Seconds that its training took, and the pretraining before it; None where nobody knows."""
         seconds = self.costs.get('train_seconds')
         return seconds and seconds + self.costs.get('pretraining_seconds', 0)
-
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
-    @classmethod
-    def load(cls, path: Path) -> 'Result':
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: No such file, no JSON of this kind, or a newer schema.
-        """
-        try:
-            fields = json.loads(Path(path).read_text(encoding='utf-8'))
-            if fields['schema_version'] != SCHEMA_VERSION:
-                raise UserError(
-                    f'{path} has schema version {fields["schema_version"]}, this release reads {SCHEMA_VERSION}: '
-                    'test the checkpoint again with tools/test.py'
-                )
-            return cls(**typed(fields))
-        except FileNotFoundError:
-            raise UserError(f'no result at {path}: make one with tools/train.py or tools/test.py') from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{path} is not a result of this package ({error!r})') from None
-
-
-def typed(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a record with the dataclasses that JSON knows nothing of."""
-    return fields | {
-        'protocol': Protocol(**fields['protocol']),
-        'metrics': {name: Estimate(**estimate) for name, estimate in fields['metrics'].items()},
-    }
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..evaluation.metrics import Estimate
-from ..utils.io import read_record, write_record
+from ..utils.markdown import markdown_table
+from ..utils.record import Record
 
-SCHEMA_VERSION = 1
 # By sampling, what it does; in the order of the table.
 SAMPLINGS = {
     'uniform': 'the middle frame of each of n equal parts',
@@ -35,8 +34,10 @@ class Sampled:
 
 
 @dataclass(frozen=True)
-class SamplingComparison:
-    """All that one run of `tools/compare_samplings.py` found."""
+class SamplingComparison(Record):
+    """Results of one run of `tools/compare_samplings.py`."""
+
+    kind, tool = 'comparison of samplings', 'tools/compare_samplings.py'
 
     name: str  # of the recognizer's config
     options: Mapping[str, Any]  # which changed it
@@ -50,38 +51,20 @@ class SamplingComparison:
     selector_sha256: str  # of its checkpoint
     environment: Mapping[str, Any]
     tests: list[Sampled]
-    schema_version: int = SCHEMA_VERSION
-
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(path, self)
-
-    @classmethod
-    def load(cls, path: Path) -> 'SamplingComparison':
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: No such file, or another schema.
-        """
-        fields = read_record(path, SCHEMA_VERSION, 'tools/compare_samplings.py')
-        tests = [Sampled(**test | {'top1': Estimate(**test['top1'])}) for test in fields['tests']]
-        return cls(**fields | {'tests': tests})
+    schema_version: int = 1
 
 
 def samplings_table(comparisons: Sequence[SamplingComparison]) -> str:
     """Return a Markdown table, one row a recognizer and sampling, one column a number of frames."""
     counts = sorted({test.frames for comparison in comparisons for test in comparison.tests})
-    rows = [
-        f'| recognizer, trained on | sampling | {" | ".join(f"{count} frames" for count in counts)} |',
-        f'| --- | --- | {" | ".join("---" for _ in counts)} |',
-    ]
+    rows = []
     for comparison in comparisons:
         found = {(test.sampling, test.frames): test for test in comparison.tests}
         label = f'`{comparison.name}`, {_training(comparison.tests)}'
         for sampling in SAMPLINGS:
             cells = [_cell(found[sampling, count]) if (sampling, count) in found else '–' for count in counts]
-            rows.append(f'| {label} | {sampling} | {" | ".join(cells)} |')
-    return '\n'.join(rows) + '\n'
+            rows.append([label, sampling, *cells])
+    return markdown_table(['recognizer, trained on', 'sampling', *(f'{count} frames' for count in counts)], rows)
 
 
 def _training(tests: Sequence[Sampled]) -> str:

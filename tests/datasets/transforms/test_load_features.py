@@ -75,9 +75,8 @@ def test_clips_are_cut_to_middle_steps_or_padded_with_what_is_no_number(data_roo
         (lambda folder: None, {'checkpoint_sha256': '2' * 64}, 'features of checkpoint_sha256 1+, and'),
         (lambda folder: None, {'test_pipeline_sha256': '3' * 64}, 'features of test_pipeline_sha256 .*, and'),
         (lambda folder: next(folder.glob('*.npy')).unlink(), {}, 'the features of 11 of 12 clips: run tools/extract'),
-        (lambda folder: Path(folder, FILE_NAME).unlink(), {}, r'no record at .*features\.json: make it with tools/ext'),
-        (lambda folder: Path(folder, FILE_NAME).write_text('{'), {}, r'features\.json does not describe features'),
-        (lambda folder: Path(folder, FILE_NAME).write_text('{"schema_version": 1}'), {}, 'does not describe features'),
+        (lambda folder: Path(folder, FILE_NAME).unlink(), {}, r'no feature record at .*features\.json\. Create'),
+        (lambda folder: Path(folder, FILE_NAME).write_text('{'), {}, r'features\.json is not a valid feature record'),
     ],
 )
 def test_other_features_are_refused_at_once(folder, spoil, arguments, message):

@@ -10,17 +10,19 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...utils.errors import UserError
-from ...utils.io import sha256_of, write_record
+from ...utils.io import sha256_of
+from ...utils.record import Record
 
 FILE_NAME = 'features.json'
-SCHEMA_VERSION = 1
 TOOL = 'tools/extract_features.py'
 HEAD_INPUT = 'input of cls_head'  # stands for the name of a layer
 
 
 @dataclass(frozen=True)
-class FeatureRecord:
+class FeatureRecord(Record):
     """What made the features of a folder: JSON in `features.json`, the arrays `(T, C)` beside it as `SHA256.npy`."""
+
+    kind, tool, to_remove = 'feature record', TOOL, 'its folder'
 
     network: str  # name of its config
     checkpoint: str  # file name
@@ -33,7 +35,7 @@ class FeatureRecord:
     parameters: int  # of the network, and of what selected its frames
     macs: int  # multiply-accumulates of a video, all its views
     trained: dict[str, Any]  # what the checkpoint says: `epoch`, `seed` and `training`
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
 
     @property
     def initial_weights(self) -> str:
@@ -51,28 +53,17 @@ class FeatureRecord:
         return sha256_of(json.dumps(self.test_pipeline, sort_keys=True))
 
     def save(self, folder: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_record(folder / FILE_NAME, self)
+        """Write the JSON file, complete or not at all."""
+        super().save(Path(folder, FILE_NAME))
 
     @classmethod
     def load(cls, folder: Path) -> 'FeatureRecord':
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
-            UserError: No such file, no JSON of this kind, or another schema.
+            UserError: The file does not exist, is not such a record, or has another schema version.
         """
-        path = Path(folder, FILE_NAME)
-        if not path.is_file():
-            raise UserError(f'no record at {path}: make it with {TOOL}')
-        try:
-            fields = json.loads(path.read_text(encoding='utf-8'))
-            if fields['schema_version'] != SCHEMA_VERSION:
-                raise ValueError(f'they are of schema {fields["schema_version"]}, this release reads {SCHEMA_VERSION}')
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f'{path} does not describe features ({error}): remove {folder}, and extract them again with {TOOL}'
-            ) from None
+        return super().load(Path(folder, FILE_NAME))
 
 
 def file_of(folder: Path, sha256: str) -> Path:

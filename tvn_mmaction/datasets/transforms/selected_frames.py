@@ -1,9 +1,9 @@
 """Frames of clips that were chosen beforehand: the file that says which, and the sampling that takes them."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmaction.datasets import SampleFrames
@@ -11,15 +11,17 @@ from mmaction.registry import TRANSFORMS
 
 from ...utils.console import warn
 from ...utils.errors import UserError
-from ...utils.io import sha256_of, write_atomically
+from ...utils.io import sha256_of
+from ...utils.record import Record
 
-SCHEMA_VERSION = 2
 ALIKE = 1e-3  # of the largest score; what decoders and rounding change is about as much
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Record):
     """The frames of clips that are candidates, and how good a method finds each."""
+
+    kind, tool, indent = 'selection of frames', 'tools/select_frames.py', None
 
     method: str  # smart, random or oracle
     candidates: int  # of each clip, evenly spread over it
@@ -33,7 +35,7 @@ class Selection:
     parameters: int  # of a network that is part of the method, as no oracle is
     macs: int  # multiply-accumulates of scoring the candidates of a clip
     clips: dict[str, dict[str, list]]  # by SHA-256 of the clip: `frames`, in order of time, and their `scores`
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 2
 
     def best(self, count: int) -> dict[str, np.ndarray]:
         """Return by clip its `count` best frames in order of time; of frames found alike, the first ones."""
@@ -44,36 +46,19 @@ class Selection:
         """The clips, by SHA-256, of several candidates that are all found alike, so that any of them are the best."""
         return [key for key, clip in self.clips.items() if self.candidates > 1 and _alike(np.array(clip['scores']))]
 
-    def save(self, path: Path) -> None:
-        """Write JSON, complete or not at all."""
-        write_atomically(path, json.dumps(asdict(self), ensure_ascii=False) + '\n')
-
     @classmethod
-    def load(cls, path: str | Path) -> 'Selection':
-        """Read what `save` wrote.
+    def from_fields(cls, fields: Mapping[str, Any]) -> 'Selection':
+        """Return the record of a JSON object.
 
         Raises:
-            UserError: No such file, or no selection of this schema.
+            ValueError, KeyError, TypeError, AttributeError: The fields are not those of a selection, or a clip does not
+                have one frame and score per candidate.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise UserError(f'no selection at {path}: make it with tools/select_frames.py, or name another one')
-        try:
-            fields = json.loads(path.read_text(encoding='utf-8'))
-            if (schema := fields['schema_version']) != SCHEMA_VERSION and {'method', 'clips'} <= set(fields):
-                raise UserError(
-                    f'{path} is a selection of another release (schema {schema}, this one reads {SCHEMA_VERSION}): '
-                    'remove it, and make it again with tools/select_frames.py'
-                )
-            selection = cls(**fields)
-            for clip in selection.clips.values():
-                if not len(clip['frames']) == len(clip['scores']) == selection.candidates:
-                    raise ValueError(f'a clip without its {selection.candidates} frames')
-                np.array([clip['frames'], clip['scores']], float)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f'{path} is no selection of frames ({error}): name another file, or make one by tools/select_frames.py'
-            ) from None
+        selection = super().from_fields(fields)
+        for clip in selection.clips.values():
+            if not len(clip['frames']) == len(clip['scores']) == selection.candidates:
+                raise ValueError(f'a clip does not have {selection.candidates} frames')
+            np.array([clip['frames'], clip['scores']], float)
         return selection
 
 

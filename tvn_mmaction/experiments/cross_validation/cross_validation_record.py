@@ -9,9 +9,10 @@ from typing import Any
 
 from ...evaluation.metrics import Estimate, accuracies, confusion_matrix, most_confused
 from ...evaluation.report import LABELS, confusion_line, describe_leak
-from ...evaluation.result import Protocol, Result, Scores, environment_of, typed
+from ...evaluation.result import Protocol, Result, Scores, environment_of
 from ...utils.errors import UserError
 from ...utils.io import write_atomically
+from ...utils.record import from_plain
 
 SCHEMA_VERSION = 1
 CONFUSIONS = 10
@@ -69,11 +70,10 @@ class CrossValidation:
                     'run tools/cross_validate.py again, finished folds are not run again'
                 )
             del fields['over_folds'], fields['missing']
-            fields['folds'] = [Result(**typed(fold)) for fold in fields['folds']]
-            return cls(**typed(fields))
+            return from_plain(cls, fields)
         except FileNotFoundError:
             raise UserError(f'no cross-validation at {path}: make one with tools/cross_validate.py') from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f'{path} is not a cross-validation of this package ({error!r})') from None
 
 

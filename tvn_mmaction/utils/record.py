@@ -1,0 +1,89 @@
+"""Base class of the records: frozen dataclasses stored as JSON with a schema version."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import UserError
+from .io import write_atomically
+
+AnyRecord = TypeVar('AnyRecord', bound='Record')
+
+
+class Record:
+    """Base class of a frozen dataclass that is saved as a JSON file.
+
+    The last field of each subclass is `schema_version: int = N`, where N is the version that this release writes and
+    the only one that it reads. Increase it when the meaning of the fields changes.
+    """
+
+    # Class attributes of subclasses, without annotations so that they do not become fields.
+    kind = 'record'  # in error messages
+    tool = ''  # that creates the file
+    to_remove = 'it'  # before the tool can create the file again
+    indent = 2  # of the JSON; None for a single line
+
+    def save(self, path: Path) -> None:
+        """Write the JSON file, complete or not at all."""
+        write_atomically(path, json.dumps(self.to_fields(), indent=self.indent, ensure_ascii=False) + '\n')
+
+    @classmethod
+    def load(cls: type[AnyRecord], path: str | Path) -> AnyRecord:
+        """Read a file written by `save`.
+
+        Raises:
+            UserError: The file does not exist, is not such a record, or has another schema version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f'no {cls.kind} at {path}. Create it with {cls.tool}, or name another file.')
+        try:
+            fields = json.loads(path.read_text(encoding='utf-8'))
+            if fields['schema_version'] != cls.schema_version:
+                raise ValueError(f'schema version {fields["schema_version"]}, this release reads {cls.schema_version}')
+            return cls.from_fields(fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = str(error) if isinstance(error, ValueError) else repr(error)
+            raise UserError(
+                f'{path} is not a valid {cls.kind} ({reason}). Name another file, or remove {cls.to_remove} and create '
+                f'it again with {cls.tool}.'
+            ) from None
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the JSON object as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_fields(cls: type[AnyRecord], fields: Mapping[str, Any]) -> AnyRecord:
+        """Return the record of a JSON object.
+
+        Raises:
+            ValueError, TypeError, AttributeError: The fields are not those of this class.
+        """
+        return from_plain(cls, fields)
+
+
+def from_plain(kind: Any, value: Any) -> Any:
+    """Return plain data as the annotated type, the inverse of `dataclasses.asdict`.
+
+    Args:
+        kind: A dataclass, or a list, dict or optional of one; data of other types is returned as it is.
+        value: Data read from JSON.
+
+    Raises:
+        TypeError, AttributeError: The fields are not those of the dataclass.
+    """
+    if is_dataclass(kind):
+        types = get_type_hints(kind)
+        return kind(**{name: from_plain(types.get(name), part) for name, part in value.items()})
+    origin, types = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return None if value is None else from_plain(types[0], value)
+    if origin in (list, Sequence):
+        return [from_plain(types[0], part) for part in value]
+    if origin in (dict, Mapping):
+        return {key: from_plain(types[1], part) for key, part in value.items()}
+    return value
