@@ -1,10 +1,10 @@
-"""Measure what was promised of the package's speed, all in one run, and keep the record.
+"""Measure the speed targets of the package in one run, and write the record.
 
     python tools/build_ucf50.py ucf_real --protocol ucf101like --out data/ucf_real --frames
     python tools/dev/speed.py --data-root data/ucf_real --out configs/results/speed.json
 
-Nothing else should run meanwhile. It takes about half an hour, ten minutes of which a live video plays; `--parts data`
-measures one part again.
+Use an idle machine. Takes about half an hour, ten minutes of which a live video plays; `--parts data` repeats one
+measurement.
 """
 
 import argparse
@@ -22,8 +22,8 @@ CONFIGS = REPOSITORY / 'configs'
 ENGINES = [
     'torch fp32', 'onnxruntime fp32', 'onnxruntime int8', 'openvino fp32', 'openvino bf16', 'openvino int8',
 ]  # fmt: skip
-COMPILED = 'torch-compile fp32'  # takes minutes to compile, so that only TVN-1 is
-# The networks that are measured in all engines, each at an input that was published for it.
+COMPILED = 'torch-compile fp32'  # TVN-1 only, since compiling takes minutes
+# Networks measured in all engines, each at a published input size.
 NETWORKS = [
     ('tvn1_ucf50', dict(frames=2, size=224)),
     ('tvn1_ucf50', dict(frames=8, size=200)),
@@ -33,8 +33,8 @@ NETWORKS = [
     ('baselines/x3d_s_ucf50', dict(frames=4, size=160)),  # X3D-XS
     ('baselines/tsn_r18_ucf50', {}),
 ]
-DATA = ('tvn1_ucf50', 'tvn1_quick_ucf50')  # whose inputs are decoded, and read from the frame store
-FILES = 16  # of the test
+DATA = ('tvn1_ucf50', 'tvn1_quick_ucf50')  # configs whose clips are decoded, and read from the frame store
+FILES = 16  # test clips
 LIVE = dict(seconds=600, network_ms=80)
 TRAIN = dict(frames=4, size=112)
 TRAIN_BATCH = 16
@@ -43,17 +43,19 @@ PARTS = ('start_up', 'data', 'files', 'train', 'engines', 'live')
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description="Measure what was promised of the package's speed.")
-    parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store of real clips')
-    parser.add_argument('--rounds', type=count, default=15, metavar='N', help='turns of all engines (%(default)s)')
-    parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
+    parser = argparse.ArgumentParser(description='Measure the speed targets of the package.')
+    parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store')
+    parser.add_argument(
+        '--rounds', type=count, default=15, metavar='N', help='alternating rounds of all engines (%(default)s)'
+    )
+    parser.add_argument('--threads', type=count, metavar='N', help="CPU threads (PyTorch's default)")
     add_parts(parser, PARTS)
     parser.add_argument('--out', type=Path, default=CONFIGS / 'results/speed.json', help='the record (%(default)s)')
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Measure part by part, print the tables, and say where the record lies."""
+    """Run the measurements, print the tables and the path of the record."""
     from benchmarks.targets.live_latency import measure_live_delay
     from benchmarks.targets.startup_time import measure_start_up
     from benchmarks.targets.targets_record import Speed, describe_engines, engine_table, target_table
@@ -63,10 +65,10 @@ def main(args: argparse.Namespace) -> None:
     from tvn_mmaction.utils.output_paths import check_file
 
     check_file(args.out, '--out')
-    kept = {}
+    recorded = {}
     if set(args.parts) != set(PARTS):
         record = Speed.load(args.out)
-        kept = {**record.details, 'engines': record.engines}
+        recorded = {**record.details, 'engines': record.engines}
     check_data_root(args.data_root)
     for name in DATA:
         read_config(CONFIGS / f'{name}.py', data_root=args.data_root, options={'decoder': 'FrameStore'})
@@ -78,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
         'engines': lambda: measure_engines(network_configs(), args.rounds, args.threads),
         'live': lambda: measure_live_delay(**LIVE),
     }
-    details = run_parts(measurements, args.parts, kept)
+    details = run_parts(measurements, args.parts, recorded)
     engines = details.pop('engines')
     speed = Speed(targets(engines, details), engines, details)
     speed.save(args.out)
@@ -89,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def network_configs() -> list:
-    """Return the configs of the networks that are measured in engines, each with its engines."""
+    """Return the configs of the networks to measure, each with its engines."""
     from tvn_mmaction.config.loading import read_config
 
     return [
@@ -102,14 +104,14 @@ def network_configs() -> list:
 
 
 def measure_data(data_root: str) -> dict:
-    """Measure the training data, decoded and from the frame store, at the inputs of two configs."""
+    """Measure data loading for training, decoded and from the frame store, at the inputs of two configs."""
     from benchmarks.targets.data_loading import measure_data_time
 
     return {name: measure_data_time(CONFIGS / f'{name}.py', data_root) for name in DATA}
 
 
 def measure_end_to_end(data_root: str, threads: int | None) -> dict:
-    """Measure files of the test from name to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
+    """Measure test clips from file to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
     from benchmarks.targets.file_latency import measure_files
     from tvn_mmaction.benchmark.engine_latency import made_up_recognizer
     from tvn_mmaction.config.dataset_building import build_without_videos, evenly
@@ -122,7 +124,7 @@ def measure_end_to_end(data_root: str, threads: int | None) -> dict:
 
 
 def measure_training() -> dict:
-    """Measure training steps of TVN-1 beside those of TSN with ResNet-18, which makes as many multiplications."""
+    """Measure training steps of TVN-1 and of TSN with ResNet-18, which has as many multiply-accumulates."""
     from tvn_mmaction.benchmark.timing import measure
     from tvn_mmaction.config.loading import read_config
 
@@ -134,7 +136,7 @@ def measure_training() -> dict:
 
 
 def targets(engines, details: dict) -> list:
-    """Return each promise with what was measured."""
+    """Return each speed target with its measurement."""
     from benchmarks.targets.targets_record import EngineTimes, Target
 
     small, large, tsm = engines.networks[:3]
@@ -146,7 +148,7 @@ def targets(engines, details: dict) -> list:
     for network, ratio, share in ((small, 2.5, 0.7), (large, 2.6, 0.6)):
         name = f'TVN-1 at {network.input_shape[1]} × {network.input_shape[-1]} px'
         best, half = network.best('fp32'), network.best('bf16')
-        # How much faster anything can be in fp32 depends on how much of the machine eager leaves unused.
+        # The possible speed-up in fp32 depends on how much of the machine eager leaves unused.
         eager = f'eager, which reaches {engines.sgemm_share(network, "eager fp32"):.0%} of a product of matrices'
         found += [
             Target.at_least(f'{name}: {half} against eager', ratio, speed_up(network, half)),

@@ -1,7 +1,7 @@
-"""Write what the documents show anew: the tables of all documents, metafile.yml, and the pictures.
+"""Regenerate the tables of all documents, metafile.yml, and the figures.
 
-A config that metafile.yml does not know is entered there by hand, with its name, file, collection and architecture;
-the rest of its entry is written here.
+Add a new config to metafile.yml by hand, with its name, file, collection and architecture; this script writes the rest
+of its entry.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ RESULTS = CONFIGS / 'results'
 SPEED = RESULTS / 'speed.json'
 RELIABILITY = RESULTS / 'reliability.json'
 METAFILE = CONFIGS / 'metafile.yml'
-NOT_MEASURED = 'Not measured yet.\n'  # in the place of a table
+NOT_MEASURED = 'Not measured yet.\n'  # instead of a table
 DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md', REPOSITORY / 'docs/dependencies.md']
 
 
 def updated(document: Path) -> str:
-    """Return a document with the tables of the results that are there now."""
+    """Return a document with the tables of the current results."""
     text = document.read_text(encoding='utf-8')
     for name, table in tables().items():
         start, end = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
@@ -60,7 +60,7 @@ def tables() -> dict[str, str]:
     speed = Speed.load(SPEED)
     samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('frame_selection/*.json'))]
     views = tested(RESULTS.glob('recipes/views/*.json'))
-    found = {
+    texts = {
         'results': results_table(tested(single_results())),
         'protocols': protocols_table(
             [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
@@ -72,7 +72,7 @@ def tables() -> dict[str, str]:
         'speed': target_table(speed.targets),
         'engines': f'{engine_table(speed.engines)}\n{describe_engines(speed.engines)}\n',
         'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}' if samplings else NOT_MEASURED,
-        'dynamic': dynamic_tables(),
+        'early exits': early_exit_tables(),
         'dependencies': dependencies_table(),
         'reliability': reliability_table(Reliability.load(RELIABILITY)),
         'views': views_table(views) if views else NOT_MEASURED,
@@ -80,15 +80,15 @@ def tables() -> dict[str, str]:
     }
     for name, subset in {'ablation': 'test', 'ablation on the validation': 'validation'}.items():
         files = sorted(RESULTS.glob(f'recipes/ablation_{subset}/*.json'))
-        found[name] = ablation_tables(files, subset)
-        found |= {f'{name}, {file.stem}': ablation_tables([file], subset) for file in files}
+        texts[name] = ablation_tables(files, subset)
+        texts |= {f'{name}, {file.stem}': ablation_tables([file], subset) for file in files}
     for folder in sorted(RESULTS.glob('comparison/*')):
-        found[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
-    return found
+        texts[f'comparison {folder.name}'] = markdown_tables(load_comparison(folder))
+    return texts
 
 
 def ablation_tables(files: Iterable[Path], subset: str) -> str:
-    """Return what the parts of recipes are worth, measured on the clips of a subset."""
+    """Return the ablation tables measured on the clips of a subset."""
     from tvn_mmaction.experiments.ablation.ablation_record import (
         HOW_TO_READ,
         Ablation,
@@ -105,15 +105,15 @@ def ablation_tables(files: Iterable[Path], subset: str) -> str:
 
 
 def gap_tables() -> str:
-    """Return what the recipes that were tested have not learned."""
+    """Return the tables of the hardest classes of the recipes."""
     from tvn_mmaction.experiments.ablation.ablation_record import Ablation, gap_table
 
     records = of_subset(Ablation, RESULTS.glob('recipes/ablation_test/*.json'), 'test')
     return '\n'.join(gap_table(record) for record in records) or NOT_MEASURED
 
 
-def dynamic_tables() -> str:
-    """Return what budgets give of all networks with early exits, and table, picture and who leaves first of each."""
+def early_exit_tables() -> str:
+    """Return an overview of all networks with early exits, and the tables and figure of each."""
     from tvn_mmaction.evaluation.exit_budgets import (
         EarlyExitReport,
         budgets_table,
@@ -125,18 +125,18 @@ def dynamic_tables() -> str:
     records = {file: EarlyExitReport.load(file) for file in sorted(RESULTS.glob('early_exit/*.json'))}
     texts = [overview_table(records.values())] if records else []
     for file, record in records.items():
-        picture = file.with_suffix('.png').relative_to(CONFIGS)
+        figure = file.with_suffix('.png').relative_to(CONFIGS)
         texts.append(
-            f'<details><summary>{file.stem}: all budgets, and who leaves first</summary>\n\n'
+            f'<details><summary>{file.stem}: all budgets, and the first and last clips to leave</summary>\n\n'
             f'{budgets_table(record)}\n{describe_budgets(record)}\n\n'
-            f'![top-1 accuracy of {record.name} against multiply-accumulates and time]({picture})\n\n'
+            f'![top-1 accuracy of {record.name} against multiply-accumulates and time]({figure})\n\n'
             f'At budget {record.classes_budget:g}:\n\n{classes_table(record)}\n</details>\n'
         )
     return '\n'.join(texts) or NOT_MEASURED
 
 
 def draw_budgets() -> None:
-    """Draw what budgets give of each network with early exits beside its record."""
+    """Plot accuracy against cost of each network with early exits, next to its record."""
     from tvn_mmaction.evaluation.exit_budgets import EarlyExitReport
     from tvn_mmaction.evaluation.plots import plot_budgets
 
@@ -145,7 +145,7 @@ def draw_budgets() -> None:
 
 
 def networks_table() -> str:
-    """Return the networks of all configs, with what they compute at their own input."""
+    """Return the networks of all configs, with their costs at their own input."""
     rows = ['| config | network | input: frames × px | parameters | GMACs |', '| --- | --- | --- | --- | --- |']
     for model in yaml.safe_load(METAFILE.read_text(encoding='utf-8'))['Models']:
         data = model['Metadata']
@@ -159,7 +159,7 @@ def networks_table() -> str:
 
 
 def dependencies_table() -> str:
-    """Return the packages that setup.py asks for, with the licences of those that are installed."""
+    """Return the requirements of setup.py, with the licences of the installed packages."""
     import setuptools
 
     package = setuptools.distutils.core.run_setup(str(REPOSITORY / 'setup.py'), stop_after='init')
@@ -167,13 +167,13 @@ def dependencies_table() -> str:
     for extra, requirements in {'all': package.install_requires, **package.extras_require}.items():
         for requirement in requirements:
             name, versions = re.fullmatch(r'([\w-]+(?:\[\w+\])?)(.*)', requirement).groups()
-            # The extra for tests asks for what the others ask for, too.
+            # The extra for tests repeats requirements of the others.
             rows.setdefault((name, versions), f'| {name} | {versions or "any"} | {extra} | {licence_of(name)} |')
     return '\n'.join(['| package | versions | for | licence |', '| --- | --- | --- | --- |', *rows.values()]) + '\n'
 
 
 def licence_of(package: str) -> str:
-    """Return the licence that an installed package names in its metadata; a dash where it is not installed."""
+    """Return the licence in the metadata of an installed package, or a dash if it is not installed."""
     try:
         about = metadata(package.partition('[')[0])
     except PackageNotFoundError:
@@ -184,10 +184,10 @@ def licence_of(package: str) -> str:
 
 
 def updated_metafile() -> str:
-    """Return metafile.yml with what the configs and the models that they build say now.
+    """Return metafile.yml with the current costs and results of all configs.
 
     Raises:
-        UserError: A config is not in it.
+        UserError: A config has no entry.
     """
     from tvn_mmaction.config.loading import config_name
     from tvn_mmaction.utils.console import only_errors
@@ -197,12 +197,12 @@ def updated_metafile() -> str:
     missing = {config_name(path) for path in config_files()} - {model['Name'] for model in metafile['Models']}
     if missing:
         raise UserError(
-            f'{METAFILE} lacks {", ".join(sorted(missing))}: enter Name, Config, In Collection and Metadata'
+            f'{METAFILE} has no entry for {", ".join(sorted(missing))}. Add Name, Config, In Collection and Metadata.'
         )
     results = all_results()
     for model in metafile['Models']:
         with only_errors():
-            model['Metadata'] = {'Architecture': model['Metadata']['Architecture'], **measured(model['Config'])}
+            model['Metadata'] = {'Architecture': model['Metadata']['Architecture'], **network_metadata(model['Config'])}
         model['Modality'] = next((kind for kind in ('Audio', 'Flow') if kind.lower() in model['Name']), 'RGB')
         model['Results'] = [entry_of(result) for result in results if result.name == model['Name']]
     return yaml.safe_dump(metafile, sort_keys=False, allow_unicode=True, width=120)
@@ -220,18 +220,18 @@ def all_results() -> list[Result]:
 
 
 def tested(files: Iterable[Path]) -> list[Result]:
-    """Return the results in files, in the order of their names; none on other clips than those of a test."""
+    """Return the results in files, sorted by name, all of them measured on test clips."""
     from tvn_mmaction.evaluation.result import Result
 
     return of_subset(Result, files, 'test')
 
 
 def of_subset(kind: type, files: Iterable[Path], subset: str) -> list[Any]:
-    """Return the records of a kind in files, in the order of their names.
+    """Return the records in files, sorted by name.
 
     Raises:
-        UserError: One is of other clips than those of the subset: of a test, or of a validation, by which choices were
-            made.
+        UserError: A record was measured on another subset. Test results and validation results, on which choices are
+            based, are kept apart.
     """
     from tvn_mmaction.utils.errors import UserError
 
@@ -239,18 +239,19 @@ def of_subset(kind: type, files: Iterable[Path], subset: str) -> list[Any]:
     for path, record in records.items():
         if record.protocol.subset != subset:
             raise UserError(
-                f'{path} is a result on the {record.protocol.subset} clips: keep only those of a {subset} there'
+                f'{path} is a result on the {record.protocol.subset} clips. Keep only results on the {subset} clips '
+                'in that folder.'
             )
     return list(records.values())
 
 
 def single_results() -> list[Path]:
-    """Return the files of results that are of no zoo and no comparison."""
+    """Return the result files of single trainings outside the zoo and the comparisons."""
     return sorted(set(RESULTS.glob('*.json')) - {SPEED, RELIABILITY})
 
 
 def entry_of(result: Result) -> dict[str, Any]:
-    """Return a result as OpenMMLab's metafiles have them; options are what changed in the config, and a budget."""
+    """Return a result in the form of OpenMMLab's metafiles, with the input size and budget as options."""
     protocol = result.protocol
     return {
         'Dataset': f'{protocol.data}, {protocol.split}',
@@ -266,27 +267,26 @@ def entry_of(result: Result) -> dict[str, Any]:
 
 
 def config_files() -> list[Path]:
-    """Return the configs that can be trained."""
+    """Return all configs except base configs."""
     return sorted([*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')])
 
 
-def measured(file: str) -> dict[str, Any]:
-    """Return what the entry of a config says of its network: FLOPs are multiply-accumulates, as in all of MMAction2.
+def network_metadata(file: str) -> dict[str, Any]:
+    """Return the costs and training settings of a config; FLOPs are multiply-accumulates, as everywhere in MMAction2.
 
-    Of networks before it, which made its features or selected its frames, the architecture has to say that they are
-    not counted.
+    Upstream networks, such as feature extractors, are not counted; the hand-written architecture has to mention them.
     """
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.evaluation.costs import network_costs
 
-    config = read_config(REPOSITORY / file, data_root='nowhere')  # so that the classes are the config's
+    config = read_config(REPOSITORY / file, data_root='nowhere')  # keeps the config's number of classes
     costs = network_costs(config)
     frames_axis = 2 if len(costs.view_shape) == 5 else 0  # (views, C, T, H, W) or (T, C, H, W)
     return {
         'Batch Size': config.train_dataloader.batch_size,
         'Epochs': config.train_cfg.max_epochs,
         'FLOPs': costs.macs,
-        **({'Frames': costs.view_shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # sounds have none
+        **({'Frames': costs.view_shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # not for audio
         'Parameters': costs.parameters,
         'Resolution': 'x'.join(map(str, costs.view_shape[-2:])),
         'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',
@@ -307,21 +307,21 @@ def contact_sheet(groups: int = 4) -> np.ndarray:
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments: none."""
-    return argparse.ArgumentParser(description='Write what the documents show anew.').parse_args()
+    return argparse.ArgumentParser(description='Regenerate the documents and their figures.').parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
-    """Write the documents and the pictures."""
+    """Write the documents and the figures."""
     import cv2
 
     from tvn_mmaction.utils.io import write_atomically
 
-    draw_budgets()  # before setuptools is asked for the dependencies, which lets all loggers tell everything
+    draw_budgets()  # first, since setuptools sets all loggers to verbose in dependencies_table
     write_atomically(METAFILE, updated_metafile())
     for document in DOCUMENTS:
         write_atomically(document, updated(document))
-    _, picture = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
-    write_atomically(RESULTS / 'demo_clips.jpg', picture.tobytes())
+    _, image = cv2.imencode('.jpg', cv2.cvtColor(contact_sheet(), cv2.COLOR_RGB2BGR))
+    write_atomically(RESULTS / 'demo_clips.jpg', image.tobytes())
 
 
 if __name__ == '__main__':
