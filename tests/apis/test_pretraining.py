@@ -1,4 +1,4 @@
-"""A pretraining runs before its training, on the same clips, and goes on as exactly; what saw a test is refused."""
+"""Pretraining before a training: on the same clips, resumed exactly, and with the recipe in every record."""
 
 import json
 import re
@@ -14,12 +14,11 @@ from tests.reliability.faults import SignalHook
 from tests.reliability.test_resume import assert_same_bits, train, what_is_kept
 from tests.small_experiment import REPOSITORY, call_tool, write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.apis.pretraining import begin_with, pretrain, pretraining_config
-from tvn_mmaction.checks.data_leakage import check_leaks, clips_seen
-from tvn_mmaction.config.dataset_building import build_without_videos
+from tvn_mmaction.apis.pretraining import pretrain, pretraining_config, start_from
+from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.dependencies import pretraining_file
 from tvn_mmaction.config.loading import LOADERS, configure_training, read_config
-from tvn_mmaction.evaluation.provenance import config_digest, initial_weights
+from tvn_mmaction.evaluation.provenance import config_digest
 from tvn_mmaction.utils.errors import Termination, UserError
 
 RECIPES = REPOSITORY / 'configs/recipes'
@@ -62,8 +61,8 @@ def weights(file: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize('pretext', [CONTRASTIVE, pytest.param(RATES, marks=pytest.mark.slow)])
-def test_training_begins_with_the_backbone_of_its_pretraining(tmp_path, data_root, pretext):
-    """One command does both; with a learning rate of 0 the backbone stays as it came."""
+def test_training_starts_from_its_pretraining(tmp_path, data_root, pretext):
+    """One command does both; with a learning rate of 0 the backbone does not change."""
     work = tmp_path / 'work'
     options = {'optim_wrapper.optimizer.lr': 0.0, 'train_cfg.max_epochs': 1}
     result = apis.train(read_config(write_both(tmp_path, data_root, pretext), str(work), options=options))
@@ -75,59 +74,58 @@ def test_training_begins_with_the_backbone_of_its_pretraining(tmp_path, data_roo
     assert not (work / 'pretraining/result.json').exists()
 
 
-class Drawn(nn.Module):
-    """A backbone that draws its weights whatever an init_cfg says, as MMAction2's X3D does."""
+class RandomBackbone(nn.Module):
+    """A backbone that initialises its weights at random whatever its init_cfg is, as MMAction2's X3D does."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(3, channels, 1)
 
     def init_weights(self):
-        """Draw."""
+        """Initialise at random."""
         nn.init.normal_(self.conv.weight)
 
 
 class Network(BaseModule):
-    """It, and a head."""
+    """A random backbone and a head."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.backbone, self.cls_head = Drawn(channels), nn.Linear(channels, 2)
+        self.backbone, self.cls_head = RandomBackbone(channels), nn.Linear(channels, 2)
 
 
-def test_every_backbone_begins_with_what_was_pretrained(tmp_path):
+def test_pretrained_weights_survive_init_weights(tmp_path):
     before, after = Network(4), Network(4)
     torch.save({'state_dict': before.state_dict()}, tmp_path / 'before.pth')
     head = after.cls_head.weight.clone()
-    begin_with(after, tmp_path / 'before.pth')
+    start_from(after, tmp_path / 'before.pth')
     after.init_weights()
     assert torch.equal(after.backbone.conv.weight, before.backbone.conv.weight)
     assert torch.equal(after.backbone.conv.bias, before.backbone.conv.bias) and torch.equal(after.cls_head.weight, head)
 
 
-def test_no_clip_of_a_test_is_read(tmp_path, data_root):
-    """Those of the test groups cannot be read here, and nobody notices."""
+def test_pretraining_reads_no_test_clip(tmp_path, data_root):
+    """The clips of the test groups are unreadable here, which would be reported."""
     shutil.copytree(data_root.parent, tmp_path / 'data')
     for video in (tmp_path / 'data/videos').rglob('*_g0[12]_*.avi'):
         video.write_bytes(b'')
-    config = read_config(write_both(tmp_path, tmp_path / 'data/lists'), str(tmp_path / 'work'))
-    configure_training(config)
-    meta = torch.load(pretrain(config), weights_only=True)['meta']
+    file = write_both(tmp_path, tmp_path / 'data/lists')
+    meta = torch.load(pretrained(file, tmp_path / 'work'), weights_only=True)['meta']
     assert meta['broken_clips'] == {}
     assert {group for _, group, _ in meta['clips_seen']} == {'08', '09'} and len(meta['clips_seen']) == 6
 
 
-def pretrained(file: Path, work_dir: Path, at: tuple[str, int] | None = None) -> Path:
+def pretrained(file: Path, work_dir: Path, at: tuple[str, int] | None = None, **options) -> Path:
     """Pretrain, to the end or to a signal, and return the checkpoint."""
     SignalHook.at = at
-    config = read_config(file, str(work_dir))
+    config = read_config(file, str(work_dir), options=options)
     configure_training(config)
-    return pretrain(config)
+    return pretrain(RunPlan(config))
 
 
 @pytest.mark.parametrize('pretext', [CONTRASTIVE, pytest.param(RATES, marks=pytest.mark.slow)])
-def test_interrupted_pretraining_goes_on_exactly(tmp_path, data_root, pretext):
-    """Its memory and its random numbers, too; once done, it is not done again."""
+def test_interrupted_pretraining_resumes_exactly(tmp_path, data_root, pretext):
+    """Its memory bank and random numbers are restored, too. A complete pretraining is not repeated."""
     file = write_both(tmp_path, data_root, pretext)
     with pytest.raises(Termination):
         pretrained(file, tmp_path / 'broken', at=('train', 4))
@@ -138,8 +136,8 @@ def test_interrupted_pretraining_goes_on_exactly(tmp_path, data_root, pretext):
 
 
 @pytest.mark.slow
-def test_one_command_goes_on_wherever_it_was_interrupted(tmp_path, data_root):
-    """In the pretraining, where the training itself has not begun."""
+def test_resume_continues_an_interrupted_pretraining(tmp_path, data_root):
+    """Before the training itself has started."""
     config = write_both(tmp_path, data_root, more='train_cfg = dict(max_epochs=4)\n')
     train(config, tmp_path / 'unbroken')
     train(config, tmp_path / 'broken', at=('train', 4))
@@ -149,23 +147,21 @@ def test_one_command_goes_on_wherever_it_was_interrupted(tmp_path, data_root):
 
 
 @pytest.mark.slow
-def test_pretraining_of_another_recipe_is_not_taken(tmp_path, data_root):
+def test_pretraining_of_another_recipe_is_refused(tmp_path, data_root):
     file = write_both(tmp_path, data_root)
     elsewhere = {'pretraining.work_dir': str(tmp_path / 'shared')}
-    first = read_config(file, str(tmp_path / 'one'), options=elsewhere)
-    configure_training(first)
-    assert pretrain(first) == tmp_path / 'shared/epoch_2.pth'
+    assert pretrained(file, tmp_path / 'one', **elsewhere) == tmp_path / 'shared/epoch_2.pth'
     for option, there, here in (('optim_wrapper.optimizer.lr', 0.01, 0.5), ('train_cfg.max_epochs', 2, 1)):
         other = {**elsewhere, f'pretraining.options.{option}': here}
-        told = rf'shared holds a training of another .*{re.escape(f"{option} is {there} there and {here} here")}'
-        with pytest.raises(UserError, match=told):
+        message = rf'shared holds a training of another .*{re.escape(f"{option} is {there} there and {here} here")}'
+        with pytest.raises(UserError, match=message):
             apis.train(read_config(file, str(tmp_path / 'two'), options=other))
 
 
-def test_record_knows_the_recipe_and_not_the_place(tmp_path, data_root):
+def test_config_digest_depends_on_the_recipe_and_not_on_its_folder(tmp_path, data_root):
     file = write_both(tmp_path, data_root)
     digests = [config_digest(read_config(file, options={'pretraining.work_dir': name})) for name in ('one', 'two')]
-    kept = tmp_path / 'kept' / file.name  # as a run leaves it in its work directory
+    kept = tmp_path / 'kept' / file.name  # as in the work directory of a run
     kept.parent.mkdir()
     read_config(file).dump(kept)
     digests.append(config_digest(read_config(kept)))
@@ -178,7 +174,7 @@ def test_record_knows_the_recipe_and_not_the_place(tmp_path, data_root):
 
 @pytest.mark.parametrize('recipe', ['pretrain_contrastive_ucf50.py', 'pretrain_rate_ucf50.py'])
 def test_pretraining_follows_its_training(recipe):
-    """Network, frames, split, subset, seed and decoder are one's own; the recipe is the other's."""
+    """Network, frames, split, subset, seed and decoder are the training's, the rest is the pretraining's."""
     options = {'clip.frames': 4, 'clip.size': 96, 'split.protocol': 'group5', 'split.fold': 3, 'randomness.seed': 7,
                'decoder': 'OpenCV', 'train_dataloader.dataset.subset': 'fit', 'train_dataloader.num_workers': 5,
                'train_dataloader.dataset.validation_fold': 2,
@@ -199,7 +195,7 @@ def test_pretraining_follows_its_training(recipe):
     assert sampling.clip_len * sampling.get('num_clips', 1) == 4
 
 
-def test_option_of_a_pretraining_keeps_the_rest_of_what_it_follows():
+def test_pretraining_options_change_single_values_of_copied_variables():
     slow = {'backbone.layer1': dict(lr_mult=0.1)}
     own = {'clip.size': 96, 'model.cls_head.temperature': 0.2, 'optim_wrapper.paramwise_cfg': {'custom_keys': slow}}
     options = {'clip.frames': 4, 'split.protocol': 'group5'}
@@ -215,7 +211,7 @@ def test_option_of_a_pretraining_keeps_the_rest_of_what_it_follows():
 @pytest.mark.slow
 @pytest.mark.parametrize('recipe', ['pretrain_contrastive_ucf50.py', 'pretrain_rate_ucf50.py'])
 @pytest.mark.parametrize('name', ['tsn_r18', 'tvn1_rgb_and_difference'])
-def test_any_network_of_frames_is_pretrained_by_one_option(tmp_path, data_root, name, recipe):
+def test_option_pretrains_any_network_of_frames(tmp_path, data_root, name, recipe):
     file = RECIPES / f'{name}_ucf50.py'
     options = {'pretraining.config': recipe, 'clip.frames': 2, 'clip.size': 32, 'train_cfg.max_epochs': 1}
     loading = {'num_workers': 0, 'persistent_workers': False, 'batch_size': 4}
@@ -230,7 +226,7 @@ def test_any_network_of_frames_is_pretrained_by_one_option(tmp_path, data_root, 
 
 
 @pytest.mark.parametrize(
-    ('options', 'told'),
+    ('options', 'message'),
     [
         ({'pretraining.config': 'gone.py'}, r'pretraining\.config is gone\.py, and there is no .*gone\.py'),
         ({'pretraining': 'pretrain.py'}, r'pretraining is pretrain\.py; it needs config'),
@@ -248,70 +244,15 @@ def test_any_network_of_frames_is_pretrained_by_one_option(tmp_path, data_root, 
         ({'load_from': 'mine.pth'}, r'load_from=mine\.pth and pretraining=pretrain\.py: begin with one of them'),
     ],
 )
-def test_pretraining_that_cannot_be_is_told(tmp_path, data_root, options, told):
+def test_invalid_pretraining_is_refused(tmp_path, data_root, options, message):
     file = write_both(tmp_path, data_root)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         apis.train(read_config(file, str(tmp_path / 'work'), options=options))
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory, data_root) -> dict[str, Path]:
-    """Checkpoints of a training on the groups 01, 02 and 09, and, by what it says, on 08 and 09 as the others here."""
-    folder = tmp_path_factory.mktemp('trained')
-    file = write_config(folder, data_root, 'train_cfg = dict(max_epochs=1)\n')
-    apis.train(read_config(file, str(folder / 'run'), options={'split.protocol': 'logo', 'split.fold': 2}))
-    checkpoint = torch.load(folder / 'run/epoch_1.pth', weights_only=True)
-    dataset = build_without_videos(read_config(file), 'train_dataloader')
-    checkpoint['meta']['clips_seen'] = clips_seen(read_config(file), dataset)
-    torch.save(checkpoint, folder / 'same.pth')
-    return {'other': folder / 'run/epoch_1.pth', 'same': folder / 'same.pth'}
-
-
-USES = {
-    'load_from': lambda file: {'load_from': str(file)},
-    'init_cfg': lambda file: {
-        'model.backbone.init_cfg': dict(type='Pretrained', checkpoint=str(file), prefix='backbone.')
-    },
-    'teachers': lambda file: {'model.type': 'DistilledRecognizer2D', 'model.teachers': [str(file)]},
-}
-
-
-@pytest.mark.parametrize('use', USES)
-def test_weights_that_have_seen_the_test_are_refused_before_a_training(tmp_path, data_root, trained, use, monkeypatch):
-    file = write_config(tmp_path, data_root, 'train_cfg = dict(max_epochs=1)\n')
-    seen = read_config(file, str(tmp_path / 'leaks'), options=USES[use](trained['other']))
-    with pytest.raises(UserError, match=r'was trained on 6 of the 6 clips of val_dataloader.* would be no test'):
-        apis.train(seen)
-    assert not list((tmp_path / 'leaks').glob('*.pth'))
-    monkeypatch.setenv('HOME', str(trained['other'].parent))
-    with pytest.raises(UserError, match=r'was trained on 6 of the 6 clips of val_dataloader'):
-        check_leaks(read_config(file, options=USES[use](Path('~', trained['other'].name))))
-    unseen = read_config(file, options=USES[use](trained['same']))
-    check_leaks(unseen)
-    assert initial_weights(unseen) == ('scratch' if use == 'teachers' else str(trained['same']))
-
-
-def test_siblings_leak_where_whole_groups_are_tested(tmp_path, data_root, trained):
-    """Another clip of a long video is as good as the clip; where single clips are tested, it is what they ask for."""
-    checkpoint = torch.load(trained['same'], weights_only=True)
-    checkpoint['meta']['clips_seen'] = [['Biking/v_Biking_g01_c77.avi', '01', 'f' * 64]]
-    torch.save(checkpoint, tmp_path / 'siblings.pth')
-    file = write_config(tmp_path, data_root)
-    with pytest.raises(UserError, match='was trained on 1 of the 6 clips'):
-        check_leaks(read_config(file, options=USES['load_from'](tmp_path / 'siblings.pth')))
-    by_clip = {**USES['load_from'](tmp_path / 'siblings.pth'), 'split.protocol': 'videowise'}
-    check_leaks(read_config(file, options=by_clip))
-
-
-def test_what_weights_have_seen_is_handed_on(tmp_path, data_root, trained):
-    config = read_config(write_config(tmp_path, data_root), options=USES['load_from'](trained['other']))
-    found = clips_seen(config, build_without_videos(config, 'train_dataloader'))
-    assert {group for _, group, _ in found} == {'01', '02', '08', '09'} and len(found) == 12
-
-
 @pytest.mark.slow
-def test_a_pretraining_can_be_trained_and_tested_alone(tmp_path, data_root):
-    """Its answer in a test is that of the neighbours, about the classes of the data."""
+def test_pretraining_can_be_trained_and_tested_alone(tmp_path, data_root):
+    """Its predictions are those of nearest neighbours, with the classes of the data."""
     folder = tmp_path / 'work'
     write_both(tmp_path, data_root)
     assert call_tool(REPOSITORY / 'tools/train.py', str(tmp_path / 'pretrain.py'), '--work-dir', str(folder)) == 0

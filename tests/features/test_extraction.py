@@ -21,7 +21,8 @@ from tests.configs.test_configs import SAMPLING_FILES, tiny
 from tests.processes import interrupted_when, wait_until
 from tests.small_experiment import REPOSITORY, break_clip, call_tool, write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.checks.artifacts import check_before_training
+from tvn_mmaction.checks.artifacts import check_training_artifacts
+from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.dataset_building import build_dataset, build_without_videos
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
@@ -165,7 +166,7 @@ def test_clip_that_cannot_be_read_is_named_and_left_out(tmp_path):
 def test_weights_that_were_trained_on_another_input_are_refused(experiment, tmp_path):
     _, file, checkpoint = experiment
     larger = read_config(file, options={'train_dataloader.dataset.pipeline.3.scale': [48, 48]})
-    with pytest.raises(UserError, match=r'2 frames of 32 × 32 pixels, and .*tiny\.py has 2 .* 48 × 48 .*leave --cfg'):
+    with pytest.raises(UserError, match=r'2 frames of 32 × 32 pixels, and .*tiny\.py has 2 .* 48 × 48 .*Leave --cfg'):
         extract(larger, checkpoint, tmp_path)
     assert not arrays(tmp_path)
 
@@ -274,14 +275,14 @@ def on_features(experiment, features: Path, folder: Path):
 
 
 def test_training_on_features_of_a_network_that_saw_other_clips_is_told_before(experiment, extracted, tmp_path, capsys):
-    check_before_training(on_features(experiment, extracted, tmp_path))
+    check_training_artifacts(RunPlan(on_features(experiment, extracted, tmp_path)))
     assert 'no split' not in capsys.readouterr().err
     shutil.copytree(extracted, tmp_path / 'features')
     record = FeatureRecord.load(extracted)
     for digest in ('5' * 64, None):
         record.trained['training'].update(train_list_sha256=digest)
         record.save(tmp_path / 'features')
-        check_before_training(on_features(experiment, tmp_path / 'features', tmp_path))
+        check_training_artifacts(RunPlan(on_features(experiment, tmp_path / 'features', tmp_path)))
         told = capsys.readouterr().err
         assert re.search(r'the result will state no split: .*gru\.py reads features of tiny, a network', told)
 
@@ -291,7 +292,7 @@ def test_features_of_other_clips_are_refused_before_anything_is_trained(experime
     config = on_features(experiment, tmp_path / 'features', tmp_path)
     test = build_without_videos(config, 'test_dataloader').get_data_info(2)
     file_of(tmp_path / 'features', test['sha256']).rename(file_of(tmp_path / 'features', 'f' * 64))  # as many as before
-    message = r'features lacks 1 of the 6 clips of {}_dataloader, the first one is .*{}: .*extract_features\.py on'
+    message = r'features lacks 1 of the 6 clips of {}_dataloader, the first one is .*{}\. .*extract_features\.py on'
     name = Path(test['filename']).name
     with pytest.raises(UserError, match=message.format('val', name)):
         apis.train(config)

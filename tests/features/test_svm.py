@@ -103,7 +103,7 @@ def test_features_of_other_clips_are_told(data, plant):
     features = plant('fit', noise=0.1)
     missing = clips(data, 'test').get_data_info(1)
     file_of(features, missing['sha256']).rename(file_of(features, 'f' * 64))
-    with pytest.raises(UserError, match=r'lacks 1 of the 3 clips of test_dataloader, .*: it is of other clips'):
+    with pytest.raises(UserError, match=r'lacks 1 of the 3 clips of test_dataloader, .* made of other clips'):
         learn(data, features, ALL)
 
 

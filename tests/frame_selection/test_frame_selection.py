@@ -227,7 +227,7 @@ def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
         ('recognizer.py recognizer/epoch_1.pth', 'has a I3DHead and no FrameSelectorHead.*name a selector'),
         ('selector.py recognizer/epoch_1.pth', r'does not fit the model of its config'),
         ('selector.py selector/epoch_1.pth --cfg-options clip.size=16',
-         r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .*selector\.py has .* 16 × 16 .*: leave --cfg-op'),
+         r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .*selector\.py has .* 16 × 16 .*\. Leave'),
         ('selector.py nowhere.pth', r'nowhere\.pth is not a file: give the path of a checkpoint'),
         ('selector.py selector/epoch_1.pth --candidates 4', 'of another network, method or config: name another'),
         ('recognizer.py --method random', 'of another network, method or config: name another'),

@@ -112,12 +112,12 @@ def test_without_a_budget_it_is_the_network_that_was_trained(folder):
          r"exits\.py: test_dataloader\.dataset\.subset is 'validation', .* let it be 'test'"),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --budgets 0.001', r'--budgets 0.001: the cheapest exit takes 0\.\d+'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options train_dataloader.dataset.subset=train',
-         r'epoch_1\.pth was trained on subset fit, and exits\.py has subset train: leave .*\.subset out'),
+         r'epoch_1\.pth was trained on subset fit, and exits\.py has subset train\. Leave .*\.subset out'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options split.seed=3',
-         r'was trained on seed 0, and exits\.py has seed 3: leave --cfg-options split\.seed out'),
+         r'was trained on seed 0, and exits\.py has seed 3\. Leave --cfg-options split\.seed out'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options ' + ' '.join(
             f'{side}_dataloader.dataset.pipeline.3.scale=(48,48)' for side in ('train', 'test')),
-         r'was trained on 2 frames of 32 × 32 pixels, and exits\.py has 2 frames of 48 × 48 pixels: leave'),
+         r'was trained on 2 frames of 32 × 32 pixels, and exits\.py has 2 frames of 48 × 48 pixels\. Leave'),
     ],
 )  # fmt: skip
 def test_misuse_is_told(folder, tool, arguments, told):

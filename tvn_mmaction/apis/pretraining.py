@@ -1,4 +1,4 @@
-"""The pretraining of a training: run, or found, before it, on the very clips that it trains on."""
+"""Pretraining of a backbone before its training, on the clips of the training split only."""
 
 import copy
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from ..checks.run_plan import RunPlan
 from ..checks.work_dir import check_resumable
-from ..config.dataset_building import build_without_videos
 from ..config.dependencies import pretraining_file, pretraining_folder
 from ..config.loading import LOADERS, configure_training, dataset_of, read_config
-from ..evaluation.provenance import PRECISIONS, clips_of
+from ..evaluation.provenance import PRECISIONS
 from ..utils.checkpoints import load_from_local, newest_checkpoint, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
 from ..utils.console import console
@@ -24,35 +24,37 @@ from ..utils.output_paths import make_folder
 from ..utils.random_state import seeded
 from .runner_building import build_runner, lock_work_dir
 
-FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables of the training
+FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables copied from the training
 
 
-def pretrain(config: Config) -> Path | None:
-    """Train the backbone of a config by its `pretraining`, where that is not done yet, and return the checkpoint.
+def pretrain(plan: RunPlan) -> Path | None:
+    """Run the pretraining of a config unless it is complete, and return its checkpoint.
 
-    It trains in the folder `pretraining` of the work directory, or in `pretraining.work_dir`; what an interruption left
-    there goes on. It reads the clips of the training's side alone and is not tested.
+    It trains in the folder `pretraining` of the work directory, or in `pretraining.work_dir`, and resumes an
+    interrupted pretraining there. It reads the training clips only and is not tested.
 
     Args:
-        config: As `configure_training` leaves it.
+        plan: The plan of a config as `configure_training` leaves it.
 
     Returns:
-        The last checkpoint; None where the config has no pretraining, or goes on from a checkpoint of its own.
+        The last checkpoint; None if the config has no pretraining, or resumes a checkpoint of its own.
 
     Raises:
-        UserError: As of `checked_pretraining_config`, the folder has another training, or as of any training.
+        UserError: As `pretraining_plan`, the folder has another training, or as any training.
     """
+    config = plan.config
     if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
         return None
-    stage = checked_pretraining_config(config)
+    pretraining = pretraining_plan(plan)
+    stage = pretraining.config
     folder = Path(stage.work_dir)
     make_folder(folder, 'pretraining.work_dir')
     with lock_work_dir(folder, config):
-        check_resumable(stage)  # before it may go on: then it could have had another number of epochs
+        check_resumable(pretraining)  # before `resume` is set, which would allow another number of epochs
         if found := newest_checkpoint(folder):
             if found.meta.get('epoch') == stage.train_cfg.max_epochs:
                 if is_main_process():
-                    console.print(f'pretrained before: {found.path}', highlight=False, soft_wrap=True)
+                    console.print(f'pretraining is complete: {found.path}', highlight=False, soft_wrap=True)
                 return found.path
             stage.resume, stage.load_from = True, str(found.path)
         build_runner(stage, training=True).train()
@@ -61,10 +63,10 @@ def pretrain(config: Config) -> Path | None:
 
 
 def pretraining_config(config: Config) -> Config:
-    """Return the config of a config's pretraining: its own recipe, with the network and the clips of the training.
+    """Return the config of a config's pretraining: its own recipe with the backbone and the clips of the training.
 
-    Of the network it is the backbone, and where the pretraining classifies also the head. It follows the variables
-    `FOLLOWED`, and then `pretraining.options`.
+    A pretraining that classifies gets the head, too. It copies the variables `FOLLOWED`, and then applies
+    `pretraining.options`.
 
     Raises:
         UserError: It is missing, cannot be read with these options, or counts no epochs.
@@ -72,8 +74,8 @@ def pretraining_config(config: Config) -> Config:
     file, own = pretraining_file(config), config.pretraining
     if not file.is_file():
         raise UserError(
-            f'pretraining.config is {own.config}, and there is no {file}: name a config beside {config.filename}, or '
-            'train without, with --cfg-options pretraining=None'
+            f'pretraining.config is {own.config}, and there is no {file}. Name a config in the folder of '
+            f'{config.filename}, or train without it: --cfg-options pretraining=None.'
         )
     known = Config.fromfile(file)
     options = {name: {**config[name], '_delete_': True} if isinstance(config[name], dict) else config[name]
@@ -82,7 +84,7 @@ def pretraining_config(config: Config) -> Config:
         for name in {'num_workers', 'persistent_workers'} & set(config[loader]):
             options[f'{loader}.{name}'] = config[loader][name]
     options['model.backbone'] = {**config.model.backbone.to_dict(), '_delete_': True}
-    if 'answers' in dataset_of(known, 'train_dataloader'):  # a classification, by the same head
+    if 'answers' in dataset_of(known, 'train_dataloader'):  # a classification, with the same head
         options['model.cls_head'] = {**config.model.cls_head.to_dict(), '_delete_': True}
     else:
         options['model.cls_head.in_channels'] = config.model.cls_head.in_channels
@@ -99,12 +101,12 @@ def pretraining_config(config: Config) -> Config:
         launcher=config.get('launcher', 'none'),
     )
     if not stage.train_cfg.get('max_epochs'):
-        raise UserError(f'{file} trains by steps, and a pretraining counts epochs: give it train_cfg.max_epochs')
+        raise UserError(f'{file} trains by steps, and a pretraining counts epochs. Set its train_cfg.max_epochs.')
     return stage
 
 
 def _by_dotted_name(options: Mapping[str, Any], place: str = '') -> dict[str, Any]:
-    """Return nested options by one name each, so that they change what a pretraining follows and keep the rest.
+    """Return nested options by dotted name, so that they change single values of copied variables.
 
     A mapping with dots in its keys, such as `custom_keys`, stays whole.
     """
@@ -117,33 +119,32 @@ def _by_dotted_name(options: Mapping[str, Any], place: str = '') -> dict[str, An
     return found
 
 
-def checked_pretraining_config(config: Config) -> Config:
-    """Return what `pretraining_config` does, once it is seen that the training can follow it.
+def pretraining_plan(plan: RunPlan) -> RunPlan:
+    """Return the plan of `pretraining_config` after checking that the training can start from its backbone.
 
     Raises:
-        UserError: As of `pretraining_config`; or it reads other clips than the training does, or has a backbone of
-            other weights.
+        UserError: As `pretraining_config`; or the pretraining reads other clips than the training, or has another
+            backbone.
     """
-    stage = pretraining_config(config)
-    _check_same_clips(config, stage)
-    _check_same_backbone(config, stage)
+    stage = RunPlan(pretraining_config(plan.config))
+    _check_same_clips(plan, stage)
+    _check_same_backbone(plan.config, stage.config)
     return stage
 
 
-def _check_same_clips(config: Config, stage: Config) -> None:
-    """Check that a pretraining reads what the training does, so that it sees no clip of a test."""
-    own, read = ({clip.path for clip in clips_of(build_without_videos(one, 'train_dataloader')) or ()}
-                 for one in (config, stage))  # fmt: skip
+def _check_same_clips(plan: RunPlan, stage: RunPlan) -> None:
+    """Check that a pretraining reads the clips of its training, so that it sees no test clip."""
+    own, read = ({clip.path for clip in run.clips('train_dataloader')} for run in (plan, stage))
     if different := sorted(own ^ read):
         raise UserError(
-            f'pretraining.config {config.pretraining.config} reads {len(read)} clips and the training {len(own)}, and '
-            f'they differ, for one in {different[0]}: leave split and dataset out of pretraining.options, and let its '
-            'config have a variable split'
+            f'pretraining.config {plan.config.pretraining.config} reads {len(read)} clips and the training {len(own)}, '
+            f'and they differ, for one in {different[0]}. Leave split and dataset out of pretraining.options, and give '
+            'the config of the pretraining a variable split.'
         )
 
 
 def _check_same_backbone(config: Config, stage: Config) -> None:
-    """Check that the backbone of a pretraining has the weights that the training is to begin with."""
+    """Check that the weights of a pretraining fit the backbone of the training."""
     if config.model.backbone == stage.model.backbone:
         return
     built = []
@@ -156,20 +157,20 @@ def _check_same_backbone(config: Config, stage: Config) -> None:
     except RuntimeError as error:
         raise UserError(
             f'pretraining.options give {config.pretraining.config} another backbone than the training has '
-            f'({state_dict_mismatch(error)}): leave out of them what changes model.backbone'
+            f'({state_dict_mismatch(error)}). Remove the options that change model.backbone.'
         ) from None
 
 
-def begin_with(network: nn.Module, checkpoint: Path) -> None:
-    """Let a recognizer begin its training with the backbone of its pretraining, whose other parts stay behind."""
+def start_from(network: nn.Module, checkpoint: Path) -> None:
+    """Let a recognizer start its training from the backbone of its pretraining."""
     state = load_from_local(str(checkpoint), map_location='cpu')['state_dict']
     weights = {name.removeprefix('backbone.'): value for name, value in state.items() if name.startswith('backbone.')}
     network.backbone.load_state_dict(weights)
-    draw = network.init_weights
+    init_randomly = network.init_weights
 
     def init_weights() -> None:
-        draw()
+        init_randomly()
         network.backbone.load_state_dict(weights)
 
-    # Where the first weights are drawn, so that whatever copies them copies these; not every backbone has an init_cfg.
+    # In init_weights, since averages and teachers copy the weights after it, and some backbones ignore an init_cfg.
     network.init_weights = init_weights

@@ -10,8 +10,9 @@ from mmengine.dataset import BaseDataset
 from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
-from ..checks.artifacts import check_before_training, check_made
-from ..checks.data_leakage import check_leaks
+from ..checks.artifacts import check_artifacts, check_training_artifacts
+from ..checks.data_leakage import check_leakage
+from ..checks.run_plan import RunPlan
 from ..checks.work_dir import check_resumable
 from ..config.dataset_building import build_without_videos
 from ..config.dependencies import upstream_models
@@ -32,7 +33,7 @@ from ..utils.errors import UserError
 from ..utils.io import sha256_of
 from ..utils.output_paths import make_folder
 from .inference_budget import budget_costs, budget_options, check_exits, use_budget
-from .pretraining import begin_with, pretrain
+from .pretraining import pretrain, start_from
 from .runner_building import build_runner, load_weights, lock_work_dir, network_of
 
 
@@ -52,14 +53,15 @@ def train(config: Config) -> Result | None:
     folder = Path(config.work_dir)
     make_folder(folder, '--work-dir')
     with lock_work_dir(folder, config):
-        check_resumable(config)
-        check_before_training(config)
-        check_teachers(config)
-        check_leaks(config)
-        pretrained = pretrain(config)
+        plan = RunPlan(config)
+        check_resumable(plan)
+        check_training_artifacts(plan)
+        check_teachers(plan)
+        check_leakage(plan)
+        pretrained = pretrain(plan)
         runner = build_runner(config, training=True)
         if pretrained:
-            begin_with(network_of(runner), pretrained)
+            start_from(network_of(runner), pretrained)
         if config.get('resume') and not config.get('load_from'):
             console.print(f'no checkpoint in {folder} to resume from: training from the start', highlight=False)
         runner.train()
@@ -89,7 +91,7 @@ def test(config: Config, checkpoint: str | Path, budget: float | None = None) ->
     if budget is not None:
         check_exits(config)
     make_folder(Path(config.work_dir), '--work-dir')
-    check_made(config, ('test_dataloader',))
+    check_artifacts(RunPlan(config), ('test_dataloader',))
     runner = build_runner(config, training=False)
     meta = load_weights(runner, checkpoint)['meta']
     if budget is not None:

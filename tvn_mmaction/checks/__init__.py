@@ -1,1 +1,1 @@
-"""Checks that run before the first step of a training or a test."""
+"""Checks before the first step of a training or a test."""

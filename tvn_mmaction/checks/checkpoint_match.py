@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained on the clips that a config trains on, and at its input."""
+"""Whether a checkpoint was trained on the clips and the input of a config's training."""
 
 import json
 import re
@@ -8,115 +8,110 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config.dataset_building import build_without_videos
 from ..config.dependencies import full_pipeline
 from ..config.loading import dataset_of
 from ..datasets.transforms.pipeline_inspection import input_size
-from ..evaluation.provenance import clips_of, list_digest
 from ..utils.errors import UserError
-from .work_dir import GOING_ON, INDIFFERENT
+from .run_plan import RunPlan
+from .work_dir import CHANGEABLE_ON_RESUME, INDIFFERENT
 
-# Options of a training that decide neither its clips nor its input.
-OTHER_OPTIONS = rf'{INDIFFERENT}|{GOING_ON}|data_root|work_dir|decoder|optim_wrapper|pretrained|randomness'
+# Options of a training that change neither its clips nor its input.
+OTHER_OPTIONS = rf'{INDIFFERENT}|{CHANGEABLE_ON_RESUME}|data_root|work_dir|decoder|optim_wrapper|pretrained|randomness'
 
 
-def differing_training(config: Config, meta: Mapping[str, Any]) -> str | None:
-    """Return in which clips or which input a checkpoint's training differs from a config, and the cure.
+def training_mismatch(plan: RunPlan, meta: Mapping[str, Any]) -> str | None:
+    """Return how the clips and the input of a checkpoint's training differ from a config's, and the remedy.
 
-    The clips are those that both train on; the input are frames, their distance and the pixels of a training clip.
-    Pipelines of the test, decoders and augmentations may be others. What a checkpoint does not say does not differ.
+    The input is the number of frames, their interval and the pixels of a training clip. The test pipeline, the decoder
+    and the augmentation may differ. What the checkpoint does not record counts as equal.
 
     Args:
-        config: As `read_config` returns it.
-        meta: Of the checkpoint.
+        plan: The plan of the config's run.
+        meta: The checkpoint's meta.
 
     Returns:
-        Words to stand behind the checkpoint's name, such as "was trained on 4 frames of 96 × 96 pixels, and ... has 8
-        frames of 224 × 224 pixels: give ..."; None where nothing differs.
+        Two sentences without the checkpoint's name at their start, such as "was trained on 4 frames of 96 × 96 pixels,
+        and ... has 8 frames of 224 × 224 pixels. Use ..."; None if nothing differs.
 
     Raises:
-        UserError: The train clips are not there.
+        UserError: The training clips are missing.
     """
     trained = meta.get('training', {})
-    there_and_here = [*_differing_split(config, meta), *_differing_input(config, trained)]
-    if not there_and_here:
+    differences = [*_split_difference(plan, meta), *_input_difference(plan.config, trained)]
+    if not differences:
         return None
-    there, here = (' and '.join(words) for words in zip(*there_and_here, strict=True))
-    return f'was trained on {there}, and {config.filename} has {here}: {_patch(config, trained)}'
+    there, here = (' and '.join(words) for words in zip(*differences, strict=True))
+    return f'was trained on {there}, and {plan.config.filename} has {here}. {_remedy(plan.config, trained)}'
 
 
 def check_input(config: Config, checkpoint: Path, meta: Mapping[str, Any], frames: bool = True) -> None:
-    """Check that a checkpoint was trained on such an input as a config has.
+    """Check that a checkpoint was trained on the input of a config.
 
     Args:
         config: As `read_config` returns it.
-        checkpoint: Its file.
-        meta: What it says.
-        frames: Whether their number and distance have to be alike as well, and not only their size.
+        checkpoint: The checkpoint's file, for the error.
+        meta: Its meta.
+        frames: Whether the number of frames and their interval have to be equal too, and not only their size.
 
     Raises:
-        UserError: It was trained on another one.
+        UserError: The checkpoint was trained on another input.
     """
     trained = meta.get('training', {})
-    for there, here in _differing_input(config, trained, frames):
+    for there, here in _input_difference(config, trained, frames):
         raise UserError(
-            f'{checkpoint} was trained on {there}, and {config.filename} has {here}: '
-            f'{_patch(config, trained, "" if frames else "clip.frames")}'
+            f'{checkpoint} was trained on {there}, and {config.filename} has {here}. '
+            f'{_remedy(config, trained, "" if frames else "clip.frames")}'
         )
 
 
-def _differing_split(config: Config, meta: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the clips of the checkpoint's training and those of the config's in words, where they are others."""
-    train = build_without_videos(config, 'train_dataloader')
+def _split_difference(plan: RunPlan, meta: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the clips of a checkpoint's training and of the config's in words; nothing if they are equal."""
     digest = meta.get('training', {}).get('train_list_sha256')
-    if digest is None or digest == list_digest(clips_of(train)):
+    if digest in (None, plan.digest('train_dataloader')):
         return []
-    here, there = train.metainfo.get('split', {}), meta.get('dataset_meta', {}).get('split', {})
+    here = plan.dataset('train_dataloader').metainfo.get('split', {})
+    there = meta.get('dataset_meta', {}).get('split', {})
     names = [name for name in here if name in there and there[name] != here[name]]
     if not names:
-        return [('other clips', f'those in {dataset_of(config, "train_dataloader").get("data_root")}')]
+        return [('other clips', f'those in {dataset_of(plan.config, "train_dataloader").get("data_root")}')]
     return [tuple(', '.join(f'{name} {split[name]}' for name in names) for split in (there, here))]
 
 
-def _differing_input(config: Config, trained: Mapping[str, Any], frames: bool = True) -> list[tuple[str, str]]:
-    """Return the input of the checkpoint's training and that of the config's in words, where they are others."""
+def _input_difference(config: Config, trained: Mapping[str, Any], frames: bool = True) -> list[tuple[str, str]]:
+    """Return the input of a checkpoint's training and of the config's in words; nothing if they are equal."""
     own = [step.to_dict() for step in dataset_of(config, 'train_dataloader').get('pipeline', [])]
     there, here = (_input(pipeline, frames) for pipeline in (trained.get('train_pipeline'), full_pipeline(own)))
     return [(there, here)] if there and here and there != here else []
 
 
-def _input(pipeline: list[dict] | None, of_frames: bool) -> str | None:
-    """Return what a training clip is like in words, None where the pipeline does not say."""
+def _input(pipeline: list[dict] | None, with_frames: bool) -> str | None:
+    """Describe a training clip, None if the pipeline does not define its size."""
     frames, height, width = input_size(pipeline, views=1)
     if None in (frames, height, width):
         return None
     size = f'{width} × {height} pixels'
-    if not of_frames:
+    if not with_frames:
         return f'frames of {size}'
     interval = max(step.get('frame_interval', 1) for step in pipeline)
     apart = f', {interval} apart' if interval > 1 else ''
     return f'{frames} frame{"s" if frames > 1 else ""} of {size}{apart}'
 
 
-def _patch(config: Config, trained: Mapping[str, Any], apart: str = '') -> str:
-    plain = json.loads(json.dumps(config.get('options', {}), default=str))  # as a checkpoint keeps them
+def _remedy(config: Config, trained: Mapping[str, Any], ignored: str = '') -> str:
+    plain = json.loads(json.dumps(config.get('options', {}), default=str))  # as a checkpoint stores them
     own, theirs = (
         {
             name: value
             for name, value in options.items()
-            if name != apart and not re.match(rf'({OTHER_OPTIONS})(\.|$)', name)
+            if name != ignored and not re.match(rf'({OTHER_OPTIONS})(\.|$)', name)
         }
         for options in (plain, trained.get('options', {}))
     )
-    given = [f'{name}={_word(value)}' for name, value in theirs.items() if own.get(name) != value]
-    left_out = [name for name in own if name not in theirs]
-    cures = [
-        *([f'give --cfg-options {" ".join(given)}, as the training had it'] if given else []),
-        *([f'leave --cfg-options {" ".join(left_out)} out'] if left_out else []),
+    missing = [f'{name}={str(value).replace(" ", "")}' for name, value in theirs.items() if own.get(name) != value]
+    extra = [name for name in own if name not in theirs]
+    remedies = [
+        *([f'use --cfg-options {" ".join(missing)}, as the training did'] if missing else []),
+        *([f'leave --cfg-options {" ".join(extra)} out'] if extra else []),
     ]
-    return ', and '.join(cures) or 'name the config, and with --data-root the clips, that it was trained with'
-
-
-def _word(value: Any) -> str:
-    """Return a value as the command line takes it."""
-    return str(value).replace(' ', '')
+    words = ', and '.join(remedies) or 'name the config, and with --data-root the clips, that it was trained with'
+    return f'{words[0].upper()}{words[1:]}.'

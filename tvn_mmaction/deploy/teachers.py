@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmengine.config import Config
 from torch import nn
 
-from ..config.dataset_building import build_without_videos
+from ..checks.run_plan import RunPlan
 from ..config.dependencies import check_teachers_are_there, teachers_of
 from ..config.loading import dataset_of
 from ..datasets.transforms.frame_pipeline import dummy_inputs
@@ -29,15 +28,15 @@ def load_teacher(checkpoint: str | Path) -> nn.Module:
     return network
 
 
-def check_teachers(config: Config) -> None:
+def check_teachers(plan: RunPlan) -> None:
     """Check that the teachers of a config, if it has any, see what its network sees, and know the same classes.
 
     Raises:
         UserError: One does not, or cannot be loaded.
     """
-    check_teachers_are_there(config)
-    pipeline = dataset_of(config, 'train_dataloader').pipeline
-    for checkpoint in teachers_of(config):
+    check_teachers_are_there(plan.config)
+    pipeline = dataset_of(plan.config, 'train_dataloader').pipeline
+    for checkpoint in teachers_of(plan.config):
         _, description = _loaded(checkpoint)
         own, theirs = list(dummy_inputs(pipeline).shape), description.input_shape
         if (own, frames_per_image(pipeline)) != (theirs, frames_per_image(description.pipeline)):
@@ -46,7 +45,7 @@ def check_teachers(config: Config) -> None:
                 f'{_told(own, pipeline)}: train one of them again with the clip of the other (--cfg-options '
                 'clip.frames=... clip.size=...), or name another teacher'
             )
-        classes = list(map(str, build_without_videos(config, 'train_dataloader').metainfo.get('classes', ())))
+        classes = list(map(str, plan.dataset('train_dataloader').metainfo.get('classes', ())))
         if classes and description.classes != classes:
             raise UserError(
                 f'the teacher {checkpoint} knows {len(description.classes)} classes ({description.classes[0]}, …) and '

@@ -16,8 +16,9 @@ from mmengine.runner.checkpoint import save_checkpoint
 
 from ..apis.inference_budget import _backbone_digest, _budgets_of, _machine, check_exits
 from ..apis.runner_building import build_runner, load_weights
-from ..checks.checkpoint_match import differing_training
-from ..config.dataset_building import build_dataset, build_without_videos, evenly
+from ..checks.checkpoint_match import training_mismatch
+from ..checks.run_plan import RunPlan
+from ..config.dataset_building import build_dataset, evenly
 from ..config.loading import config_name, dataset_of
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..engine.hooks.broken_clips import BrokenClipsHook
@@ -182,16 +183,16 @@ def _clips(config: Config, **subset: str | int) -> list:
 
 def _check_is_unseen(config: Config, checkpoint: Path, meta: Mapping[str, Any], clips: list) -> None:
     """Check that a checkpoint was not trained on the validation, where it would be more confident than elsewhere."""
-    if differing := differing_training(config, meta):
-        raise UserError(f'{checkpoint} {differing}')
-    trained = clips_of(build_without_videos(config, 'train_dataloader'))
+    plan = RunPlan(config)
+    if mismatch := training_mismatch(plan, meta):
+        raise UserError(f'{checkpoint} {mismatch}')
     cure = 'train with train_dataloader.dataset.subset=fit, as the configs in configs/early_exit/ do'
     if not meta.get('training', {}).get('train_list_sha256'):
         raise UserError(
             f'{checkpoint} does not say which clips it was trained on, so that nobody knows whether it has seen the '
             f'validation: {cure}'
         )
-    seen = {clip.path for clip in trained} & {clip.path for clip in clips}
+    seen = {clip.path for clip in plan.clips('train_dataloader')} & {clip.path for clip in clips}
     if seen:
         raise UserError(f'{checkpoint} was trained on {len(seen)} of the {len(clips)} clips of the validation: {cure}')
 

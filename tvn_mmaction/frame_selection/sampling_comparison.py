@@ -9,16 +9,16 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from ..apis.train_test import test
-from ..checks.artifacts import check_made
+from ..checks.artifacts import check_artifacts
 from ..checks.checkpoint_match import check_input
-from ..config.dataset_building import build_without_videos
+from ..checks.run_plan import RunPlan
 from ..config.dependencies import describe_selection
 from ..config.loading import config_name, dataset_of, read_config
 from ..datasets.transforms.pipeline_inspection import input_size, sampled_frames
 from ..datasets.transforms.selected_frames import Selection
 from ..deploy.inference_network import read_checkpoint
 from ..evaluation.costs import macs_per_video
-from ..evaluation.provenance import clips_of, config_digest, environment, list_digest
+from ..evaluation.provenance import config_digest, environment
 from ..evaluation.result import Result
 from ..utils.console import progress_bar
 from ..utils.errors import UserError
@@ -135,7 +135,7 @@ def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selec
             f'test_dataloader.dataset.subset is {subset}: samplings are compared on the test clips, and the record '
             "does not say others; leave it 'test'"
         )
-    trained_on = list_digest(clips_of(build_without_videos(config, 'train_dataloader')))
+    trained_on = RunPlan(config).digest('train_dataloader')
     meta = read_checkpoint(checkpoint).get('meta', {})
     check_input(config, checkpoint, meta, frames=False)
     for name, digest in (
@@ -147,7 +147,7 @@ def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selec
                 f'{name} was not trained on the clips that {config.filename} trains on, as far as anybody knows, and '
                 'may have seen the test: train both with the same split and subset, and name these in --cfg-options'
             )
-    check_made(_selecting(config, selection), ('test_dataloader',))
+    check_artifacts(RunPlan(_selecting(config, selection)), ('test_dataloader',))
 
 
 def _samplings(
@@ -197,7 +197,7 @@ def _sampling_of(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _test_once(config: Config, checkpoint: Path) -> Result:
     """Test, or read what an earlier test of the same clips, frames and weights has found."""
-    clips = list_digest(clips_of(build_without_videos(config, 'test_dataloader')))
+    clips = RunPlan(config).digest('test_dataloader')
     asked = [config.model.to_dict(), config.test_dataloader.to_dict(), sha256_of(checkpoint), clips]
     key = sha256_of(json.dumps(asked, sort_keys=True, default=str))[:12]
     config = copy.deepcopy(config)

@@ -33,7 +33,7 @@ def train_epoch(hook, runner, batches):
 @pytest.mark.parametrize('subset', ['test', 'validation'])
 def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch, subset):
     monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {})
-    monkeypatch.setattr(hooks, 'clips_seen', lambda config, dataset: [])
+    monkeypatch.setattr(hooks, 'seen_clips', lambda config, dataset: [])
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
     metainfo = {'split': {'subset': subset}}
     runner.val_dataloader = SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo))

@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from tests.deploy.networks import randomise, write_checkpoint
 from tests.reliability.test_resume import RANDOM, assert_same_bits, train, what_is_kept
 from tests.small_experiment import write_config
+from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.deploy.teachers import check_teachers, load_teacher
 from tvn_mmaction.evaluation.provenance import config_digest
@@ -134,7 +135,7 @@ def test_interrupted_learning_from_a_teacher_goes_on_exactly(teacher, tmp_path):
 
 def test_teachers_that_fit_are_silent(teacher, tmp_path):
     config, _ = student(tmp_path, [teacher])
-    check_teachers(config)
+    check_teachers(RunPlan(config))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_teachers_that_fit_are_silent(teacher, tmp_path):
 def test_teacher_of_another_input_or_of_other_classes_is_told(teacher, tmp_path, more, told):
     config, _ = student(tmp_path, [teacher], more)
     with pytest.raises(UserError, match=told):
-        check_teachers(config)
+        check_teachers(RunPlan(config))
 
 
 def test_record_knows_the_teachers_and_not_their_place(teacher, tmp_path):
@@ -186,7 +187,7 @@ def test_missing_teacher_is_told_and_a_test_needs_none(teacher, tmp_path):
     config, model = student(tmp_path, [teacher])
     config.model.teachers = model.teachers = [str(tmp_path / 'gone.pth')]
     with pytest.raises(UserError, match=r'the teacher .*gone\.pth is not there: train it first'):
-        check_teachers(config)
+        check_teachers(RunPlan(config))
     data = model.eval().data_preprocessor(batch())
     assert len(model(**data, mode='predict')) == 4
 

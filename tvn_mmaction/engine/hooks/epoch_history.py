@@ -10,7 +10,7 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...checks.data_leakage import KEY, clips_seen
+from ...checks.data_leakage import KEY, seen_clips
 from ...config.loading import config_name
 from ...evaluation.plots import plot_curves
 from ...evaluation.provenance import training_record
@@ -66,7 +66,7 @@ class EpochHistoryHook(Hook):
         """Let the checkpoint say how it was trained."""
         unfinished = {**self.sums, 'seconds': time.perf_counter() - self.started} if self.sums else {}
         checkpoint['meta']['training'] = {**self.training, 'unfinished_epoch': unfinished}
-        checkpoint['meta'][KEY] = self.clips_seen
+        checkpoint['meta'][KEY] = self.seen_clips
 
     def before_train(self, runner: Runner) -> None:
         """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
@@ -75,7 +75,7 @@ class EpochHistoryHook(Hook):
             **self.resumed,
             'history': self.entries,
         }
-        self.clips_seen = clips_seen(runner.cfg, runner.train_dataloader.dataset)
+        self.seen_clips = seen_clips(runner.cfg, runner.train_dataloader.dataset)
         self.path = Path(runner.work_dir, HISTORY)
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
         self._say(

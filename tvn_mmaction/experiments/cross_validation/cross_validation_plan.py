@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ...checks.artifacts import check_made
+from ...checks.artifacts import check_artifacts
+from ...checks.run_plan import RunPlan
 from ...config.dataset_building import build_without_videos
 from ...config.dependencies import foreign_training
 from ...config.loading import dataset_of, use_split
@@ -37,7 +38,7 @@ class Plan:
             UserError: There is no such fold; the network that made the features, or selected the frames, that the
                 config reads may have seen its test; or they lack clips.
         """
-        check_made(self.config)  # the clips of all folds, but for the dropped ones, are those of any fold
+        check_artifacts(RunPlan(self.config))  # the clips of all folds, but for the dropped ones, are those of any fold
         pipeline = dataset_of(self.config, 'test_dataloader').get('pipeline', [])
         for number in numbers:
             if number >= len(self.folds):

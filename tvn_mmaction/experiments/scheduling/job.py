@@ -14,15 +14,15 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ...apis.pretraining import checked_pretraining_config
+from ...apis.pretraining import pretraining_plan
 from ...apis.runner_building import LOCK_S
 from ...apis.train_test import train
-from ...checks.data_leakage import check_leaks
+from ...checks.data_leakage import check_leakage
+from ...checks.run_plan import RunPlan
 from ...checks.work_dir import config_mismatch
-from ...config.dataset_building import build_without_videos
 from ...config.dependencies import PRETRAINING, check_teachers_are_there
 from ...config.loading import configure_training, read_config
-from ...evaluation.provenance import clips_of, digests_of_training, list_digest
+from ...evaluation.provenance import digests_of_training
 from ...evaluation.report import describe
 from ...evaluation.result import Result
 from ...utils.checkpoints import newest_checkpoint
@@ -59,22 +59,23 @@ class Job:
                 told before the first of all jobs.
         """
         check_teachers_are_there(config)
-        check_leaks(config)
+        plan = RunPlan(config)
+        check_leakage(plan)
         if config.get('pretraining'):
             with silent():
-                checked_pretraining_config(config)
-        train, test = (build_without_videos(config, loader) for loader in ('train_dataloader', 'test_dataloader'))
+                pretraining_plan(plan)
+        data_root = plan.dataset('train_dataloader').data_root
         split = {f'split.{key}': value for key, value in (config.get('split') or {}).items()}
         return cls(
             name=name,
             epochs=config.train_cfg.get('max_epochs', 1),
             config=config.filename,
             options={**config.options, **split},
-            data_root=train.data_root,
+            data_root=data_root,
             directory=Path.cwd(),
             folder=folder.absolute(),
             config_digests=_digests_of_training(config),
-            clips=(Path(train.data_root).resolve().name, list_digest(clips_of(train)), list_digest(clips_of(test))),
+            clips=(Path(data_root).resolve().name, plan.digest('train_dataloader'), plan.digest('test_dataloader')),
         )
 
     @property
