@@ -55,9 +55,9 @@ def main(args: argparse.Namespace) -> None:
     """Measure, print the table, and say where the record lies."""
     import torch
 
-    from benchmarks.targets.targets_record import describe_engines, engine_table
     from tvn_mmaction.benchmark.benchmark_record import benchmark_table, describe_benchmark
     from tvn_mmaction.benchmark.engine_latency import measure_engines
+    from tvn_mmaction.benchmark.engine_record import describe_engines, engine_table
     from tvn_mmaction.benchmark.timing import measure
 
     check(args)

@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
     """Calibrate, print the tables, and say where everything lies."""
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.early_exit.calibration import calibrate
-    from tvn_mmaction.evaluation.exit_budgets import budgets_table, classes_table, describe_budgets
+    from tvn_mmaction.early_exit.early_exit_report import budgets_table, classes_table, describe_budgets
 
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if not args.work_dir:  # beside the result of the training

@@ -1,4 +1,4 @@
-"""The record of a benchmark, in words and files."""
+"""Table and text of a benchmark record."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ def benchmark():
         config_sha256='3' * 64,
         input_shape=[1, 2, 3, 112, 112],
         parameters=25_800_000,
-        macs=1_000_000_000,
-        macs_torch=990_000_000,
+        macs=990_000_000,
+        macs_torch=1_000_000_000,
         macs_difference=None,
         forward={'1': Timing(10, 11.5), '8': Timing(80, 90)},
         train_step=Timing(400, 410),
@@ -29,8 +29,7 @@ def benchmark():
         small,
         name='large',
         options={},
-        macs=30_000_000_000,
-        macs_difference='PyTorch counts less',
+        macs_torch=30_000_000_000,
         forward={'1': Timing(25, 30), '8': Timing(200, 210)},
         train_step=None,
         train_memory_mb=None,
@@ -48,17 +47,12 @@ def benchmark():
     )
 
 
-def test_timing():
+def test_timing_is_median_and_95th_percentile():
     assert Timing.of([3, 1, 2]) == Timing(2, pytest.approx(2.9))
     assert Timing.of([5]) == Timing(5, 5)
 
 
-def test_benchmark_survives_json(benchmark, tmp_path):
-    benchmark.save(tmp_path / 'new/benchmark.json')
-    assert Benchmark.load(tmp_path / 'new/benchmark.json') == benchmark
-
-
-def test_table_has_ratios_to_the_first(benchmark):
+def test_table_has_ratios_to_first_model(benchmark):
     header, line, small, large = (
         [cell.strip() for cell in row.strip('|').split('|')] for row in benchmark_table(benchmark).splitlines()
     )
@@ -71,7 +65,6 @@ def test_table_has_ratios_to_the_first(benchmark):
     assert large['training clips/s'] == large['training MB'] == large['data ms/clip'] == '–'
 
 
-def test_description_says_under_which_conditions(benchmark):
+def test_description_has_conditions(benchmark):
     text = describe_benchmark(benchmark)
     assert 'cpu (Größe), 2 threads, float32' in text and '3 rounds' in text and '× is to small' in text
-    assert '`large`: PyTorch counts less.' in text and '`small`:' not in text

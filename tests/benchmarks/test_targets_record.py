@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.targets.targets_record import EngineBenchmark, EngineTimes, Speed, Target, engine_table, target_table
+from benchmarks.targets.targets_record import Speed, Target, target_table
 from tvn_mmaction.benchmark.benchmark_record import Timing
+from tvn_mmaction.benchmark.engine_record import EngineBenchmark, EngineTimes, engine_table
 
 
 @pytest.fixture

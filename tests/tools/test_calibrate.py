@@ -9,7 +9,7 @@ from mmengine.config import config
 
 from tests.processes import interrupted_when
 from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
-from tvn_mmaction.evaluation.exit_budgets import EarlyExitReport
+from tvn_mmaction.early_exit.early_exit_report import EarlyExitReport
 from tvn_mmaction.evaluation.report import results_table
 from tvn_mmaction.evaluation.result import Result, Scores
 from tvn_mmaction.utils.checkpoint_backend import check_digest
@@ -109,7 +109,7 @@ def test_without_a_budget_it_is_the_network_that_was_trained(folder):
         (TEST, f'{CALIBRATED} --budget 1 --cfg-options model.backbone.norm_eval=True',
          r'has thresholds for another backbone than that of exits\.py: test with the config'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options test_dataloader.dataset.subset=validation',
-         r"exits\.py: test_dataloader\.dataset\.subset is 'validation', .* let it be 'test'"),
+         r"exits\.py: test_dataloader\.dataset\.subset is 'validation', .* Set it to 'test'"),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --budgets 0.001', r'--budgets 0.001: the cheapest exit takes 0\.\d+'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options train_dataloader.dataset.subset=train',
          r'epoch_1\.pth was trained on subset fit, and exits\.py has subset train\. Leave .*\.subset out'),
@@ -197,13 +197,13 @@ def test_another_budget_leaves_those_before(folder, capfd):
         budgets = [setting.budget for setting in again.calibration.settings]
         assert budgets == sorted({0.87, *(setting.budget for setting in measured.calibration.settings)})
         for setting in measured.calibration.settings:
-            assert again.calibration.setting(setting.budget) == setting
+            assert again.calibration.policy(setting.budget) == setting
 
 
 def test_network_that_has_seen_the_validation_is_refused(folder):
     subset = ('--cfg-options', 'train_dataloader.dataset.subset=train')
     assert call_tool(TRAIN, 'exits.py', '--work-dir', 'seen', *subset) == 0
-    with pytest.raises(UserError, match=r'was trained on 3 of the 3 clips of the validation: .*subset=fit'):
+    with pytest.raises(UserError, match=r'was trained on 3 of the 3 validation clips\. .*subset=fit'):
         call_tool(CALIBRATE, 'exits.py', 'seen/epoch_1.pth', *subset)
 
 

@@ -9,7 +9,7 @@ from benchmarks.soak.soak_record import Reliability
 from benchmarks.targets.targets_record import Speed
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.benchmark.benchmark_record import Benchmark
-from tvn_mmaction.evaluation.exit_budgets import EarlyExitReport
+from tvn_mmaction.early_exit.early_exit_report import EarlyExitReport
 from tvn_mmaction.evaluation.result import Result
 from tvn_mmaction.experiments.ablation.ablation_record import Ablation
 from tvn_mmaction.experiments.cross_validation.cross_validation_record import CrossValidation

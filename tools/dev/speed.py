@@ -58,8 +58,9 @@ def main(args: argparse.Namespace) -> None:
     """Run the measurements, print the tables and the path of the record."""
     from benchmarks.targets.live_latency import measure_live_delay
     from benchmarks.targets.startup_time import measure_start_up
-    from benchmarks.targets.targets_record import Speed, describe_engines, engine_table, target_table
+    from benchmarks.targets.targets_record import Speed, target_table
     from tvn_mmaction.benchmark.engine_latency import measure_engines
+    from tvn_mmaction.benchmark.engine_record import describe_engines, engine_table
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.datasets.manifest import check_data_root
     from tvn_mmaction.utils.output_paths import check_file

@@ -49,7 +49,8 @@ def updated(document: Path) -> str:
 def tables() -> dict[str, str]:
     """Return every table by name."""
     from benchmarks.soak.soak_record import Reliability, reliability_table
-    from benchmarks.targets.targets_record import Speed, describe_engines, engine_table, target_table
+    from benchmarks.targets.targets_record import Speed, target_table
+    from tvn_mmaction.benchmark.engine_record import describe_engines, engine_table
     from tvn_mmaction.evaluation.report import results_table, views_table
     from tvn_mmaction.experiments.comparison.comparison import load_comparison
     from tvn_mmaction.experiments.comparison.published_results import published_table
@@ -114,7 +115,7 @@ def gap_tables() -> str:
 
 def early_exit_tables() -> str:
     """Return an overview of all networks with early exits, and the tables and figure of each."""
-    from tvn_mmaction.evaluation.exit_budgets import (
+    from tvn_mmaction.early_exit.early_exit_report import (
         EarlyExitReport,
         budgets_table,
         classes_table,
@@ -137,8 +138,7 @@ def early_exit_tables() -> str:
 
 def draw_budgets() -> None:
     """Plot accuracy against cost of each network with early exits, next to its record."""
-    from tvn_mmaction.evaluation.exit_budgets import EarlyExitReport
-    from tvn_mmaction.evaluation.plots import plot_budgets
+    from tvn_mmaction.early_exit.early_exit_report import EarlyExitReport, plot_budgets
 
     for file in sorted(RESULTS.glob('early_exit/*.json')):
         plot_budgets(EarlyExitReport.load(file), file.with_suffix('.png'))

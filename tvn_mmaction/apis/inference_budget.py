@@ -12,7 +12,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ..evaluation.costs import dummy_clip
-from ..evaluation.exit_budgets import (
+from ..evaluation.exit_policy import (
     MACS,
     Calibration,
     exit_shares,
@@ -57,9 +57,9 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
             f'{config.filename} {checkpoint}'
         )
     calibration = Calibration.from_meta(meta['calibration'])
-    setting = calibration.setting(budget)
-    if setting is None:
-        known = ', '.join(f'{setting.budget:g}' for setting in calibration.settings)
+    policy = calibration.policy(budget)
+    if policy is None:
+        known = ', '.join(f'{policy.budget:g}' for policy in calibration.settings)
         raise UserError(
             f'--budget {budget:g}: {checkpoint} has thresholds for {known}; use one of them, or add it with {TOOL} '
             f'{config.filename} {checkpoint} --budgets {budget:g}'
@@ -80,7 +80,7 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
             f'--budget {budget:g} is a share of the milliseconds on {describe_machine(calibration.latency_on)}, and '
             f'this is {describe_machine(_machine(config))}: here it may take another share'
         )
-    network.thresholds.copy_(torch.tensor(setting.thresholds))
+    network.thresholds.copy_(torch.tensor(policy.thresholds))
 
 
 def budget_options(meta: Mapping[str, Any], budget: float) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -
         budget: The budget.
     """
     calibration = Calibration.from_meta(meta['calibration'])
-    macs = calibration.macs.under(calibration.setting(budget).thresholds)
+    macs = calibration.macs.under(calibration.policy(budget).thresholds)
     shares = exit_shares(np.array(exits), len(macs))
     by_exit = {f'exit{index}_share': share for index, share in enumerate(shares)}
     return {'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}

@@ -18,7 +18,7 @@ from torch.func import functional_call
 from ..config.loading import dataset_of
 from ..datasets.transforms.frame_pipeline import dummy_inputs
 from ..engine.terminal_runner import TerminalRunner
-from ..evaluation.costs import Scores, dummy_view
+from ..evaluation.costs import ScoringModule, dummy_view
 from ..utils.checkpoints import state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
 from ..utils.distributed import LAUNCHERS, is_first_process
@@ -161,7 +161,7 @@ def _check_network(config: Config, network: nn.Module, training: bool) -> None:
             data = {'inputs': [view.to(device)], 'data_samples': [ActionDataSample()]}
             try:
                 with torch.no_grad():
-                    _run_on_shapes(Scores(network), network.data_preprocessor(data, training=False)['inputs'])
+                    _run_on_shapes(ScoringModule(network), network.data_preprocessor(data, training=False)['inputs'])
             except Exception as error:  # networks fail in every way there is
                 raise UserError(
                     f'{config.filename}: the network does not take the clips of {loader}, of shape '

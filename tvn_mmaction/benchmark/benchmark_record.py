@@ -1,4 +1,4 @@
-"""The record of a benchmark: what networks cost, measured side by side in one run."""
+"""Record of a benchmark: costs of networks, measured side by side in one run, and its table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,39 +13,39 @@ from ..utils.record import Record
 
 @dataclass(frozen=True)
 class Timing:
-    """What repeated measurements of one thing took, in milliseconds."""
+    """Median and 95th percentile of repeated measurements."""
 
     median_ms: float
-    p95_ms: float  # 95th percentile
+    p95_ms: float
 
     @classmethod
     def of(cls, times_ms: Sequence[float]) -> 'Timing':
-        """Sum up measured times."""
+        """Return the statistics of measured times."""
         return cls(*(float(np.percentile(times_ms, percent)) for percent in (50, 95)))
 
 
 @dataclass(frozen=True)
 class ModelCosts:
-    """What one network costs, in the form that a config gives it."""
+    """Costs of the network of a config."""
 
     name: str  # of the config
-    options: dict[str, Any]  # of the command line, which changed the config
-    config_sha256: str  # of the config that resulted
-    input_shape: list[int]  # of a batch of one view of one clip, as the recognizer gets it
+    options: dict[str, Any]  # of the command line, that changed the config
+    config_sha256: str  # of the resulting config
+    input_shape: list[int]  # of a batch of one view of one clip, after preprocessing
     parameters: int
-    macs: int  # multiply-accumulates of one view, by MMEngine's counter
-    macs_torch: int  # by PyTorch's
-    macs_difference: str | None  # why the two differ by more than 2 %
+    macs: int  # as `macs_torch`; earlier releases used MMEngine's counter
+    macs_torch: int  # multiply-accumulates of one view, by PyTorch's counter
+    macs_difference: str | None  # in earlier releases, why the two counters differ
     forward: dict[str, Timing]  # by batch size, from normalised pixels to scores
-    train_step: Timing | None  # of `train_batch` clips: forward, backward, optimiser; None where it was not measured
+    train_step: Timing | None  # of `train_batch` clips: forward, backward, optimiser; None if not measured
     train_batch: int
-    forward_memory_mb: float  # peak over what was held before, a batch of one view; 10^6 bytes
+    forward_memory_mb: float  # peak of a batch of one view on top of the memory used before; 10^6 bytes
     train_memory_mb: float | None  # of a training step, gradients included
-    data: Timing | None  # decoding and preprocessing of all views of a clip; None where no clips were at hand
+    data: Timing | None  # decoding and preprocessing of all views of a clip; None without clips
 
     @property
     def train_clips_per_second(self) -> float | None:
-        """Of the network alone, data at hand."""
+        """Throughput of the network alone, without data loading."""
         return self.train_step and 1000 * self.train_batch / self.train_step.median_ms
 
 
@@ -55,19 +55,19 @@ class Benchmark(Record):
 
     kind, tool = 'benchmark', 'tools/benchmark.py'
 
-    reference: str  # name of the model that ratios are to
+    reference: str  # name of the model that ratios refer to
     device: str
     threads: int
     precision: str
-    memory_format: str  # of the inputs; networks may change it themselves
-    rounds: int  # of turns
+    memory_format: str  # of the inputs; networks may change it
+    rounds: int
     environment: dict[str, Any]
     models: list[ModelCosts]
     schema_version: int = 1
 
 
 def benchmark_table(benchmark: Benchmark) -> str:
-    """Return a Markdown table, one row a model; in brackets, how many times the first model's number it is."""
+    """Return a Markdown table, one row per model, with ratios to the first model in brackets."""
     first = benchmark.models[0]
     header = ['config', 'input', 'M parameters', 'GMACs']
     header += [f'batch {batch}: ms, p95' for batch in first.forward]
@@ -84,23 +84,21 @@ def benchmark_table(benchmark: Benchmark) -> str:
 
 
 def describe_benchmark(benchmark: Benchmark) -> str:
-    """Return under which conditions the numbers hold, and why counts of multiply-accumulates differ, in Markdown."""
-    paragraphs = [
+    """Return the conditions of the measurement as text."""
+    return (
         f'On {benchmark.device} ({benchmark.environment["device"]}), {count_of_threads(benchmark.threads)}, '
         f'{benchmark.precision}, {benchmark.memory_format} inputs; medians and 95th percentiles of {benchmark.rounds} '
         f'rounds, the models in turns; training steps of {benchmark.models[0].train_batch} clips; × is to '
-        f'{benchmark.reference}. GMACs are of one view by MMEngine, MB what a forward pass of one view or a training '
-        'step takes on top of weights and optimiser.'
-    ]
-    paragraphs += [f'`{model.name}`: {model.macs_difference}.' for model in benchmark.models if model.macs_difference]
-    return '\n\n'.join(paragraphs) + '\n'
+        f'{benchmark.reference}. GMACs are of one view; MB are the peak of a forward pass of one view or of a training '
+        'step on top of weights and optimiser.\n'
+    )
 
 
 def _numbers(model: ModelCosts) -> list[tuple[float | None, str]]:
-    """Return the numbers of a row, each with what is written after it."""
+    """Return the numbers of a row, each with the text that follows it."""
     return [
         (model.parameters / 1e6, ''),
-        (model.macs / 1e9, ''),
+        (model.macs_torch / 1e9, ''),
         *((timing.median_ms, f', {_digits(timing.p95_ms)}') for timing in model.forward.values()),
         (model.train_clips_per_second, ''),
         (model.forward_memory_mb, ''),
@@ -110,5 +108,5 @@ def _numbers(model: ModelCosts) -> list[tuple[float | None, str]]:
 
 
 def _digits(value: float) -> str:
-    """Return a number with three digits or, where it is larger, without fraction."""
+    """Return a number with three digits or, if it is larger, without fraction."""
     return f'{value:.0f}' if value >= 99.95 else f'{value:#.3g}'

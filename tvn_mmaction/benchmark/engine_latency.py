@@ -15,8 +15,6 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from benchmarks.targets.targets_record import EngineBenchmark, EngineTimes
-
 from ..config.loading import config_name
 from ..datasets.transforms.frame_pipeline import dummy_inputs
 from ..deploy.engines import CompiledEngine, Engine, TorchEngine, open_engine
@@ -30,6 +28,7 @@ from ..models.layers.batch_norm_folding import layer_by_layer
 from ..utils.console import only_errors, progress_bar
 from ..utils.errors import UserError
 from .benchmark_record import Timing
+from .engine_record import EngineBenchmark, EngineTimes
 
 EAGER = 'eager fp32'  # PyTorch, layer by layer and in its own memory format, as MMAction2 runs a network
 IN_PYTORCH = {'torch': TorchEngine, 'torch-compile': CompiledEngine}
@@ -69,7 +68,7 @@ def measure_engines(
         task = progress.add_task('exporting', total=sum(1 + len(engines) for _, engines in networks), status='')
         for number, (config, engines) in enumerate(networks):
             network, description, clip = dummy_network(config)
-            macs = sum(count_macs(network, torch.from_numpy(clip))[1].values())
+            macs = count_macs(network, torch.from_numpy(clip))
             described.append((description.name, config, list(clip.shape), macs))
             for name in (EAGER, *engines):
                 progress.update(task, status=f'{description.name}: {name}', advance=1)

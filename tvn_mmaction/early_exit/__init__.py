@@ -1,1 +1,1 @@
-"""Calibration of networks with early exits."""
+"""Early exits: thresholds for budgets, calibration on the validation split, and its report."""

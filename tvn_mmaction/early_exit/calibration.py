@@ -1,4 +1,4 @@
-"""Networks with early exits: thresholds for budgets, fitted on the validation, and what they give on the test."""
+"""Calibration of networks with early exits: thresholds for budgets, fitted on validation and measured on test clips."""
 
 import copy
 import random
@@ -23,24 +23,17 @@ from ..config.loading import config_name, dataset_of
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..engine.hooks.broken_clips import BrokenClipsHook
 from ..evaluation.costs import dummy_clip, exit_macs
-from ..evaluation.exit_budgets import (
-    COSTS,
+from ..evaluation.exit_policy import (
+    COST_UNITS,
     LATENCY,
     MACS,
     Calibration,
-    EarlyExitReport,
     ExitCosts,
     ExitPolicy,
-    Measurement,
-    check_budgets,
     exit_shares,
-    exits_by_class,
-    fit_budgets,
     gmacs_per_video,
-    leaving_exits,
 )
 from ..evaluation.metrics import ClipScores, accuracies
-from ..evaluation.plots import plot_budgets
 from ..evaluation.provenance import clips_of, config_digest, environment, list_digest
 from ..models.recognizers.early_exit_recognizer import NEVER, SCORED
 from ..utils.checkpoints import checkpoint_file
@@ -49,10 +42,12 @@ from ..utils.errors import UserError
 from ..utils.io import folder_lock, sha256_of
 from ..utils.output_paths import make_folder
 from ..utils.partial_results import PartialResults
+from .early_exit_report import EarlyExitReport, Measurement, exits_by_class, plot_budgets
+from .threshold_fitting import check_budgets, fit_budgets, leaving_exits
 
 BUDGETS = tuple(tenths / 10 for tenths in range(3, 11))
-TOLD_BUDGET = 0.5  # at which it is told which clips leave first
-TIMED_CLIPS = 64  # of the validation, at most, by which exits are timed: all take the same way through the network
+REPORTED_BUDGET = 0.5  # of the table of classes; the nearest of the measured budgets is used
+TIMED_CLIPS = 64  # of the validation split, at most, to time exits: all clips take the same path through the network
 SAVED_EVERY_S = 5.0
 UNFINISHED = 'unfinished.npz'
 
@@ -64,25 +59,25 @@ def calibrate(
     rounds: int = 3,
     cost: str = MACS,
 ) -> tuple[EarlyExitReport, Path]:
-    """Fit thresholds on the validation, keep them in a new checkpoint, and measure them on the test.
+    """Fit thresholds on the validation split, store them in a new checkpoint, and measure them on the test split.
 
-    `budgets.json` and `budgets.png` are written into the work directory, and `calibrated_NAME` beside the checkpoint,
-    or `calibrated_latency_NAME`. If that is there already, the thresholds for its other budgets are fitted anew. What
-    an interrupted call has computed lies in the work directory until the same call has gone on with it.
+    Writes `budgets.json` and `budgets.png` into the work directory, and `calibrated_NAME` or `calibrated_latency_NAME`
+    next to the checkpoint. If that file exists, the thresholds for its other budgets are fitted again. The work
+    directory keeps the partial results of an interrupted call until the same call has finished.
 
     Args:
-        config: As `read_config` returns it; of a network that was trained on the subset 'fit'.
-        checkpoint: Its weights.
-        budgets: Shares of the full network's cost; by default those of `BUDGETS` that can be kept.
-        rounds: Turns in which the full network and all budgets run on each clip of the test.
-        cost: Multiply-accumulates (`MACS`), or milliseconds (`LATENCY`) of this machine, measured on the validation.
+        config: Returned by `read_config`, of a network that was trained on the subset 'fit'.
+        checkpoint: Weights of the network.
+        budgets: Shares of the full network's cost; by default those of `BUDGETS` that the network can keep.
+        rounds: How often the full network and all budgets run on each test clip.
+        cost: Multiply-accumulates (`MACS`), or milliseconds (`LATENCY`) on this machine, measured on validation clips.
 
     Returns:
-        What was found, and the new checkpoint.
+        The report, and the new checkpoint.
 
     Raises:
-        UserError: The network has no exits, was trained on the validation, on other clips or at another input, or
-            cannot keep a budget; the config tests something else than the test; or as `test`.
+        UserError: The network has no exits, was trained on the validation split, on other clips or at another input, or
+            cannot keep a budget; the config tests another subset than the test split; or as `test`.
     """
     checkpoint = checkpoint_file(checkpoint)
     folder = Path(config.work_dir)
@@ -98,9 +93,9 @@ def _calibrate(
     folder = Path(config.work_dir)
     tested = copy.deepcopy(config.test_dataloader)
     trained = dataset_of(config, 'train_dataloader')
-    held_out = {'subset': 'validation', 'validation_fold': trained.get('validation_fold', 0)}
-    validation, test = _clips(config, **held_out), _clips(config, subset='test')
-    dataset_of(config, 'test_dataloader').update(held_out)
+    validation_subset = {'subset': 'validation', 'validation_fold': trained.get('validation_fold', 0)}
+    validation, test = _clips(config, **validation_subset), _clips(config, subset='test')
+    dataset_of(config, 'test_dataloader').update(validation_subset)
     runner = build_runner(config, training=False)
     loaded = load_weights(runner, checkpoint)
     _check_is_unseen(config, checkpoint, loaded['meta'], validation)
@@ -114,9 +109,9 @@ def _calibrate(
     latency_ms = _exit_ms(runner, unfinished, rounds) if cost == LATENCY else None
     costs = latency_ms or macs
     budgets = _budgets_to_keep(budgets, costs, cost)
-    calibrated = _calibrated(checkpoint, cost)
+    calibrated = _calibrated_file(checkpoint, cost)
     known = (budget for budget in _budgets_of(calibrated) if budget >= costs.least_share)
-    scores, labels, readable = _scored(runner, unfinished, 'validation')
+    scores, labels, readable = _exit_scores(runner, unfinished, 'validation')
     calibration = Calibration(
         macs=macs,
         latency_ms=latency_ms,
@@ -129,24 +124,24 @@ def _calibrate(
     )
 
     runner.test_loop.dataloader = runner.build_dataloader(tested)
-    settings = [calibration.setting(budget) for budget in budgets]
-    on_test = _scored(runner, unfinished, 'test')
-    ms = _budget_ms(runner, unfinished, settings, rounds)
+    policies = [calibration.policy(budget) for budget in budgets]
+    on_test = _exit_scores(runner, unfinished, 'test')
+    ms = _budget_ms(runner, unfinished, policies, rounds)
     meta = {**loaded['meta'], 'calibration': calibration.to_meta()}
     save_checkpoint({'meta': meta, 'state_dict': loaded['state_dict']}, str(calibrated))
-    record = _record(runner, calibrated, calibration, settings, on_test, ms, rounds)
-    record.save(folder / 'budgets.json')
-    plot_budgets(record, folder / 'budgets.png')
+    report = _report(runner, calibrated, calibration, policies, on_test, ms, rounds)
+    report.save(folder / 'budgets.json')
+    plot_budgets(report, folder / 'budgets.png')
     unfinished.remove()
-    return record, calibrated
+    return report, calibrated
 
 
 def _budgets_to_keep(budgets: Sequence[float] | None, costs: ExitCosts, cost: str) -> Sequence[float]:
-    """Return the budgets that are asked for, or those of `BUDGETS` that can be kept, which is told."""
+    """Return the given budgets, or those of `BUDGETS` that the network can keep, which are printed."""
     if budgets is None:
         budgets = [budget for budget in BUDGETS if budget >= costs.least_share]
         console.print(
-            f'the cheapest exit takes {costs.least_share:.1%} of the {COSTS[cost]} of the full network: budgets '
+            f'the cheapest exit takes {costs.least_share:.1%} of the {COST_UNITS[cost]} of the full network: budgets '
             f'{", ".join(f"{budget:g}" for budget in budgets)}',
             highlight=False,
             soft_wrap=True,
@@ -155,68 +150,68 @@ def _budgets_to_keep(budgets: Sequence[float] | None, costs: ExitCosts, cost: st
     return budgets
 
 
-def _calibrated(checkpoint: Path, cost: str) -> Path:
-    """Return where the calibrated checkpoint is written, also where a calibrated one is calibrated again."""
+def _calibrated_file(checkpoint: Path, cost: str) -> Path:
+    """Return the path of the calibrated checkpoint; `checkpoint` may be a calibrated one itself."""
     prefixes = {MACS: 'calibrated_', LATENCY: 'calibrated_latency_'}
     stem = checkpoint.stem.removeprefix(prefixes[LATENCY]).removeprefix(prefixes[MACS])
     return checkpoint.with_name(f'{prefixes[cost]}{stem}.pth')
 
 
 def _clips(config: Config, **subset: str | int) -> list:
-    """Return the clips of a subset, by arguments of the data set, in the place of the test's; no video is read.
+    """Return the clips of another subset than the tested one, by arguments of the data set; no video is read.
 
     Raises:
-        UserError: The data set has no validation, or the config tests something else than the test.
+        UserError: The data set has no validation split, or the config tests another subset than the test split.
     """
     dataset = dataset_of(config, 'test_dataloader')
     if 'subset' not in dataset:
         raise UserError(
-            f'{config.filename}: {dataset.type} has no subset "validation" to fit thresholds on; use UCF50Dataset'
+            f'{config.filename}: {dataset.type} has no subset "validation" to fit thresholds on. Use UCF50Dataset.'
         )
     if dataset.subset != 'test':
         raise UserError(
-            f'{config.filename}: test_dataloader.dataset.subset is {dataset.subset!r}, and what is fitted on the '
-            "validation is measured on the test: let it be 'test'"
+            f'{config.filename}: test_dataloader.dataset.subset is {dataset.subset!r}, but thresholds are fitted on '
+            "validation clips and measured on test clips. Set it to 'test'."
         )
     return clips_of(build_dataset(config, 'test_dataloader', pipeline=[], **subset))
 
 
 def _check_is_unseen(config: Config, checkpoint: Path, meta: Mapping[str, Any], clips: list) -> None:
-    """Check that a checkpoint was not trained on the validation, where it would be more confident than elsewhere."""
+    """Check that a checkpoint was not trained on the validation clips, on which it would be too confident."""
     plan = RunPlan(config)
     if mismatch := training_mismatch(plan, meta):
         raise UserError(f'{checkpoint} {mismatch}')
-    cure = 'train with train_dataloader.dataset.subset=fit, as the configs in configs/early_exit/ do'
+    remedy = 'Train with train_dataloader.dataset.subset=fit, as the configs in configs/early_exit/ do.'
     if not meta.get('training', {}).get('train_list_sha256'):
         raise UserError(
-            f'{checkpoint} does not say which clips it was trained on, so that nobody knows whether it has seen the '
-            f'validation: {cure}'
+            f'{checkpoint} does not record the clips that it was trained on, which may include the validation clips. '
+            f'{remedy}'
         )
     seen = {clip.path for clip in plan.clips('train_dataloader')} & {clip.path for clip in clips}
     if seen:
-        raise UserError(f'{checkpoint} was trained on {len(seen)} of the {len(clips)} clips of the validation: {cure}')
+        raise UserError(f'{checkpoint} was trained on {len(seen)} of the {len(clips)} validation clips. {remedy}')
 
 
-class _Scored(NamedTuple):
-    """What a network says of clips at all exits."""
+class _ExitScores(NamedTuple):
+    """Predictions for clips at all exits."""
 
     scores: np.ndarray  # (clips, exits, classes), probabilities
     labels: np.ndarray  # (clips,)
     readable: np.ndarray  # (clips,), whether the clip could be read; the others are wrong at every exit
 
 
-def _scored(runner: Runner, unfinished: PartialResults, side: str) -> _Scored:
-    """Return what the network says of the clips that the runner tests."""
-    names = [f'{side} {field}' for field in _Scored._fields]
+def _exit_scores(runner: Runner, unfinished: PartialResults, side: str) -> _ExitScores:
+    """Return the predictions for the clips that the runner tests."""
+    names = [f'{side} {field}' for field in _ExitScores._fields]
     if names[0] not in unfinished.arrays:
         runner.model.thresholds.fill_(SCORED)
         runner.test()
         (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
         (hook,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
         readable = np.array([name not in hook.clips['test'] for name in _names(runner.test_dataloader.dataset)])
-        found = _Scored(np.stack(kept.exit_scores), kept.labels, readable)
+        found = _ExitScores(np.stack(kept.exit_scores), kept.labels, readable)
         unfinished.keep(**dict(zip(names, found, strict=True)))
-    return _Scored(*(unfinished.arrays[name] for name in names))
+    return _ExitScores(*(unfinished.arrays[name] for name in names))
 
 
 def _names(dataset: BaseDataset) -> list[str]:
@@ -224,12 +219,12 @@ def _names(dataset: BaseDataset) -> list[str]:
 
 
 def _exit_ms(runner: Runner, unfinished: PartialResults, rounds: int) -> ExitCosts:
-    """Measure on the validation, which the runner tests, how long a video takes by the exit where it leaves."""
+    """Measure the latency of a video by the exit where it leaves, on the validation clips, which the runner tests."""
     count = len(runner.model.thresholds)
-    # All leave at one exit, before which none is computed; or one is computed, and none leaves before the last.
+    # Either all clips leave at one exit and no earlier one is computed, or one is computed and all leave at the last.
     alone = [[0.0 if index == exit else NEVER for index in range(count)] for exit in range(count + 1)]
     passed = [[SCORED if index == exit else NEVER for index in range(count)] for exit in range(count)]
-    places = _scored(runner, unfinished, 'validation').readable.nonzero()[0]
+    places = _exit_scores(runner, unfinished, 'validation').readable.nonzero()[0]
     places = places[evenly(len(places), TIMED_CLIPS)]
     ms = _ms_per_video(runner, unfinished, 'validation milliseconds', places, [*alone, *passed], rounds)
     full = ms[count]
@@ -237,37 +232,37 @@ def _exit_ms(runner: Runner, unfinished: PartialResults, rounds: int) -> ExitCos
 
 
 def _budget_ms(
-    runner: Runner, unfinished: PartialResults, settings: Sequence[ExitPolicy], rounds: int
+    runner: Runner, unfinished: PartialResults, policies: Sequence[ExitPolicy], rounds: int
 ) -> dict[tuple[float, ...], float]:
-    """Measure on the test, which the runner tests, how long a video takes: by thresholds, first the full network's."""
-    # Budgets may have the same thresholds, which are run once.
-    thresholds = dict.fromkeys([(NEVER,) * len(runner.model.thresholds), *(tuple(one.thresholds) for one in settings)])
-    places = _scored(runner, unfinished, 'test').readable.nonzero()[0]
+    """Measure the latency of a video by thresholds on the clips that the runner tests; the full network comes first."""
+    # Budgets with the same thresholds are run once.
+    thresholds = dict.fromkeys([(NEVER,) * len(runner.model.thresholds), *(tuple(one.thresholds) for one in policies)])
+    places = _exit_scores(runner, unfinished, 'test').readable.nonzero()[0]
     ms = _ms_per_video(runner, unfinished, 'test milliseconds', places, list(thresholds), rounds)
     return dict(zip(thresholds, ms, strict=True))
 
 
-def _record(
+def _report(
     runner: Runner,
     checkpoint: Path,
     calibration: Calibration,
-    settings: Sequence[ExitPolicy],
-    on_test: _Scored,
+    policies: Sequence[ExitPolicy],
+    on_test: _ExitScores,
     ms: Mapping[tuple[float, ...], float],
     rounds: int,
 ) -> EarlyExitReport:
-    """Sum up what was found of budgets on the clips that the runner tests; `ms` is what `_budget_ms` returned."""
+    """Return the report on the clips that the runner tests; `ms` is returned by `_budget_ms`."""
     config, dataset = runner.cfg, runner.test_dataloader.dataset
     scores, labels, _ = on_test
     count = scores.shape[1]
     measurements = []
-    for setting in settings:
-        exits = leaving_exits(scores, setting.thresholds)
+    for policy in policies:
+        exits = leaving_exits(scores, policy.thresholds)
         shares = exit_shares(exits, count)
         top1 = accuracies(scores[np.arange(len(exits)), exits], labels)['top1']
-        gmacs = gmacs_per_video(shares, calibration.macs.under(setting.thresholds))
-        measurements.append(Measurement(setting.budget, top1, gmacs, shares, ms[tuple(setting.thresholds)]))
-    told = min(settings, key=lambda setting: abs(setting.budget - TOLD_BUDGET))
+        gmacs = gmacs_per_video(shares, calibration.macs.under(policy.thresholds))
+        measurements.append(Measurement(policy.budget, top1, gmacs, shares, ms[tuple(policy.thresholds)]))
+    reported = min(policies, key=lambda policy: abs(policy.budget - REPORTED_BUDGET))
     return EarlyExitReport(
         name=config_name(config.filename),
         options=config.to_dict().get('options', {}),
@@ -280,8 +275,8 @@ def _record(
         exit_top1=[accuracies(scores[:, index], labels)['top1'] for index in range(count)],
         full_ms_per_video=ms[(NEVER,) * (count - 1)],
         measurements=measurements,
-        classes_budget=told.budget,
-        classes=exits_by_class(scores, labels, told.thresholds, _names(dataset), dataset.metainfo['classes']),
+        classes_budget=reported.budget,
+        classes=exits_by_class(scores, labels, reported.thresholds, _names(dataset), dataset.metainfo['classes']),
         rounds=rounds,
         environment=environment(config),
     )
@@ -296,23 +291,23 @@ def _ms_per_video(
     rounds: int,
     seed: int = 0,
 ) -> list[float]:
-    """Return what a video takes under thresholds, the mean of each one's median of all rounds.
+    """Return the latency of a video under several thresholds: the mean over clips of the median over rounds.
 
-    Each clip is run in turns, in another order each round, so that a noisy machine hurts all alike.
+    The thresholds take turns on each clip, in another order each round, so that a noisy machine affects all alike.
 
     Args:
-        runner: Its network runs on clips of its test.
-        unfinished: Keeps the times of the clips that are done.
-        name: Of these times there.
-        places: Of the clips in the data set.
-        thresholds: Several settings.
-        rounds: Turns of all settings on a clip.
+        runner: Its network runs on clips that it tests.
+        unfinished: Keeps the times of finished clips.
+        name: Of these times in `unfinished`.
+        places: Indices of the clips in the data set.
+        thresholds: Of the exits, several times.
+        rounds: How often all thresholds run on a clip.
         seed: Of the order.
     """
     network, dataset = runner.model.train(False), runner.test_dataloader.dataset
-    settings = [torch.tensor(one) for one in thresholds]
-    generator, order = random.Random(seed), list(range(len(settings)))
-    times_ms = unfinished.arrays.get(name, np.full((len(places), len(settings), rounds), np.nan))
+    variants = [torch.tensor(one) for one in thresholds]
+    generator, order = random.Random(seed), list(range(len(variants)))
+    times_ms = unfinished.arrays.get(name, np.full((len(places), len(variants), rounds), np.nan))
     missing = np.isnan(times_ms).any((1, 2)).nonzero()[0]
     saved = time.monotonic()
     try:
@@ -320,12 +315,12 @@ def _ms_per_video(
             task = progress.add_task('timing', total=len(places), completed=len(places) - len(missing), status='')
             for row in missing:
                 data = network.data_preprocessor(pseudo_collate([dataset.dataset[int(places[row])]]), training=False)
-                network(**data, mode='predict')  # the clip before has filled the caches
-                clip_ms = np.empty((len(settings), rounds))
+                network(**data, mode='predict')  # the previous clip has filled the caches
+                clip_ms = np.empty((len(variants), rounds))
                 for turn in range(rounds):
                     generator.shuffle(order)
                     for number in order:
-                        network.thresholds.copy_(settings[number])
+                        network.thresholds.copy_(variants[number])
                         _synchronize()
                         started = time.perf_counter()
                         network(**data, mode='predict')

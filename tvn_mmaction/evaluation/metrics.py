@@ -19,6 +19,11 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def percent(self) -> str:
+        """Value and interval in percent, for tables."""
+        return f'{self.value:.1%} ({self.low:.1%}–{self.high:.1%})'
+
     def __str__(self) -> str:
         return f'{self.value:.1%} (95 % interval {self.low:.1%} to {self.high:.1%})'
 

@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Figures: learning curves, confusion matrices, accuracy by fold and by class, as PNG files."""
 
 from __future__ import annotations
 
@@ -11,36 +11,41 @@ import numpy as np
 
 from ..utils.io import write_atomically
 from .metrics import Estimate
-from .result import describe_machine
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .exit_budgets import EarlyExitReport
 
-
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches."""
-    from matplotlib.figure import Figure  # 0.4 s, which importing the package need not wait for
+    from matplotlib.figure import Figure  # takes 0.4 s to import
 
     return Figure(figsize=(width, height), layout='constrained')
 
 
-def _save(figure: Figure, path: Path) -> None:
+def style_axes(axes: Axes, grid: str = 'both') -> None:
+    """Draw a light grid along an axis (`'x'`, `'y'` or `'both'`), and no frame at the top and on the right."""
+    axes.grid(alpha=0.3, axis=grid)
+    axes.spines[['top', 'right']].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG, complete or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=120, bbox_inches='tight')
     write_atomically(path, buffer.getvalue())
 
 
 def plot_curves(history: list[dict], path: Path) -> None:
-    """Draw loss and top-1 accuracy over the epochs into a PNG.
+    """Plot training loss and top-1 accuracy over the epochs.
 
     Args:
         history: One dict per epoch with `epoch`, `loss` and, where known, `train_top1`, `test_top1` and
             `validation_top1` in [0, 1].
-        path: The picture.
+        path: The PNG file.
     """
-    figure = _figure(9, 3.4)
+    figure = new_figure(9, 3.4)
     loss_axes, accuracy_axes = figure.subplots(1, 2)
     loss_axes.plot([entry['epoch'] for entry in history], [entry['loss'] for entry in history], '.-', color='C0')
     loss_axes.set(title='training loss', xlabel='epoch')
@@ -61,21 +66,20 @@ def plot_curves(history: list[dict], path: Path) -> None:
         accuracy_axes.legend(loc='lower right')
     for axes in (loss_axes, accuracy_axes):
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
-    _save(figure, path)
+        style_axes(axes)
+    save_figure(figure, path)
 
 
 def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) -> None:
-    """Draw what was taken for what into a PNG.
+    """Plot a confusion matrix.
 
     Args:
-        counts: `(classes, classes)` clips, rows true and columns predicted.
+        counts: Clips `(classes, classes)`, rows true and columns predicted.
         classes: Their names.
-        path: The picture.
+        path: The PNG file.
     """
     size = max(4.0, 0.32 * len(classes) + 2)
-    figure = _figure(size, size)
+    figure = new_figure(size, size)
     axes = figure.subplots()
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
@@ -86,70 +90,40 @@ def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) ->
     axes.set_yticks(range(len(classes)), classes, fontsize=8)
     accuracy = counts.trace() / max(counts.sum(), 1)
     axes.set(xlabel='predicted', ylabel='true', title=f'{counts.sum()} clips, top-1 {accuracy:.1%}')
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
-    """Draw the top-1 accuracy of each fold with its 95 % interval, and their mean, into a PNG.
+    """Plot the top-1 accuracy of each fold with its 95 % interval, and their mean.
 
     Args:
         top1: By fold.
-        path: The picture.
+        path: The PNG file.
     """
     values = 100 * np.array([estimate.value for estimate in top1.values()])
     low, high = (100 * np.array([getattr(estimate, end) for estimate in top1.values()]) for end in ('low', 'high'))
-    figure = _figure(max(4.5, 0.32 * len(top1) + 2), 3.4)
+    figure = new_figure(max(4.5, 0.32 * len(top1) + 2), 3.4)
     axes = figure.subplots()
     axes.axhline(values.mean(), color='C1')
-    # An interval reaches its value but for what rounding leaves.
+    # Rounding may put the value slightly outside its interval.
     errors = np.stack([values - low, high - values]).clip(0)
     axes.errorbar(range(len(top1)), values, errors, fmt='o', markersize=4, capsize=2, linewidth=1, color='C0')
     axes.set_xticks(range(len(top1)), top1)
     axes.set(title=f'top-1 accuracy by fold, %, and their mean, {values.mean():.1f}', xlabel='fold', ylim=(0, 102))
-    axes.grid(alpha=0.3, axis='y')
-    axes.spines[['top', 'right']].set_visible(False)
-    _save(figure, path)
-
-
-def plot_budgets(record: EarlyExitReport, path: Path) -> None:
-    """Draw the accuracy under each budget against what a video costs and against how long it takes, into a PNG.
-
-    Args:
-        record: What was measured.
-        path: The picture.
-    """
-    figure = _figure(9, 3.6)
-    macs_axes, time_axes = figure.subplots(1, 2, sharey=True)
-    macs = [count / 1e9 for count in record.calibration.macs.alone]
-    full = 100 * record.exit_top1[-1].value
-    alone = [100 * estimate.value for estimate in record.exit_top1[:-1]]
-    macs_axes.plot(macs[:-1], alone, 'x', color='grey', label='all clips leave at one exit')
-    top1 = [100 * measurement.top1.value for measurement in record.measurements]
-    for axes, full_cost, costs in (
-        (macs_axes, macs[-1], [measurement.gmacs_per_video for measurement in record.measurements]),
-        (time_axes, record.full_ms_per_video, [measurement.ms_per_video for measurement in record.measurements]),
-    ):
-        axes.plot(costs, top1, '.-', color='C0', label='early exits, by budget')
-        axes.plot([full_cost], [full], '*', markersize=11, color='C1', label='full network')
-        axes.set_xlim(left=0)
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
-    macs_axes.set(title=f'top-1 accuracy, %, of {record.name}', xlabel='GMACs per video, mean')
-    time_axes.set(title=describe_machine(record.environment), xlabel='ms per video, mean')
-    macs_axes.legend(loc='lower right')
-    _save(figure, path)
+    style_axes(axes, 'y')
+    save_figure(figure, path)
 
 
 def plot_class_changes(points: Mapping[str, float], accuracy: Mapping[str, float], reference: str, path: Path) -> None:
-    """Draw what became of each class against a reference into a PNG.
+    """Plot the change of accuracy of each class against a reference.
 
     Args:
-        points: By class, percentage points of its accuracy, in the order in which they are drawn from the top.
-        accuracy: By class, in [0, 1], written beside it.
-        reference: Its name.
-        path: The picture.
+        points: Change in percentage points by class, in the order from the top.
+        accuracy: By class, in [0, 1]; part of the label.
+        reference: Name of the reference.
+        path: The PNG file.
     """
-    figure = _figure(6.5, max(2.5, 0.22 * len(points) + 1.2))
+    figure = new_figure(6.5, max(2.5, 0.22 * len(points) + 1.2))
     axes = figure.subplots()
     colours = ['C0' if value >= 0 else 'C3' for value in points.values()]
     axes.barh(range(len(points)), list(points.values()), color=colours)
@@ -158,6 +132,5 @@ def plot_class_changes(points: Mapping[str, float], accuracy: Mapping[str, float
     axes.invert_yaxis()
     axes.axvline(0, color='black', linewidth=0.8)
     axes.set(title=f'accuracy by class, points to {reference}')
-    axes.grid(alpha=0.3, axis='x')
-    axes.spines[['top', 'right']].set_visible(False)
-    _save(figure, path)
+    style_axes(axes, 'x')
+    save_figure(figure, path)

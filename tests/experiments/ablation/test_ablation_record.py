@@ -134,7 +134,7 @@ def test_pictures(tmp_path):
 def test_legend_names_the_curves_of_all_rows(monkeypatch):
     """Also those that the first row has not: where labels are mixed there is no accuracy in training."""
     figures = []
-    monkeypatch.setattr(ablation_plots, '_save', lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(ablation_plots, 'save_figure', lambda figure, path: figures.append(figure))
     mixed = [{'epoch': 1, 'loss': 2.5, 'validation_top1': 0.1}]
     plain = [{'epoch': 1, 'train_top1': 0.2, 'validation_top1': 0.1}]
     plot_learning_curves({'mixed': [mixed], 'plain': [plain], 'unfinished': [[]]}, Path('curves.png'))
@@ -147,7 +147,7 @@ def test_legend_names_the_curves_of_all_rows(monkeypatch):
 @pytest.mark.parametrize('draw', ['curves', 'search'])
 def test_axes_that_are_left_over_are_hidden(monkeypatch, draw):
     figures = []
-    monkeypatch.setattr(ablation_plots, '_save', lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(ablation_plots, 'save_figure', lambda figure, path: figures.append(figure))
     names = 'abcde'  # in two lines of four
     if draw == 'curves':
         plot_learning_curves({name: [[{'epoch': 1, 'loss': 1.0}]] for name in names}, Path('curves.png'))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...evaluation.plots import _figure, _save
+from ...evaluation.plots import new_figure, save_figure
 from .ablation_record import Ablation, short_name
 
 COLUMNS = 4  # of learning curves
@@ -20,7 +20,7 @@ def plot_ablation(record: Ablation, path: Path) -> None:
         record: What was measured.
         path: The picture.
     """
-    figure = _figure(7.5, 0.32 * len(record.rows) + 1.4)
+    figure = new_figure(7.5, 0.32 * len(record.rows) + 1.4)
     axes = figure.subplots()
     means, deviations = zip(*(row.over_seeds('top1') for row in record.rows), strict=True)
     places = range(len(record.rows))
@@ -43,7 +43,7 @@ def plot_ablation(record: Ablation, path: Path) -> None:
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3, axis='x')
     axes.spines[['top', 'right']].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Path) -> None:
@@ -55,7 +55,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     """
     columns = min(COLUMNS, len(histories))
     lines = -(-len(histories) // columns)
-    figure = _figure(2.7 * columns + 0.6, 2.1 * lines + 0.8)
+    figure = new_figure(2.7 * columns + 0.6, 2.1 * lines + 0.8)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
     highest_loss = max((epoch['loss'] for of_seeds in histories.values() for history in of_seeds for epoch in history
                         if 'loss' in epoch), default=1)  # fmt: skip
@@ -90,7 +90,7 @@ def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Pa
     found = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if found:
         figure.legend(found.values(), found, loc='outside lower center', ncols=len(found), fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _title(name: str) -> str:
@@ -109,7 +109,7 @@ def plot_search(values: Mapping[str, Sequence], top1: Sequence[float], ended: Se
     """
     columns = min(COLUMNS, len(values))
     lines = -(-len(values) // columns)
-    figure = _figure(2.9 * columns + 0.6, 2.5 * lines + 0.6)
+    figure = new_figure(2.9 * columns + 0.6, 2.5 * lines + 0.6)
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
     percent = 100 * np.array(top1)
     for (name, of_trials), axes in zip(values.items(), grid, strict=False):
@@ -127,4 +127,4 @@ def plot_search(values: Mapping[str, Sequence], top1: Sequence[float], ended: Se
     for axes in grid:
         axes.set_visible(False)
     figure.suptitle('validation top-1, %; the star is the best; hollow: stopped early', fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -1,0 +1,30 @@
+"""Counted multiply-accumulates against known values."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.small_experiment import REPOSITORY
+from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.evaluation.costs import count_macs, network_costs
+
+
+def test_tvn1_has_known_macs():
+    costs = network_costs(read_config(REPOSITORY / 'configs/tvn1_quick_ucf50.py', options={'clip.size': 224}))
+    assert costs.view_shape == [2, 3, 224, 224]
+    assert costs.macs / 1e9 == pytest.approx(4.33, abs=0.005)
+
+
+def test_fused_attention_is_counted():
+    tokens, channels = 6, 8
+    layer = nn.TransformerEncoderLayer(channels, nhead=2, dim_feedforward=1, batch_first=True)
+    projections, products, mlp = 4 * tokens * channels**2, 2 * tokens**2 * channels, 2 * tokens * channels
+    assert count_macs(layer, torch.zeros(1, tokens, channels)) == projections + products + mlp
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.filterwarnings('error')
+def test_recurrent_layers_are_counted():
+    enabled = torch.backends.mkldnn.enabled
+    assert count_macs(nn.LSTM(6, 5, batch_first=True), torch.zeros(1, 7, 6)) == 7 * 4 * 5 * (6 + 5)
+    assert torch.backends.mkldnn.enabled == enabled
