@@ -1,4 +1,4 @@
-"""`python -m tvn_mmaction` tells what works, what does not and what to do."""
+"""The report of `python -m tvn_mmaction`: what works, what does not, and remedies."""
 
 import subprocess
 import sys
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from tvn_mmaction import __main__ as doctor
-from tvn_mmaction import __version__
-from tvn_mmaction.compat import patches as compat
+from tvn_mmaction import __version__, compat
 
 
 def broken(path):
@@ -22,11 +21,11 @@ def test_report_of_this_machine():
     assert process.returncode == 0, process.stderr
     for expected in (__version__, 'torch', 'decode with opencv-python', 'GPU', 'CPU threads', 'Training can run.'):
         assert expected in process.stdout
-    for cure in compat.PATCHES:
-        assert cure.name in process.stdout and cure.fault in process.stdout and cure.source in process.stdout
+    for patch in compat.PATCHES:
+        assert all(text in process.stdout for text in (patch.name, patch.symptom, patch.source))
 
 
-def test_one_broken_decoder_is_told_with_its_cure(monkeypatch, capsys):
+def test_broken_decoder_is_reported_with_its_remedy(monkeypatch, capsys):
     monkeypatch.setitem(doctor.DECODERS, 'decord', broken)
     assert doctor.main() == 0
     output = capsys.readouterr().out
@@ -34,7 +33,7 @@ def test_one_broken_decoder_is_told_with_its_cure(monkeypatch, capsys):
     assert 'pip install --force-reinstall --no-deps decord' in output
 
 
-def test_training_needs_a_decoder(monkeypatch, capsys):
+def test_training_needs_a_working_decoder(monkeypatch, capsys):
     monkeypatch.setattr(doctor, 'DECODERS', {'decord': broken, 'opencv-python': lambda path: np.zeros((7, 48, 64, 3))})
     assert doctor.main() == 1
     output = capsys.readouterr().out
@@ -48,7 +47,7 @@ def test_decoded_colours_are_compared(tmp_path):
     assert 'other colours' in doctor.decoding_fault(lambda path: np.zeros((8, 48, 64, 3)), tmp_path / 'video.avi')
 
 
-def test_missing_pkg_resources_is_told_with_its_cure(monkeypatch):
+def test_missing_pkg_resources_is_reported_with_its_remedy(monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, 'find_spec', lambda name: None)
     check = doctor.check_config_inheritance()
     assert check.blocks and check.remedy == "pip install 'setuptools<82'"
@@ -62,6 +61,6 @@ def test_machine_without_usable_gpu_can_train(monkeypatch, driver, remedy):
     assert not check.blocks and remedy in check.remedy
 
 
-def test_broken_package_is_told(monkeypatch):
+def test_missing_package_is_reported(monkeypatch):
     monkeypatch.setitem(doctor.PACKAGES, 'av', 'no_such_module')
     assert doctor.package_versions()['av'] == 'not installed'

@@ -1,4 +1,4 @@
-"""`python -m tvn_mmaction`: shows whether training can run on this machine, and what to do where it cannot."""
+"""`python -m tvn_mmaction`: a report on whether training can run on this machine, with remedies."""
 
 import importlib
 import importlib.util
@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import torch
 
-from .compat import patches as compat
+from . import compat
 from .datasets import demo
 from .utils.errors import run_tool
 from .version import __version__
 
-# Each name and the module that knows its version.
+# By name, the module with the version.
 PACKAGES = {
     'torch': 'torch',
     'mmengine': 'mmengine',
@@ -38,12 +38,12 @@ class Check:
 
     name: str
     result: str
-    remedy: str = ''  # what to do, empty where nothing is wrong
-    blocks: bool = False  # training cannot run before that
+    remedy: str = ''  # empty if nothing is wrong
+    blocks: bool = False  # training cannot run before the remedy
 
 
 def package_versions() -> dict[str, str]:
-    """Return the version of Python, of this package and of what it builds on, or why it cannot be imported."""
+    """Return the versions of Python, this package and its dependencies, or why one cannot be imported."""
     versions = {'python': platform.python_version(), 'tvn_mmaction': __version__}
     for name, module in PACKAGES.items():
         try:
@@ -72,20 +72,20 @@ def check_config_inheritance() -> Check:
 
 
 def check_decoders() -> Iterator[Check]:
-    """Write a short video in UCF50's codec, XVID in AVI, and decode it with each decoder; one has to work."""
+    """Write a short video in UCF50's codec, XVID in AVI, and decode it with each decoder; one must work."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'video.avi'
         write_video(path)
         faults = {name: decoding_fault(decode, path) for name, decode in DECODERS.items()}
     for name, fault in faults.items():
         remedy = f'pip install --force-reinstall --no-deps {name}' if fault else ''
-        if fault and name == 'decord':  # the configs' choice
-            remedy += '; where it has no wheel: --cfg-options decoder=OpenCV'
+        if fault and name == 'decord':  # the default of the configs
+            remedy += '; if there is no wheel: --cfg-options decoder=OpenCV'
         yield Check(f'decode with {name}', fault or 'works', remedy, blocks=all(faults.values()))
 
 
 def check_gpu() -> Check:
-    """Multiply two matrices on the GPU where there is one; without, training runs on the CPU."""
+    """Multiply two matrices on the GPU, if there is one; otherwise training runs on the CPU."""
     if not torch.cuda.is_available():
         if shutil.which('nvidia-smi'):
             remedy = 'install torch for your CUDA version: https://pytorch.org/get-started/locally'
@@ -100,7 +100,7 @@ def check_gpu() -> Check:
     return Check('GPU', f'{name} works')
 
 
-GREY_LEVELS = np.arange(0, 240, 30)  # one frame each
+GREY_LEVELS = np.arange(0, 240, 30)  # of one frame each
 
 
 def write_video(path: Path) -> None:
@@ -130,23 +130,23 @@ def decode_with_pyav(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)])
 
 
-# By the name that pip installs; PyAV is a choice for those who have it.
+# By the name that pip installs; PyAV is optional.
 DECODERS: dict[str, Callable[[Path], np.ndarray]] = {'decord': decode_with_decord, 'opencv-python': decode_with_opencv}
 if importlib.util.find_spec('av'):
     DECODERS['av'] = decode_with_pyav
 
 
 def decoding_fault(decode: Callable[[Path], np.ndarray], path: Path) -> str:
-    """Return what is wrong with the frames that `decode` reads from the video of `write_video`, or ''."""
+    """Return the fault of the frames that `decode` reads from the video of `write_video`, '' if there is none."""
     try:
         frames = decode(path)
     except ModuleNotFoundError:
         return 'not installed'
-    except Exception as error:  # each decoder has exceptions of its own
+    except Exception as error:  # decoders raise exceptions of their own
         return f'{type(error).__name__}: {error}'
     expected = (len(GREY_LEVELS), 48, 64, 3)
     if frames.shape != expected:
-        return f'read frames of shape {frames.shape} where {expected} were written'
+        return f'read frames of shape {frames.shape}, but {expected} were written'
     if np.abs(frames.mean(axis=(1, 2, 3)) - GREY_LEVELS).max() > 10:
         return 'read other colours than were written'
     return ''
@@ -155,19 +155,24 @@ def decoding_fault(decode: Callable[[Path], np.ndarray], path: Path) -> str:
 def main() -> int:
     """Print the report; return 0 when training can run and 1 otherwise."""
     print_table('Versions', package_versions().items())
-    cured = compat.apply()
-    cures = [(cure.name, 'cured' if cure in cured else 'healthy', cure.source, cure.fault) for cure in compat.PATCHES]
-    print_table('Upstream faults', cures)
+    patched = compat.apply()
+    print_table(
+        'Upstream faults',
+        [
+            (patch.name, 'patched' if patch in patched else 'not present', patch.source, patch.symptom)
+            for patch in compat.PATCHES
+        ],
+    )
     checks = list(check_machine())
     print_table('This machine', [(check.name, check.result) for check in checks])
-    print_table('What to do', [(check.name, check.remedy) for check in checks if check.remedy])
+    print_table('Remedies', [(check.name, check.remedy) for check in checks if check.remedy])
     blocked = any(check.blocks for check in checks)
-    print('Training cannot run before that.' if blocked else 'Training can run.')
+    print('Training cannot run before these remedies.' if blocked else 'Training can run.')
     return int(blocked)
 
 
 def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows of text in aligned columns under a title; nothing where there are no rows."""
+    """Print rows of text in aligned columns under a title; nothing if there are no rows."""
     rows = list(rows)
     if not rows:
         return

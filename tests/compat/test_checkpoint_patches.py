@@ -1,4 +1,4 @@
-"""Cures of upstream's checkpoints: plain data, loaded without running code, whatever the classifier."""
+"""Patches of upstream's checkpoints: plain data, loaded without running code, for any classifier."""
 
 import functools
 import inspect
@@ -22,9 +22,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from tvn_mmaction.compat import patches as compat
 from tvn_mmaction.utils.errors import UserError
 
-CAN_GO = 'upstream is mended: remove this cure and its tests'
-
-CURED = compat.apply()
+CAN_GO = 'upstream is fixed: remove this patch and its tests'
 
 
 def load(path, **kwargs):
@@ -195,7 +193,7 @@ def test_missing_checkpoint_is_named(tmp_path):
         load(tmp_path / 'absent.pth')
 
 
-def test_stock_checkpoint_is_refused_with_the_way_out(stock_checkpoint):
+def test_stock_checkpoint_is_refused_with_the_remedy(stock_checkpoint):
     with pytest.raises(UserError) as caught:
         load(stock_checkpoint)
     message = str(caught.value)
@@ -247,7 +245,7 @@ def test_damaged_checkpoint_is_named(tmp_path, stock_checkpoint, damage, trusted
     assert '\n' not in str(caught.value)
 
 
-# another_classifier
+# classifier_for_other_classes
 
 
 class Fitted(torch.nn.Module):
@@ -259,7 +257,7 @@ class Fitted(torch.nn.Module):
 
 @pytest.fixture
 def logged(monkeypatch):
-    """What mmengine and the cure say while they load, as (message, level)."""
+    """The messages that mmengine and the patch log while they load, as (message, level)."""
     messages = []
     for module in (upstream_checkpoint, compat):
         monkeypatch.setattr(
@@ -270,34 +268,36 @@ def logged(monkeypatch):
     return messages
 
 
-def test_upstream_warns_of_another_classifier(logged):
+def test_upstream_warns_of_a_classifier_for_other_classes(logged):
     upstream = inspect.unwrap(upstream_checkpoint.load_state_dict)
     assert upstream is not upstream_checkpoint.load_state_dict
     upstream(Fitted(classes=4), Fitted(classes=9).state_dict())
     assert [level for _, level in logged] == [logging.WARNING], CAN_GO
 
 
-def test_another_classifier_starts_anew_without_a_warning(logged):
+def test_classifier_for_other_classes_keeps_its_initial_values(logged):
     model, weights = Fitted(classes=4), Fitted(classes=9)
     own = model.cls_head[0].weight.clone()
     upstream_checkpoint.load_state_dict(model, weights.state_dict())
     assert torch.equal(model.backbone.weight, weights.backbone.weight)
     assert torch.equal(model.cls_head[0].weight, own)
-    assert logged == [('the weights are of other classes: cls_head.0.weight, cls_head.0.bias start anew', logging.INFO)]
+    assert logged == [
+        ('weights for other classes: cls_head.0.weight, cls_head.0.bias keep their initial values', logging.INFO)
+    ]
 
 
-def test_classifier_of_the_same_shape_is_loaded_without_a_word(logged):
+def test_classifier_of_the_same_shape_is_loaded_silently(logged):
     model, weights = Fitted(classes=4), Fitted(classes=4)
     upstream_checkpoint.load_state_dict(model, weights.state_dict())
     assert torch.equal(model.cls_head[0].weight, weights.cls_head[0].weight) and not logged
 
 
-def test_another_backbone_is_still_warned_of(logged):
+def test_other_shapes_in_the_backbone_still_warn(logged):
     upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=4, width=5).state_dict())
     assert [level for _, level in logged] == [logging.INFO, logging.WARNING]
     assert 'backbone.weight' in logged[1][0]
 
 
-def test_strict_loading_still_refuses_another_classifier(logged):
+def test_strict_loading_still_refuses_a_classifier_for_other_classes(logged):
     with pytest.raises(RuntimeError, match='size mismatch for cls_head'):
         upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=9).state_dict(), strict=True)

@@ -1,4 +1,4 @@
-"""Each patch of `compat.patches`: upstream still has the fault (else the patch can go), and the patch mends it."""
+"""Each patch of `compat.patches`: upstream still has the fault (else the patch can go), and the patch fixes it."""
 
 import inspect
 import subprocess
@@ -17,12 +17,12 @@ from tests.videos import write_video
 from tvn_mmaction.compat import patches as compat
 from tvn_mmaction.utils.errors import UserError
 
-CAN_GO = 'upstream is mended: remove this cure and its tests'
+CAN_GO = 'upstream is fixed: remove this patch and its tests'
 
-CURED = compat.apply()
+PATCHED = compat.apply()
 
 from mmaction.datasets.transforms import DecordInit, Flip, pose_transforms  # noqa: E402
-from mmaction.models import backbones  # noqa: E402  (needs the cures)
+from mmaction.models import backbones  # noqa: E402  (needs the patches)
 from mmaction.models.backbones import resnet_tin  # noqa: E402
 from mmaction.registry import MODELS  # noqa: E402
 from mmaction.structures import ActionDataSample  # noqa: E402
@@ -31,30 +31,33 @@ from mmaction.structures import ActionDataSample  # noqa: E402
 
 
 def test_apply_runs_once():
-    assert compat.apply() is CURED
-    assert set(CURED) <= set(compat.PATCHES)
-
-
-def test_every_cure_is_documented():
-    for cure in compat.PATCHES:
-        assert cure.run.__doc__ and cure.fault and cure.source
-
-
-def test_mmaction_models_import_in_a_fresh_process():
-    code = 'from tvn_mmaction import compat; compat.apply(); import mmaction.models'
-    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True, timeout=60)
+    assert compat.apply() is PATCHED
+    assert set(PATCHED) <= set(compat.PATCHES)
+    assert all(patch.apply.__doc__ and patch.symptom and patch.source for patch in compat.PATCHES)
 
 
 # needless_warnings
 
+WARNING_IMPORTS = (
+    'import mmcv.cnn.bricks.transformer; from mmengine.hub import get_config; '
+    "get_config('mmaction::_base_/default_runtime.py')"
+)
 
-@pytest.mark.parametrize(('prelude', 'warns'), [('', True), ('import tvn_mmaction; ', False)])
-def test_starting_is_silent(prelude, warns):
-    code = prelude + 'import mmcv.cnn.bricks.transformer; from mmengine.hub import get_config; '
-    code += "get_config('mmaction::_base_/default_runtime.py')"
-    process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
-    assert ('MultiScaleDeformableAttention' in process.stderr) is warns, CAN_GO
-    assert warns or 'pkg_resources' not in process.stderr  # only some releases of setuptools warn
+
+def run_code(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
+
+
+def test_upstream_warns_at_every_start():
+    assert 'MultiScaleDeformableAttention' in run_code(WARNING_IMPORTS).stderr, CAN_GO
+
+
+def test_import_of_the_package_is_silent_lazy_and_complete():
+    slow = '{"scipy.stats", "decord", "matplotlib.pyplot", "plotly"}'
+    code = f'import sys, tvn_mmaction; print({slow} & set(sys.modules), "mmaction.models" in sys.modules); '
+    process = run_code(code + WARNING_IMPORTS)
+    assert process.stdout == 'set() True\n'
+    assert 'MultiScaleDeformableAttention' not in process.stderr and 'pkg_resources' not in process.stderr
 
 
 # missing_drn
@@ -65,28 +68,20 @@ def test_drn_is_missing_upstream():
     assert PathFinder.find_spec('mmaction.models.localizers.drn', [str(localizers)]) is None, CAN_GO
 
 
-def test_drn_says_that_it_is_missing():
+def test_placeholder_of_drn_raises():
     with pytest.raises(UserError, match='DRN is missing from the mmaction2'):
         MODELS.build({'type': 'DRN'})
 
 
-# scipy_when_it_is_needed
+# lazy_scipy
 
 
-def test_poses_import_scipy_upstream():
+def test_pose_transforms_import_scipy_upstream():
     source = inspect.getsource(pose_transforms)
     assert 'from scipy.stats import mode\n' in source, CAN_GO
 
 
-def test_importing_the_package_imports_nothing_slow_that_it_may_not_need():
-    command = (
-        'import sys, tvn_mmaction; print({"scipy.stats", "decord", "matplotlib.pyplot", "plotly"} & set(sys.modules))'
-    )
-    process = subprocess.run([sys.executable, '-c', command], capture_output=True, text=True)
-    assert process.stdout == 'set()\n', process.stderr
-
-
-def test_mode_of_poses_is_that_of_scipy():
+def test_pose_transforms_use_the_mode_of_scipy():
     import scipy.stats
 
     values = np.array([3, 1, 2, 3, 3, 2])
@@ -104,7 +99,7 @@ FROM_SCRATCH = {
 
 
 @pytest.mark.parametrize('name', ['ResNetTSM', 'MobileNetV2TSM', 'SwinTransformer3D'])
-def test_backbone_loads_no_file_upstream(name):
+def test_backbone_without_file_fails_upstream(name):
     backbone = getattr(backbones, name)
     upstream = inspect.unwrap(backbone.init_weights)
     assert upstream is not backbone.init_weights, CAN_GO
@@ -112,7 +107,7 @@ def test_backbone_loads_no_file_upstream(name):
         upstream(backbone(**FROM_SCRATCH[name]))
 
 
-def test_tanet_trains_from_scratch_without_a_cure():
+def test_tanet_trains_from_scratch_without_a_patch():
     backbone = MODELS.build({'type': 'TANet', 'depth': 50, 'num_segments': 8, 'pretrained': None})
     backbone(torch.randn(8, 3, 32, 32)).mean().backward()
     assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters() if parameter.grad is not None)
@@ -181,10 +176,10 @@ def shift_by_definition(data, shift):
     return output
 
 
-def test_mmcv_lite_has_no_operators_and_says_so():
+def test_mmcv_lite_still_has_no_operators():
     with pytest.raises(ImportError):
         from mmcv.ops import tin_shift  # noqa: F401
-    with pytest.raises(ImportError):  # what mmengine asks to tell mmcv from mmcv-lite
+    with pytest.raises(ImportError):  # how mmengine distinguishes mmcv from mmcv-lite
         from mmcv.ops import SyncBatchNorm  # noqa: F401
     assert 'mmcv.ops' not in sys.modules
 
@@ -199,7 +194,7 @@ def test_tin_shift_is_its_definition(groups):
     assert torch.equal(*(torch.autograd.grad(result, data, gradient)[0] for result in (output, expected)))
 
 
-def test_tin_shift_leaves_no_trace_of_frames_that_leave():
+def test_tin_shift_drops_nan_of_frames_outside():
     data = torch.full((1, 2, 1, 1), float('nan'))
     assert torch.equal(compat.tin_shift(data, torch.tensor([[2]])), torch.zeros(1, 2, 1, 1))
 
@@ -209,8 +204,8 @@ def test_tin_shift_refuses_unequal_groups():
         compat.tin_shift(torch.zeros(1, 2, 6, 1), torch.zeros(1, 4))
 
 
-def test_tin_sampler_is_upstreams(monkeypatch):
-    """Upstream's own function, given an `mmcv.ops` with the shift by definition, samples and differentiates alike."""
+def test_tin_sampler_equals_upstream(monkeypatch):
+    """Upstream's function, with an `mmcv.ops` whose shift is the definition, returns equal values and gradients."""
     source = inspect.getsource(inspect.getmodule(resnet_tin))
     upstream = {}
     exec(source[source.index('def linear_sampler') : source.index('class CombineNet')], {'torch': torch}, upstream)
@@ -228,7 +223,7 @@ def test_tin_sampler_is_upstreams(monkeypatch):
         )
 
 
-def test_tin_recognizer_trains_on_this_machine():
+def test_tin_recognizer_trains():
     config = get_config('mmaction::_base_/models/tin_r50.py').model
     config.backbone.pretrained = None
     with DefaultScope.overwrite_default_scope('mmaction'):
@@ -258,7 +253,7 @@ def test_loss_of_bfloat16_is_a_type_error_upstream():
 # videos_by_name
 
 
-def test_broken_video_is_named_and_not_printed(tmp_path, capfd):
+def test_error_of_a_broken_video_has_its_name_and_not_its_bytes(tmp_path, capfd):
     pytest.importorskip('decord')
     video, broken = tmp_path / 'whole.avi', tmp_path / 'broken.avi'
     write_video(video, frame_count=9)
@@ -275,8 +270,8 @@ def test_broken_video_is_named_and_not_printed(tmp_path, capfd):
 # mirrored_flow
 
 
-def test_mirrored_flow_is_wrong_upstream_and_still_where_nothing_moves():
-    """Fields of x and y are one image each; where they are images of their own, upstream is right."""
+def test_mirrored_flow_inverts_x_only():
+    """Upstream is right only if x and y are separate images."""
     flip, still = Flip(flip_ratio=1), np.full((2, 3, 2), 128, np.uint8)
     field = still.copy()
     field[:, 0] = (200, 100)  # at the left, to the right and up
@@ -289,6 +284,6 @@ def test_mirrored_flow_is_wrong_upstream_and_still_where_nothing_moves():
     assert x.tolist() == [[127, 127, 55]] * 2 and y.tolist() == [[128, 128, 100]] * 2
 
 
-def test_mirrored_flow_ends_at_its_bound():
+def test_mirrored_flow_stays_within_its_bounds():
     (mirrored,) = Flip(flip_ratio=1)._flip_imgs([np.array([[[0, 0], [1, 255], [255, 1]]], np.uint8)], 'Flow')
     assert mirrored.tolist() == [[[1, 1], [255, 255], [255, 0]]]

@@ -115,9 +115,9 @@ def test_training_starts_from_weights_of_other_classes(data_root, tmp_path, capf
     for name, parameter in published.backbone.named_parameters():
         assert torch.equal(trained[f'backbone.{name}'], parameter), name
     told = ''.join(capfd.readouterr())
-    assert 'start anew' not in told and 'size mismatch' not in told
+    assert 'keep their initial values' not in told and 'size mismatch' not in told
     (log,) = (tmp_path / 'work').glob('*/*.log')
-    assert 'cls_head.fc_cls.weight, cls_head.fc_cls.bias start anew' in log.read_text()
+    assert 'cls_head.fc_cls.weight, cls_head.fc_cls.bias keep their initial values' in log.read_text()
 
 
 def test_sounds_of_the_demo_set_tell_class_and_group():

@@ -1,5 +1,5 @@
 """Patches for faults of MMAction2, MMEngine and mmcv, each with its symptom and its source."""
 
-from .patches import apply
+from .patches import PATCHES, apply
 
-__all__ = ['apply']
+__all__ = ['PATCHES', 'apply']

@@ -1,7 +1,7 @@
-"""Cures for what is broken in the released mmengine, mmcv-lite and mmaction2, each only where upstream is not healthy.
+"""Patches for faults of the released mmengine, mmcv-lite and mmaction2, applied only where upstream has the fault.
 
-`apply` runs them all and has to come before the first import of `mmaction.models`. Each cure names the upstream issue
-or file; `tests/compat/test_patches.py` fails, and says which cure can go, when upstream is mended.
+`apply` applies them all, and has to be called before the first import of `mmaction.models`. Each patch names the
+upstream issue or file. When upstream is fixed, `tests/compat/` fails and names the patch that can be removed.
 """
 
 import functools
@@ -33,39 +33,41 @@ from .transforms import mirrored_flow, videos_by_name
 
 @dataclass(frozen=True)
 class Patch:
-    """A fault of an upstream release and what mends it."""
+    """A fault of an upstream release, and the function that fixes it."""
 
     name: str
-    fault: str  # what happens without the cure
-    source: str  # the upstream issue or file
-    run: Callable[[], bool]  # mends the fault and returns True, or returns False where upstream is healthy
+    symptom: str  # without the patch
+    source: str  # upstream issue or file
+    apply: Callable[[], bool]  # returns False if upstream does not have the fault
 
 
 PATCHES: list[Patch] = []
 
 
-def _patch(fault: str, source: str) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
+def _patch(symptom: str, source: str) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
     """Enter a function in `PATCHES` under its own name."""
 
-    def register(run: Callable[[], bool]) -> Callable[[], bool]:
-        PATCHES.append(Patch(run.__name__, fault, source, run))
-        return run
+    def register(function: Callable[[], bool]) -> Callable[[], bool]:
+        PATCHES.append(Patch(function.__name__, symptom, source, function))
+        return function
 
     return register
 
 
 @functools.cache
 def apply() -> tuple[Patch, ...]:
-    """Run every cure once and return those that were needed; later calls return the same and do nothing."""
-    return tuple(cure for cure in PATCHES if cure.run())
+    """Apply all patches once and return those that upstream needs; later calls do nothing and return the same."""
+    return tuple(patch for patch in PATCHES if patch.apply())
 
 
-# The cures run in this order; nothing of mmaction.models can be imported before missing_drn.
+# The patches are applied in this order; nothing of mmaction.models can be imported before missing_drn.
 
 
-@_patch('warnings at every start that no user can act on', 'mmcv transformer.py, mmengine package_utils.py')
+@_patch(
+    'warnings at every start about nothing that a user can change', 'mmcv transformer.py, mmengine package_utils.py'
+)
 def needless_warnings() -> bool:
-    """Silence mmcv-lite on an operator that it lacks by design, and setuptools on mmengine's use of pkg_resources."""
+    """Silence the warnings on an operator that mmcv-lite lacks by design and on mmengine's use of pkg_resources."""
     for message in ('Fail to import ``MultiScaleDeformableAttention``', 'pkg_resources is deprecated'):
         warnings.filterwarnings('ignore', message=message)
     return True
@@ -73,9 +75,9 @@ def needless_warnings() -> bool:
 
 @_patch('import mmaction.models: no module mmaction.models.localizers.drn', 'mmaction2 #2714')
 def missing_drn() -> bool:
-    """Put a placeholder where the 1.2.0 wheel lacks the `localizers/drn` folder (mmaction2 #2714)."""
+    """Add a placeholder for the folder `localizers/drn`, which the 1.2.0 wheel lacks (mmaction2 #2714)."""
     package = 'mmaction.models.localizers.drn'
-    # find_spec(package) would import mmaction.models, which fails; so look beside the localizers.
+    # find_spec(package) would import mmaction.models, which fails, so look next to the localizers.
     import mmaction
     from mmaction.registry import MODELS
 
@@ -84,12 +86,12 @@ def missing_drn() -> bool:
 
     @MODELS.register_module()
     class DRN(nn.Module):
-        """Stands for the localizer that the wheel lacks."""
+        """Placeholder for the localizer that the wheel lacks."""
 
         def __init__(self, *args: Any, **kwargs: Any):
             raise UserError(
-                'DRN is missing from the mmaction2 1.2.0 wheel (mmaction2 #2714): choose another localizer, or install '
-                'mmaction2 from its repository'
+                'DRN is missing from the mmaction2 1.2.0 wheel (mmaction2 #2714). Use another localizer, or install '
+                'mmaction2 from its repository.'
             )
 
     for name in (package, f'{package}.drn'):
@@ -100,8 +102,8 @@ def missing_drn() -> bool:
 
 
 @_patch('import mmaction.datasets: a quarter of the time goes into scipy.stats', 'mmaction2 pose_transforms.py')
-def scipy_when_it_is_needed() -> bool:
-    """Let transforms of poses import scipy.stats, of which they use one function, when they call it."""
+def lazy_scipy() -> bool:
+    """Let pose transforms import scipy.stats, of which they use one function, when they call it."""
     if 'scipy.stats' in sys.modules:
         return False
 
@@ -114,7 +116,7 @@ def scipy_when_it_is_needed() -> bool:
     sys.modules['scipy.stats'].mode = mode
     try:
         from mmaction.datasets.transforms import pose_transforms
-    except ImportError:  # it uses more of it
+    except ImportError:  # pose_transforms uses other functions, too
         return False
     finally:
         del sys.modules['scipy.stats']
@@ -126,10 +128,10 @@ def scipy_when_it_is_needed() -> bool:
     'mmaction2 resnet_tsm.py, mobilenet_v2_tsm.py, swin.py',
 )
 def training_from_scratch() -> bool:
-    """Let 2D-pretrained backbones initialise plainly where no pretrained file is given.
+    """Let 2D-pretrained backbones initialise at random if there is no pretrained file.
 
-    `init_weights` of mmaction2's resnet_tsm.py (TIN inherits it), mobilenet_v2_tsm.py and swin.py asks only whether
-    the file would be a 2D one, which is the default, and loads it even when it is None.
+    `init_weights` of mmaction2's resnet_tsm.py (TIN inherits it), mobilenet_v2_tsm.py and swin.py only checks whether
+    the file is a 2D one, which is the default, and loads it even if it is None.
     """
     from mmaction.models.backbones import MobileNetV2TSM, ResNetTSM, SwinTransformer3D
 
@@ -139,11 +141,11 @@ def training_from_scratch() -> bool:
         if 'if self.pretrained2d:' in inspect.getsource(backbone.init_weights)
     ]
     for backbone in faulty:
-        _initialise_plainly_without_file(backbone)
+        _initialise_without_file(backbone)
     return bool(faulty)
 
 
-def _initialise_plainly_without_file(backbone: type[nn.Module]) -> None:
+def _initialise_without_file(backbone: type[nn.Module]) -> None:
     upstream = backbone.init_weights
 
     @functools.wraps(upstream)
@@ -158,10 +160,10 @@ def _initialise_plainly_without_file(backbone: type[nn.Module]) -> None:
 
 @_patch('TIN forward: no tin_shift, a CUDA operator of full mmcv', 'mmaction2 resnet_tin.py, mmcv-lite')
 def tin_without_cuda_operator() -> bool:
-    """Let TIN shift in plain PyTorch where mmcv has no compiled operators (mmcv-lite; mmaction2's resnet_tin.py).
+    """Let TIN shift in plain PyTorch if mmcv has no compiled operators (mmcv-lite; mmaction2's resnet_tin.py).
 
-    The sampler of TIN is replaced rather than `mmcv.ops` provided, because mmengine and mmcv take the ImportError of
-    `mmcv.ops` for the sign of mmcv-lite.
+    This replaces TIN's sampler and does not provide `mmcv.ops`, whose ImportError is how mmengine and mmcv detect
+    mmcv-lite.
     """
     try:
         from mmcv.ops import tin_shift  # noqa: F401
@@ -174,9 +176,9 @@ def tin_without_cuda_operator() -> bool:
 
 
 def tin_shift(data: Tensor, shift: Tensor) -> Tensor:
-    """Move each group of channels by its own number of frames; frames that nothing moves to are zero.
+    """Shift each group of channels by its own number of frames; frames without a source are zero.
 
-    The definition is that of mmcv's tin_shift_cuda_kernel.cuh, `output[n, t + shift[n, g], c] = data[n, t, c]` for
+    As defined in mmcv's tin_shift_cuda_kernel.cuh, `output[n, t + shift[n, g], c] = data[n, t, c]` for
     every channel `c` of group `g`; the gradient is the true one.
 
     Args:
@@ -203,12 +205,12 @@ def _linear_sampler(data: Tensor, offset: Tensor) -> Tensor:
 
 
 _patch('a video that cannot be read: its bytes on the terminal', 'mmaction2 loading.py')(videos_by_name)
-_patch('mirrored flow: x and y of every other field are turned around', 'mmaction2 #2631')(mirrored_flow)
+_patch('mirrored flow: x and y of every second field are inverted', 'mmaction2 #2631')(mirrored_flow)
 
 
 @_patch('training in bfloat16: TypeError, numpy has no such type', 'mmaction2 heads/base.py, omni_head.py')
 def scores_in_bfloat16() -> bool:
-    """Give the loss of classifiers float32 scores: it also computes their accuracy, in numpy."""
+    """Pass float32 scores to the loss of classifiers, which also computes their accuracy in numpy."""
     from mmaction.models.heads import BaseHead, OmniHead
 
     faulty = [
@@ -237,8 +239,8 @@ def _take_scores_in_float32(head: type[nn.Module]) -> None:
 def plain_checkpoints() -> bool:
     """Save the message hub as plain Python data, and read such data back (mmengine #1655).
 
-    torch >= 2.6 loads with `weights_only=True`, which refuses what mmengine's logging/message_hub.py saves. Checkpoints
-    saved with this cure load with that setting anywhere, without this package; those saved without it load as before.
+    torch >= 2.6 loads with `weights_only=True`, which rejects what mmengine's logging/message_hub.py saves. Checkpoints
+    saved with this patch load with that setting anywhere, without this package; older ones load as before.
     """
     hub = MessageHub('probe')
     hub.update_scalar('loss', 1.0)
@@ -276,7 +278,7 @@ def _loads_weights_only(data: Any) -> bool:
 
 
 def _to_plain(value: Any) -> Any:
-    """Return `value` with every HistoryBuffer as the arguments that rebuild it, and numpy's types as Python's."""
+    """Return `value` with every HistoryBuffer as its constructor's arguments, and numpy's types as Python's."""
     if isinstance(value, HistoryBuffer):
         log_history, count_history = value.data
         return {
@@ -297,10 +299,10 @@ def _to_plain(value: Any) -> Any:
 
 @_patch('a checkpoint may run code, or ends in a long UnpicklingError', 'mmengine #1655, runner/checkpoint.py')
 def safe_loading() -> bool:
-    """Load checkpoint files and downloads as data only, with errors that say what to do.
+    """Load checkpoint files and downloads as data only, with errors that name the remedy.
 
-    mmengine leaves `weights_only` open, which torch < 2.6 takes for False, and `torch.hub`, for downloads, still does.
-    Its loaders of storages that only its authors reach are the same, and go.
+    mmengine does not set `weights_only`, whose default is False in torch < 2.6 and still in `torch.hub`, for downloads.
+    Its loaders for the storages of its authors have the same fault and are replaced by an error.
     """
     if 'weights_only' in inspect.getsource(CheckpointLoader._schemes['']):
         return False
@@ -312,12 +314,11 @@ def safe_loading() -> bool:
     return True
 
 
-@_patch('weights of other classes: a long warning with the shapes of the classifier', 'mmengine runner/checkpoint.py')
-def another_classifier() -> bool:
-    """Let a classifier for other classes keep its first values without a warning when weights are loaded loosely.
+@_patch('weights for other classes: a long warning with the shapes of the classifier', 'mmengine runner/checkpoint.py')
+def classifier_for_other_classes() -> bool:
+    """Let a classifier for other classes keep its initial values without a warning when `strict=False`.
 
-    With `strict=False`, mmengine leaves out every tensor of another shape, and warns; of any part but the classifier,
-    that is worth a warning.
+    mmengine then skips every tensor of another shape with a warning, which is useful for all parts but the classifier.
     """
     upstream = mmengine_checkpoint.load_state_dict
 
@@ -327,7 +328,8 @@ def another_classifier() -> bool:
             own = module.state_dict()
             others = [name for name in state_dict if _is_classifier_of_another_shape(name, state_dict, own)]
             if others:
-                print_log(f'the weights are of other classes: {", ".join(others)} start anew', logger or 'current')
+                kept = ', '.join(others)
+                print_log(f'weights for other classes: {kept} keep their initial values', logger or 'current')
                 versions, state_dict = getattr(state_dict, '_metadata', None), OrderedDict(state_dict)
                 state_dict.update({name: own[name] for name in others})
                 state_dict._metadata = versions

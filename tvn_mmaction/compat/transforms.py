@@ -1,4 +1,4 @@
-"""Patches for transforms of the released mmaction2, which `compat.patches` enters in its table."""
+"""Patches for transforms of the released mmaction2, registered by `compat.patches`."""
 
 import functools
 import inspect
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-STILL = 128  # of a field of optical flow: nothing moves
+STILL = 128  # optical flow without motion
 
 
 def videos_by_name() -> bool:
-    """Let decord open a file by its name: its errors say what it was given, which upstream are the video's bytes."""
+    """Let decord open files by name, since its errors print their input, which upstream is the video's bytes."""
     from mmaction.datasets.transforms import DecordInit
 
     upstream = DecordInit._get_video_reader
@@ -31,10 +31,10 @@ def videos_by_name() -> bool:
 
 
 def mirrored_flow() -> bool:
-    """Let `Flip` turn x around in every field of flow, which upstream does to x and y of every other one.
+    """Let `Flip` invert x in every field of flow; upstream inverts x and y of every second field.
 
-    That is from the time when x and y were images of their own; those, `(H, W)`, are left to it. x is turned around
-    128, so that what is still stays still; upstream has 127 then.
+    Upstream expects x and y as separate images `(H, W)`, and still handles those. x is inverted around 128, so that
+    pixels without motion keep their value; upstream changes it to 127.
     """
     from mmaction.datasets.transforms import Flip
 
@@ -47,7 +47,7 @@ def mirrored_flow() -> bool:
         if modality != 'Flow' or any(image.ndim != 3 for image in imgs):
             return upstream(self, imgs, modality)
         imgs = upstream(self, imgs, 'RGB')
-        for field in imgs:  # what moved to the right now moves to the left
+        for field in imgs:  # motion to the right becomes motion to the left
             field[..., 0] = (2 * STILL - field[..., 0].astype(int)).clip(max=255)
         return imgs
 
