@@ -76,7 +76,7 @@ def arrays(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob('*.npy')}
 
 
-@pytest.mark.parametrize('layer', [HEAD_INPUT, 'backbone', 'backbone.blocks.0.0.spatial'])
+@pytest.mark.parametrize('layer', [HEAD_INPUT, 'backbone', 'backbone.blocks.0', 'backbone.blocks.0.0.spatial'])
 def test_features_are_what_the_layer_gives_a_clip(experiment, config, tmp_path, layer):
     checkpoint = experiment[2]
     record, fresh, broken = extract(config, checkpoint, tmp_path, layer)

@@ -12,15 +12,9 @@ from mmaction.registry import MODELS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tvn_mmaction.models.backbones.tiny_video_net import (
-    ConvNormActivation,
-    SameConv2d,
-    SamePool2d,
-    TemporalLayer,
-    TinyVideoNet,
-    same_padding,
-)
+from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, TemporalLayer, TinyVideoNet
 from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
+from tvn_mmaction.models.layers.same_padding import SameConv2d, SamePool2d, same_padding
 
 # Name, frames, pixels a side: trainable parameters of the backbone and of a classifier of 50 classes, moving statistics
 # of the batch norms, multiply-accumulates of one clip, and each block's output C x T x H x W. Counted in the graph of
@@ -185,6 +179,25 @@ def test_output_of_each_block(name, frames, image_size):
     network = without_memory(name, out_indices=range(len(ARCHITECTURES[name].blocks)))
     outputs = network(torch.empty(3, 3, frames, image_size, image_size, device='meta'))
     assert [tuple(output.shape) for output in outputs] == [(3, *shape) for shape in SIZES[name, frames, image_size][1]]
+
+
+@pytest.mark.parametrize('layout', ['clips', 'frames'])
+@pytest.mark.parametrize('name', ARCHITECTURES)
+def test_hook_on_block_sees_its_output(name, layout):
+    arch = ARCHITECTURES[name]
+    with torch.device('meta'):
+        network = TinyVideoNet(name, num_segments=arch.frames, out_indices=range(len(arch.blocks)))
+    outputs, last_repetitions = [], []
+    for block in network.blocks:
+        block.register_forward_hook(lambda module, inputs, output: outputs.append(output.shape))
+        block[-1].register_forward_hook(lambda module, inputs, output: last_repetitions.append(output.shape))
+    clips = torch.empty(3, 3, arch.frames, 64, 64, device='meta')
+    expected = [features.shape for features in network(clips)]
+    if layout == 'frames':
+        outputs.clear(), last_repetitions.clear()
+        network(clips.transpose(1, 2).flatten(0, 1))
+        expected = [(clips * frames, channels, *size) for clips, channels, frames, *size in expected]
+    assert outputs == last_repetitions == expected
 
 
 @pytest.mark.parametrize('name', ARCHITECTURES)

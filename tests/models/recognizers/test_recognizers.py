@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmaction.utils import GradCAM
 from mmengine.registry import DefaultScope
 
 from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES, Architecture
@@ -122,6 +123,21 @@ def test_videos_of_a_batch_do_not_meet(recognizer, arch):
     expected = logits(model, recognizer, views)
     for indices in ([0], [3, 1], [2, 0, 1, 3]):
         torch.testing.assert_close(logits(model, recognizer, views[indices]), expected[indices], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings('ignore:Using a non-full backward hook')  # MMAction2's
+@recognizers
+@archs
+@pytest.mark.parametrize('layer', ['backbone/blocks/0', 'backbone/blocks/1', 'backbone/blocks/1/0'])
+def test_grad_cam(recognizer, arch, layer):
+    model = build_recognizer(recognizer, arch, data_preprocessor={'type': 'ActionDataPreprocessor', 'std': [50.0] * 3})
+    clips = torch.randint(0, 256, (2, 1, 3, 4, 32, 40), dtype=torch.uint8)
+    inputs = list(as_input(recognizer, clips))
+    maps, _ = GradCAM(model, layer)._calculate_localization_map(
+        {'inputs': inputs, 'data_samples': data_samples(2)}, use_labels=False
+    )
+    assert maps.shape == (2, 4, 32, 40) and maps.isfinite().all()
+    assert (maps.amax((1, 2, 3)) > maps.amin((1, 2, 3))).all()
 
 
 @torch.inference_mode()

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from mmcv.cnn import fuse_conv_bn
 from torch import Tensor, nn
 
-from ...models.backbones.tiny_video_net import SamePool2d, TinyVideoBlock, TinyVideoNet, gate_scale
+from ...models.backbones.tiny_video_net import TinyVideoBlock, TinyVideoNet, gate_scale
+from ...models.layers.clip_layout import LayoutPreservingModule
+from ...models.layers.same_padding import SamePool2d
 from ..inference_network import InferenceNetwork, Normalisation
 
 
@@ -28,7 +30,7 @@ def optimize_for_inference(network: InferenceNetwork) -> InferenceNetwork:
     return network
 
 
-class LeanRepetition(nn.Module):
+class LeanRepetition(LayoutPreservingModule):
     """A repetition of a block with its batch norms folded, in which all large tensors stay `(N*T, C, H, W)`.
 
     Engines keep such tensors in a layout of their own, and copy them where time or clips have an axis. And the gates
@@ -37,11 +39,11 @@ class LeanRepetition(nn.Module):
     """
 
     def __init__(self, repetition: TinyVideoBlock):
-        super().__init__()
+        super().__init__(repetition.in_frames)
         self.plain = repetition
         self.gates = [gate for gate in (repetition.squeeze_excite, repetition.context_gate) if gate]
 
-    def forward(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
+    def forward_frames(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
         """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T', as `TinyVideoBlock` does."""
         plain, x = self.plain, inputs
         if plain.expand_first:

@@ -15,7 +15,8 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .resnet_exits import frames_to_clips, keep_clips, wanted_places
+from ..layers.clip_layout import frames_to_clips
+from ..layers.exits import keep_clips, wanted_positions
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class MSDNet(BaseModule):
             wanted: The numbers of the exits, by default all. The convolutions that others have of their own are left
                 out.
         """
-        numbers = wanted_places(range(len(self.exit_layers)), wanted)
+        numbers = wanted_positions(range(len(self.exit_layers)), wanted)
         features = []
         for layer in self.stem:
             x = layer(x)

@@ -7,7 +7,8 @@ from mmaction.models.backbones.resnet_tsm import ResNetTSM, TemporalShift
 from mmaction.registry import MODELS
 from torch import Tensor
 
-from .resnet_exits import frames_to_clips, wanted_places
+from ..layers.clip_layout import frames_to_clips
+from ..layers.exits import wanted_positions
 
 ORDERS = ('natural', 'spread')
 
@@ -141,7 +142,7 @@ class OnlineResNetTSM(ResNetTSM):
         """
         clips = frames_to_clips(x, self.num_segments)[:, :, self.order]
         features, before, seen = None, None, 0
-        for exit_frames in wanted_places(self.exit_frames, wanted):
+        for exit_frames in wanted_positions(self.exit_frames, wanted):
             if seen < exit_frames:
                 ahead = self.num_segments if self.training else exit_frames
                 newest, before = self._look_at(clips[:, :, seen:ahead], before)

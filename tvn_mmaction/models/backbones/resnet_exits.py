@@ -11,20 +11,8 @@ from mmaction.models.backbones import ResNet, ResNetTSM
 from mmaction.registry import MODELS
 from torch import Tensor
 
-
-def frames_to_clips(x: Tensor, frames: int) -> Tensor:
-    """Return frames `(N*T, C, H, W)` as clips `(N, C, T, H, W)`, a view."""
-    return x.unflatten(0, (-1, frames)).transpose(1, 2)
-
-
-def keep_clips(x: Tensor, frames: int, places: Tensor | None) -> Tensor:
-    """Return the frames `(M*T, C, H, W)` of the clips at `places` `(M,)`, in the memory format of `(N*T, C, H, W)`."""
-    return x if places is None else x.unflatten(0, (-1, frames))[places].flatten(0, 1)
-
-
-def wanted_places(places: Sequence[int], wanted: Sequence[int] | None) -> list[int]:
-    """Return the places, such as numbers of blocks, of the exits whose numbers are wanted; of all if that is None."""
-    return [place for number, place in enumerate(places) if wanted is None or number in wanted]
+from ..layers.clip_layout import frames_to_clips
+from ..layers.exits import keep_clips, wanted_positions
 
 
 class StageExits:
@@ -44,7 +32,7 @@ class StageExits:
             x: `(N*T, C, H, W)` with `T = num_segments`, normalised.
             wanted: The numbers of the exits, by default all.
         """
-        stages = wanted_places(sorted(set(self.out_indices)), wanted)
+        stages = wanted_positions(sorted(set(self.out_indices)), wanted)
         clips = x.shape[0] // self.num_segments
         x = self.maxpool(self.conv1(x))
         for index, name in enumerate(self.res_layers[: stages[-1] + 1]):

@@ -26,6 +26,7 @@ class Repetition(NamedTuple):
     spatial: Layer
     temporal: Layer | None
     skip: bool
+    in_frames: int
     out_frames: int
 
 
@@ -99,7 +100,7 @@ class Block:
             if index % 2 or temporal.kernel == 1 or (temporal.kind == 'conv' and frames == 1):
                 temporal = None
             out_frames = -(-frames // temporal.stride) if temporal else frames
-            repetitions.append(Repetition(spatial, temporal, self.skip and out_frames == frames, out_frames))
+            repetitions.append(Repetition(spatial, temporal, self.skip and out_frames == frames, frames, out_frames))
             frames = out_frames
         return repetitions
 
