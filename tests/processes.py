@@ -19,6 +19,15 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
+def group_exists(group: int) -> bool:
+    """Return whether a process of a process group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def interrupted_when(condition):
     """Press Ctrl-C once the condition holds."""

@@ -7,8 +7,6 @@ import re
 import resource
 import runpy
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +18,6 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from benchmarks.targets.data_loading import measure_data_time
-from tests.processes import wait_until
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tests.videos import write_empty, write_video
 from tvn_mmaction.config.loading import datasets, read_config
@@ -30,7 +27,7 @@ from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.transforms import frame_store
-from tvn_mmaction.datasets.transforms.frame_store import FOLDER, Settings, Video, check_store
+from tvn_mmaction.datasets.transforms.frame_store import FOLDER, Settings, check_store
 from tvn_mmaction.utils.errors import UserError
 
 lmdb = pytest.importorskip('lmdb')
@@ -189,42 +186,11 @@ def test_an_interrupted_run_goes_on(built, root, monkeypatch, count_decoded):
     assert content(root) == whole
 
 
-def test_a_killed_run_loses_nothing_finished(built, root, tmp_path):
-    """Killed in the middle, over and over: what is there is whole, and no process stays."""
-    shutil.rmtree(root / FOLDER)
-    code = (
-        'import os, sys, time, tvn_mmaction.datasets.preparation.frame_store_builder as module\n'
-        'encode, module._encode = module._encode, lambda *args: (time.sleep(0.1), encode(*args))[1]\n'
-        "module._encode.__qualname__, module._encode.__module__ = '_encode', module.__name__\n"
-        'module.build_frames(sys.argv[1], 48)\n'
-    )
-    process = subprocess.Popen([sys.executable, '-c', code, str(root)], stderr=subprocess.DEVNULL, process_group=0)
-    while process.poll() is None and not stored_clips(root):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    whole, left = content(built), content(root)
-    assert set(left) < set(whole) and all(whole[key] == value for key, value in left.items())
-    videos = {key: Video(**json.loads(value)) for key, value in left.items() if re.fullmatch(rb'[0-9a-f]{64}', key)}
-    assert len(left) == 1 + len(videos) + sum(video.frames for video in videos.values())
-    made = build_frames(root)
-    assert 0 < made.decoded == 8 - len(videos) and content(root) == whole
-    wait_until(lambda: not processes_of(process.pid))
-
-
 def stored_clips(root: Path) -> bool:
     try:
         return len(content(root)) > 1
     except (lmdb.Error, ValueError):  # not there yet
         return False
-
-
-def processes_of(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_other_settings_make_it_anew_and_say_so(root, capsys):
@@ -343,11 +309,18 @@ def test_a_clip_that_changed_since_is_told(root):
         build_frames(root)
 
 
-def test_a_decoder_that_dies_is_told(root, monkeypatch):
+@pytest.mark.parametrize('fault', [lambda: os._exit(1), lambda: time.sleep(60)], ids=['crash', 'hang'])
+def test_decoder_that_crashes_or_hangs_is_named_and_the_rest_is_stored(root, monkeypatch, fault):
+    read = frame_store_builder._read_with_decord
+    monkeypatch.setattr(frame_store_builder, '_encoding_limit_s', lambda clip: 3)
+    monkeypatch.setattr(
+        frame_store_builder, '_read_with_decord', lambda path: fault() if 'A_g01' in path.name else read(path)
+    )
     shutil.rmtree(root / FOLDER)
-    monkeypatch.setattr(frame_store_builder, '_read_with_decord', lambda path: os._exit(1))
-    with pytest.raises(UserError, match=r'a process died that decoded one of .*v_A_g01_c01.avi'):
-        build_frames(root)
+    with pytest.raises(UserError, match=r'the decoder of \S*A/v_A_g01_c01.avi crashed or hung; all other clips are'):
+        build_frames(root, 48)
+    monkeypatch.undo()
+    assert build_frames(root).decoded == 1
 
 
 def test_opencv_where_decord_is_missing(root, monkeypatch):

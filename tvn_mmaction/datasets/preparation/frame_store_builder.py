@@ -1,15 +1,10 @@
 """Making a frame store: every clip decoded once, on all cores, in one transaction each, so entirely or not at all."""
 
 import json
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +12,9 @@ import cv2
 import mmcv
 import numpy as np
 
-from ...utils.console import console, progress_bar
+from ...utils.console import console
 from ...utils.errors import UserError, first_line
+from ...utils.process_pool import map_in_processes
 from ..manifest import Clip, read_manifest
 from ..transforms.frame_store import (
     FOLDER,
@@ -33,7 +29,7 @@ from ..transforms.frame_store import (
     video_of,
 )
 from ..transforms.motion import SMALLEST_FLOW_SIDE, optical_flow
-from .probe import HAS_DECORD
+from .probe import HAS_DECORD, decoding_limit_s
 
 if TYPE_CHECKING:
     import lmdb
@@ -45,7 +41,7 @@ LOCK_SECONDS = 5  # to wait for the processes of a run that was killed, which en
 FIRST_MAP_BYTES = 1 << 30  # of the address space for a store that is written; doubled when the store fills it
 
 
-class Encoded(NamedTuple):
+class EncodedClip(NamedTuple):
     """A clip as it is stored."""
 
     video: Video
@@ -180,41 +176,31 @@ def _change(store: 'lmdb.Environment', change: Callable[['lmdb.Transaction'], An
 
 def _decode_all(
     clips: Sequence[Clip], data_root: Path, settings: Settings, done: int
-) -> Iterator[tuple[Clip, Encoded]]:
-    """Yield each clip as soon as it is decoded, in any order; `done` clips were before."""
-    if not clips:
-        return
-    workers = min(len(clips), os.cpu_count() or 1, 61)  # Windows waits for at most 61 processes
-    waiting = iter(clips)
-    pool = ProcessPoolExecutor(workers, initializer=_prepare_worker)
-    # Few at a time, so that memory stays flat. The processes start here, before the progress bar's thread: forking
-    # beside a thread can deadlock.
-    running = {}
-    try:
-        for clip in islice(waiting, 2 * workers):
-            running[pool.submit(_encode, clip, data_root, settings)] = clip
-        with progress_bar() as progress:
-            task = progress.add_task('storing frames', total=done + len(clips), completed=done, status='')
-            while running:
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    encoded = future.result()
-                    clip = running.pop(future)
-                    for following in islice(waiting, 1):
-                        running[pool.submit(_encode, following, data_root, settings)] = following
-                    yield clip, encoded
-                    progress.advance(task)
-    except BrokenProcessPool:  # from a result, or where the next clip is handed over
-        names = ', '.join(sorted(clip.path for clip in running.values()))
+) -> Iterator[tuple[Clip, EncodedClip]]:
+    """Yield each clip as soon as it is decoded, in any order; an earlier run decoded `done` clips.
+
+    Raises:
+        UserError: After all others, if clips crash or hang their decoder; at once, if a clip differs from the manifest.
+    """
+    encode = partial(_encode, data_root=data_root, settings=settings)
+    undecodable = []
+    for clip, encoded in map_in_processes(encode, clips, _encoding_limit_s, 'storing frames', done):
+        if encoded:
+            yield clip, encoded
+        else:
+            undecodable.append(clip.path)
+    if undecodable:
         raise UserError(
-            f'a process died that decoded one of {names}: free memory, or remove the clip that breaks its decoder, and '
-            'run the same command again, which goes on'
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+            f'the decoder of {", ".join(sorted(undecodable))} crashed or hung; all other clips are stored. Free memory '
+            'or remove the clip, and run the same command again, which continues.'
+        )
 
 
-def _encode(clip: Clip, data_root: Path, settings: Settings) -> Encoded:
+def _encoding_limit_s(clip: Clip) -> float:
+    return 10 * decoding_limit_s(clip)  # optical flow takes several times as long as decoding
+
+
+def _encode(clip: Clip, data_root: Path, settings: Settings) -> EncodedClip:
     """Return the frames of a clip, made as small as the settings say the way `Resize` does it, and their flow."""
     frames, fields, width, height = [], [], 0, 0
     before, flow_seconds = None, 0.0
@@ -235,7 +221,7 @@ def _encode(clip: Clip, data_root: Path, settings: Settings) -> Encoded:
         raise UserError(f'{clip.path}, frame {len(frames)}: it does not decode: {reason}; {DESCRIBE}') from None
     if len(frames) != clip.frames:
         raise UserError(f'{clip.path} has {len(frames)} frames, and {clip.frames} in the manifest; {DESCRIBE}')
-    return Encoded(Video(len(frames), fps, width, height), frames + fields, flow_seconds)
+    return EncodedClip(Video(len(frames), fps, width, height), frames + fields, flow_seconds)
 
 
 def _jpeg(image: np.ndarray, settings: Settings) -> bytes:
@@ -254,19 +240,3 @@ def _read_with_opencv(path: Path) -> tuple[float, Iterator[np.ndarray]]:
     """Do the same where decord has no wheel."""
     video = cv2.VideoCapture(str(path))
     return video.get(cv2.CAP_PROP_FPS), (frame for _, frame in iter(video.read, (False, None)))
-
-
-def _prepare_worker() -> None:
-    # What ends the main process ends this one without a word; decoders print theirs straight to the terminal.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    cv2.setNumThreads(0)  # there is a process for each core
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, killed perhaps: it would wait for work for ever."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
