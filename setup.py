@@ -14,7 +14,7 @@ EXTRAS = {
     'fusion': ['scikit-learn>=1.5'],
     'ray': ['ray[tune]>=2.9'],
 }
-TEST = ['psutil>=5.9', 'pytest>=8', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']
+TEST = ['psutil>=5.9', 'pytest>=8', 'pytest-timeout>=2.3', 'pytest-xdist>=3.5', 'ruff>=0.15', 'selenium>=4.11']
 
 setup(
     name='tvn_mmaction',

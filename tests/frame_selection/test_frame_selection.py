@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import config
 
 from tests.frame_selection.planted_videos import (
     FRAMES,
@@ -48,14 +47,6 @@ def train(file: Path, data_root: Path, work_dir: Path, **options) -> Path:
     configure_training(settings, validate=False)
     result = apis.train(settings)
     return work_dir / result.checkpoint
-
-
-@pytest.fixture(scope='module', autouse=True)
-def configs_are_not_laid_out():
-    """Most of the time would go into laying out the configs that runs write down."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, 'FormatCode', lambda text, **_: (text, True))
-        yield
 
 
 @pytest.fixture(scope='module')
