@@ -1,1 +1,1 @@
-"""Development only: measurements of this package, not part of the wheel."""
+"""Measurements of this package for its development, not part of the wheel."""

@@ -1,1 +1,1 @@
-"""Long and interrupted trainings, and what they leave."""
+"""Soak tests: killed, interrupted and long trainings."""

@@ -1,4 +1,4 @@
-"""What is left of a training whose process is killed again and again."""
+"""Trainings whose process is killed repeatedly."""
 
 import random
 import signal
@@ -18,35 +18,35 @@ from tvn_mmaction.utils.io import remove_half_written
 
 from .training_process import end_of_log, start_training
 
-FIRST_S = 300  # for the first checkpoint, on a slow machine
-START_S = 2.0  # before a run trains
+FIRST_S = 300  # limit for the first checkpoint, on a slow machine
+START_S = 2.0  # start-up time of a run
 POLL_S = 0.0005
-SAVES = 5  # to see how long one takes
-SAVING = ('.epoch_*', '.last_checkpoint.*')  # what lies in the work directory while a checkpoint is being written
+SAVES = 5  # for the median duration of a save
+SAVING = ('.epoch_*', '.last_checkpoint.*')  # files in the work directory while a checkpoint is written
 
 
 def survive_kills(
     config_file: Path, work_dir: Path, options: Mapping[str, Any], kills: int, progress: Progress, seed: int = 0
 ) -> dict[str, Any]:
-    """Kill one training with SIGKILL at random moments, half of them while it saves, and start it again each time.
+    """Kill one training with SIGKILL at random times, half of them while it saves, and restart it each time.
 
-    A kill is survived if a checkpoint loads that is no older than the newest one before, and if the training went on
-    from it, which the runs behind it show: the last one is let alone until it has saved once more.
+    A kill is survived if a checkpoint loads that is no older than the newest one before, and if the training resumes
+    from it, as the following runs show: the last one runs until it has saved once more.
 
     Args:
-        config_file: Of the training, which must have more epochs than can be reached.
+        config_file: Config of the training, with more epochs than can be reached.
         work_dir: An empty folder.
         options: Values that replace the config's.
-        kills: How many.
-        progress: Where to show how far it is.
-        seed: Of the moments.
+        kills: Number of kills.
+        progress: Display of the progress.
+        seed: Seed of the random times.
 
     Returns:
-        Plain data: `kills`, `survived`, `while_saving` (kills that left a file half written), `save_s` (how long one
-        is), `epochs` that were trained in the end, `seed`.
+        Plain data: `kills`, `survived`, `while_saving` (kills that left a half-written file), `save_s` (median duration
+        of a save), `epochs` trained in the end, `seed`.
 
     Raises:
-        UserError: A training ends by itself, or does not get on.
+        UserError: A training ends by itself, or makes no progress.
     """
     generator = random.Random(seed)
     task = progress.add_task('kills', total=kills, status='')
@@ -54,7 +54,7 @@ def survive_kills(
     _wait_for_epoch(work_dir, 1, process)
     started = time.monotonic()
     _wait_for_epoch(work_dir, 2, process)
-    run_s = START_S + 2 * (time.monotonic() - started)  # within which a run has saved
+    run_s = START_S + 2 * (time.monotonic() - started)  # a run has saved by then
     save_s = _save_s(work_dir, process)
     epoch, survived, while_saving = 2, 0, 0
     for number in range(kills):
@@ -68,10 +68,10 @@ def survive_kills(
         if process.exitcode != -signal.SIGKILL:
             raise UserError(f'the training ended before it was killed: {end_of_log(work_dir)}')
         while_saving += _is_saving(work_dir)
-        remove_half_written(work_dir)  # so that the next kill does not take it for its own
-        found = _epoch_of_newest(work_dir)
-        survived += found >= epoch
-        epoch = max(epoch, found)
+        remove_half_written(work_dir)  # counted once
+        newest = _epoch_of_newest(work_dir)
+        survived += newest >= epoch
+        epoch = max(epoch, newest)
         process = start_training(config_file, work_dir, options)
         progress.update(task, advance=1, status=f'{survived} survived, epoch {epoch}')
     _wait_for_epoch(work_dir, epoch + 1, process)
@@ -95,7 +95,7 @@ def _wait_for_save(work_dir: Path, process: BaseProcess) -> None:
 
 
 def _save_s(work_dir: Path, process: BaseProcess) -> float:
-    """Return the seconds that a checkpoint is being written, the median of a few."""
+    """Return the median time in seconds to write a checkpoint."""
     seconds = []
     for _ in range(SAVES):
         _wait_for_save(work_dir, process)
@@ -111,7 +111,7 @@ def _is_saving(work_dir: Path) -> bool:
 
 
 def _epoch_of_newest(work_dir: Path) -> int:
-    """Return the epoch of the checkpoint that a training would go on from, 0 where there is none that loads."""
+    """Return the epoch of the checkpoint to resume from, or 0 if no checkpoint loads."""
     try:
         with only_errors():
             newest = newest_checkpoint(work_dir)
@@ -124,7 +124,7 @@ def _wait_for_epoch(work_dir: Path, epoch: int, process: BaseProcess) -> None:
     """Wait until an epoch is saved.
 
     Raises:
-        UserError: The training ended, or does not get there.
+        UserError: The training ended, or took too long.
     """
     deadline = time.monotonic() + FIRST_S
     while _epoch_of_newest(work_dir) < epoch:

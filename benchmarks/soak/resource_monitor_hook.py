@@ -1,4 +1,4 @@
-"""Looking at a training while it runs."""
+"""Monitoring the resources of a running training."""
 
 import json
 import time
@@ -10,32 +10,32 @@ from mmengine.runner import Runner
 
 from tvn_mmaction.utils.io import write_atomically
 
-LOOK_STEPS = 20  # between two looks
-LOOKS = 'looks.json'
+SAMPLE_STEPS = 20  # between two samples
+SAMPLES = 'resources.json'
 
 
 @HOOKS.register_module()
 class ResourceMonitorHook(Hook):
-    """Looks every few steps at memory (MB), CPU time and open files of the training process and of its data loaders.
+    """Samples memory (MB), CPU time and open files of the training process and its data loaders every few steps.
 
-    It looks at the time, too, that a hypervisor kept from this machine for others, since that slows everything down.
+    It also samples the time that a hypervisor gave to other machines (steal time), which slows everything down.
     """
 
     priority = 'LOWEST'
 
     def __init__(self):
-        self.looks: list[dict[str, float]] = []
+        self.samples: list[dict[str, float]] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
-        """Look."""
+        """Take a sample if it is due."""
         import psutil  # an extra
 
-        if runner.iter % LOOK_STEPS:
+        if runner.iter % SAMPLE_STEPS:
             return
         main = psutil.Process()
         workers = main.children()
         used = main.cpu_times()
-        self.looks.append(
+        self.samples.append(
             {
                 'step': runner.iter,
                 'seconds': time.monotonic(),
@@ -47,12 +47,12 @@ class ResourceMonitorHook(Hook):
                 'open_files': main.num_fds(),
             }
         )
-        if len(self.looks) % 10 == 0:
+        if len(self.samples) % 10 == 0:
             self._write(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Keep what was seen."""
+        """Write the samples."""
         self._write(runner)
 
     def _write(self, runner: Runner) -> None:
-        write_atomically(Path(runner.work_dir, LOOKS), json.dumps(self.looks))
+        write_atomically(Path(runner.work_dir, SAMPLES), json.dumps(self.samples))

@@ -1,4 +1,4 @@
-"""Whether memory, open files and speed of a long training stay as they are."""
+"""Memory, open files and speed of a long training over time."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from rich.progress import Progress
 
 from tvn_mmaction.utils.errors import UserError
 
-from .resource_monitor_hook import LOOKS
+from .resource_monitor_hook import SAMPLES
 from .training_process import end_of_log, start_training
 
-SETTLED = 0.2  # of the steps, behind which memory should be flat
+SETTLED = 0.2  # share of the steps after which memory should be constant
 
 
 def measure_load(
     config_file: Path, work_dir: Path, options: Mapping[str, Any], steps: int, progress: Progress
 ) -> dict[str, Any]:
-    """Train for many steps, and look at memory, open files and speed on the way.
+    """Train for many steps and sample memory, open files and speed.
 
     Args:
-        config_file: Of the training, which must have `steps` steps or a little more.
+        config_file: Config of the training, with `steps` steps or slightly more.
         work_dir: An empty folder.
         options: Values that replace the config's.
-        steps: Of the training.
-        progress: Where to show how far it is.
+        steps: Number of training steps.
+        progress: Display of the progress.
 
     Returns:
         Plain data, see `slopes`.
@@ -38,47 +38,48 @@ def measure_load(
     process = start_training(config_file, work_dir, {**options, 'custom_hooks': [dict(type='ResourceMonitorHook')]})
     while process.is_alive():
         process.join(1)
-        if (work_dir / LOOKS).exists():
-            progress.update(task, completed=json.loads((work_dir / LOOKS).read_text())[-1]['step'])
+        if (work_dir / SAMPLES).exists():
+            progress.update(task, completed=json.loads((work_dir / SAMPLES).read_text())[-1]['step'])
     if process.exitcode:
         raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
-    return slopes(json.loads((work_dir / LOOKS).read_text()))
+    return slopes(json.loads((work_dir / SAMPLES).read_text()))
 
 
-def slopes(looks: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Return how things went over a training.
+def slopes(samples: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Summarise the samples of a training.
 
     Returns:
-        Plain data: `steps`, `workers`; by part (`main`, `workers`) the memory in the end, `…_mb`, and how fast it grew
-        behind the first fifth of the steps, `…_mb_per_1000_steps` (a line through all looks); `open_files_first`,
-        `open_files_last`; of the last tenth of the steps against the first, `speed_ratio`, by the median time of a
-        step, `cpu_time_ratio`, by the median CPU time of the training process for a step, and `stolen_first` and
-        `stolen_last`, the share of the time that a hypervisor kept from the machine; and the `looks` themselves.
+        Plain data: `steps`, `workers`; by part (`main`, `workers`) the final memory, `…_mb`, and its growth after the
+        first fifth of the steps, `…_mb_per_1000_steps` (slope of a fitted line); `open_files_first`, `open_files_last`;
+        ratios of the last tenth of the steps to the first, `speed_ratio` (median time per step) and `cpu_time_ratio`
+        (median CPU time per step of the training process); `stolen_first` and `stolen_last`, the shares of steal time;
+        and the samples themselves, `looks`.
     """
-    looks = [look for look in looks if look['step']]  # nothing has settled at the first one
-    settled = [look for look in looks if look['step'] > SETTLED * looks[-1]['step']]
-    steps = [look['step'] for look in settled]
-    tenth = len(looks) // 10
-    first, last = looks[: tenth + 1], looks[-tenth - 1 :]
+    samples = [sample for sample in samples if sample['step']]  # nothing has settled at the first one
+    settled = [sample for sample in samples if sample['step'] > SETTLED * samples[-1]['step']]
+    steps = [sample['step'] for sample in settled]
+    tenth = len(samples) // 10
+    first, last = samples[: tenth + 1], samples[-tenth - 1 :]
 
-    def a_step(clock: str, part: Sequence[Mapping[str, float]]) -> float:
-        return float(np.median(np.diff([look[clock] for look in part]) / np.diff([look['step'] for look in part])))
+    def per_step(clock: str, part: Sequence[Mapping[str, float]]) -> float:
+        times, counts = (np.diff([sample[name] for sample in part]) for name in (clock, 'step'))
+        return float(np.median(times / counts))
 
     def stolen(part: Sequence[Mapping[str, float]]) -> float:
         begin, end = part[0], part[-1]
         return round((end['stolen_seconds'] - begin['stolen_seconds']) / (end['seconds'] - begin['seconds']), 3)
 
-    found = {'steps': int(looks[-1]['step']), 'workers': int(looks[-1]['workers'])}
+    summary = {'steps': int(samples[-1]['step']), 'workers': int(samples[-1]['workers'])}
     for part in ('main', 'workers'):
-        memory_mb = [look[f'{part}_mb'] for look in settled]
-        found[f'{part}_mb'] = round(memory_mb[-1], 1)
-        found[f'{part}_mb_per_1000_steps'] = round(1000 * float(np.polyfit(steps, memory_mb, 1)[0]), 2)
-    return found | {
+        memory_mb = [sample[f'{part}_mb'] for sample in settled]
+        summary[f'{part}_mb'] = round(memory_mb[-1], 1)
+        summary[f'{part}_mb_per_1000_steps'] = round(1000 * float(np.polyfit(steps, memory_mb, 1)[0]), 2)
+    return summary | {
         'open_files_first': int(settled[0]['open_files']),
         'open_files_last': int(settled[-1]['open_files']),
-        'speed_ratio': round(a_step('seconds', first) / a_step('seconds', last), 3),
-        'cpu_time_ratio': round(a_step('cpu_seconds', last) / a_step('cpu_seconds', first), 3),
+        'speed_ratio': round(per_step('seconds', first) / per_step('seconds', last), 3),
+        'cpu_time_ratio': round(per_step('cpu_seconds', last) / per_step('cpu_seconds', first), 3),
         'stolen_first': stolen(first),
         'stolen_last': stolen(last),
-        'looks': [{name: round(value, 1) for name, value in look.items()} for look in looks],
+        'looks': [{name: round(value, 1) for name, value in sample.items()} for sample in samples],
     }

@@ -1,4 +1,4 @@
-"""Whether trainings that were interrupted end with the same bits as one that was not."""
+"""Bit-exact comparison of interrupted trainings with an uninterrupted one."""
 
 import hashlib
 import io
@@ -24,18 +24,19 @@ TIMES = ('train_seconds', 'clips_per_second')
 def count_exact_resumes(
     config_file: Path, work_dir: Path, options: Mapping[str, Any], trials: int, progress: Progress, seed: int = 0
 ) -> dict[str, Any]:
-    """Interrupt trainings twice at random moments, by turns with SIGTERM and SIGKILL, and compare where they end.
+    """Interrupt trainings twice at random times, alternately with SIGTERM and SIGKILL, and compare their final states.
 
     Args:
-        config_file: Of the training.
+        config_file: Config of the training.
         work_dir: An empty folder.
         options: Values that replace the config's.
-        trials: How many trainings.
-        progress: Where to show how far it is.
-        seed: Of the moments.
+        trials: Number of trainings.
+        progress: Display of the progress.
+        seed: Seed of the random times.
 
     Returns:
-        Plain data: `trials`, `exact` (of them), `interruptions` (that came before the end), `seed`.
+        Plain data: `trials`, `exact` (trials with an identical final state), `interruptions` (before the end
+        of a run), `seed`.
 
     Raises:
         UserError: A training fails.
@@ -49,19 +50,19 @@ def count_exact_resumes(
     progress.advance(task)
     exact = interruptions = 0
     for number in range(trials):
-        moments_s = [generator.uniform(0, run_s) for _ in range(2)]
-        interruptions += _run(config_file, work_dir / str(number), options, moments_s, kill=bool(number % 2))
+        times_s = [generator.uniform(0, run_s) for _ in range(2)]
+        interruptions += _run(config_file, work_dir / str(number), options, times_s, kill=bool(number % 2))
         exact += digest_of_training(work_dir / str(number)) == unbroken
         progress.update(task, advance=1, status=f'{exact} exact')
     return {'trials': trials, 'exact': exact, 'interruptions': interruptions, 'seed': seed}
 
 
 def digest_of_training(work_dir: Path) -> str:
-    """Return the SHA-256 of all that a finished training has computed, which its last checkpoint and history hold."""
+    """Return the SHA-256 of the final state of a finished training, from its last checkpoint and its history."""
     last = Path((work_dir / 'last_checkpoint').read_text())
     checkpoint = torch.load(last, map_location='cpu', weights_only=True)
     if not (history := read_history(work_dir)):
-        raise UserError(f'{work_dir} has no history of its epochs, by which trainings are compared: train there again')
+        raise UserError(f'{work_dir} has no training history, which the comparison needs. Train there again.')
     losses = [{name: value for name, value in entry.items() if name not in TIMES} for entry in history]
     buffer = io.BytesIO()
     torch.save([{name: checkpoint[name] for name in KEPT}, losses], buffer)
@@ -69,13 +70,13 @@ def digest_of_training(work_dir: Path) -> str:
 
 
 def _run(
-    config_file: Path, work_dir: Path, options: Mapping[str, Any], moments_s: list[float], kill: bool = False
+    config_file: Path, work_dir: Path, options: Mapping[str, Any], times_s: list[float], kill: bool = False
 ) -> int:
-    """Train to the end, interrupted so many seconds behind each start, and return how often that was before the end."""
+    """Train to the end, interrupted the given seconds after each start, and return the number of interruptions."""
     interruptions = 0
-    for moment_s in moments_s:
+    for time_s in times_s:
         process = start_training(config_file, work_dir, options)
-        process.join(moment_s)
+        process.join(time_s)
         if process.is_alive():
             interruptions += 1
             (process.kill if kill else process.terminate)()

@@ -1,4 +1,4 @@
-"""The record of what trainings survived."""
+"""Record of the soak test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,47 +16,46 @@ class Reliability(Record):
 
     kills: Mapping[str, Any]  # see `survive_kills`
     resumes: Mapping[str, Any]  # see `count_exact_resumes`
-    bad_inputs: Mapping[str, int]  # `tried` and `handled`: told in a sentence, and nothing lost
+    bad_inputs: Mapping[str, int]  # `tried` and `handled`: reported as an error, nothing lost
     load: Mapping[str, Any] = field()  # see `measure_load`; not a default, so that the class still has `Record.load`
     environment: Mapping[str, Any]
     schema_version: int = 1
 
     @property
     def is_good(self) -> bool:
-        """Whether all survived; what a long training needs more and more of is told and not judged."""
+        """Whether everything survived; the resources of a long training are reported but not judged."""
         kills, resumes, bad = self.kills, self.resumes, self.bad_inputs
         exact = resumes['exact'] == resumes['trials']
         return kills['survived'] == kills['kills'] and exact and 0 < bad['tried'] == bad['handled']
 
 
-def reliability_table(found: Reliability) -> str:
-    """Return a Markdown table, one row a question."""
-    kills, resumes, bad, load = found.kills, found.resumes, found.bad_inputs, found.load
+def reliability_table(record: Reliability) -> str:
+    """Return a Markdown table, one row per measurement."""
+    kills, resumes, bad, load = record.kills, record.resumes, record.bad_inputs, record.load
     rows = [
         (
-            'a training killed (SIGKILL) and started again',
-            f'{kills["kills"]}, {kills["while_saving"]} of them with a file half written',
-            f'{kills["survived"]} went on with no finished epoch lost',
+            'training killed (SIGKILL) and restarted',
+            f'{kills["kills"]}, {kills["while_saving"]} of them during a write',
+            f'{kills["survived"]} resumed without losing a finished epoch',
         ),
         (
-            'a training interrupted (SIGTERM or SIGKILL) and resumed',
+            'training interrupted (SIGTERM or SIGKILL) and resumed',
             f'{resumes["trials"]} trainings, {resumes["interruptions"]} interruptions',
-            f'{resumes["exact"]} ended with the same bits as the unbroken one',
+            f'{resumes["exact"]} ended bit-identical to the uninterrupted one',
         ),
         (
-            'bad input, misuse and hostile files, as the tests try them',
+            'bad input, misuse and hostile files, from the tests',
             f'{bad["tried"]} cases',
-            f'{bad["handled"]} told, nothing lost or run',
+            f'{bad["handled"]} reported as errors, with nothing lost or executed',
         ),
         (
-            f'a long training with {load["workers"]} data loader processes',
+            f'long training with {load["workers"]} data loader processes',
             f'{load["steps"]} steps',
-            f'memory {load["main_mb_per_1000_steps"]:+.1f} MB per 1,000 steps of {load["main_mb"]:.0f} MB, of the data '
-            f'loaders {load["workers_mb_per_1000_steps"]:+.1f} of {load["workers_mb"]:.0f} MB; open files '
+            f'memory {load["main_mb_per_1000_steps"]:+.1f} MB per 1,000 steps at {load["main_mb"]:.0f} MB, '
+            f'data loaders {load["workers_mb_per_1000_steps"]:+.1f} at {load["workers_mb"]:.0f} MB; open files '
             f'{load["open_files_first"]} → {load["open_files_last"]}; median speed of the last tenth '
-            f'{load["speed_ratio"]:.2f} × that of the first, with {load["cpu_time_ratio"]:.2f} × the CPU time a step '
-            f'(others on the same host took {load["stolen_first"]:.1%} of the time then, and now '
-            f'{load["stolen_last"]:.1%})',
+            f'{load["speed_ratio"]:.2f} × that of the first, with {load["cpu_time_ratio"]:.2f} × the CPU time per step '
+            f'(steal time {load["stolen_first"]:.1%} in the first tenth, {load["stolen_last"]:.1%} in the last)',
         ),
     ]
-    return markdown_table(['what was done', 'how often', 'outcome'], rows)
+    return markdown_table(['test', 'repetitions', 'outcome'], rows)

@@ -1,4 +1,4 @@
-"""What a clip costs until the network gets it: decoded from its video, and read from a frame store."""
+"""Time to load a training clip, decoded from its video or read from a frame store."""
 
 import random
 import statistics
@@ -28,28 +28,27 @@ def measure_data_time(
     rounds: int = 5,
     clips: int | None = None,
 ) -> dict[str, Any]:
-    """Measure the training data of a config in this process, decoded and from a frame store, in turns.
+    """Measure data loading for training in this process, decoded and from a frame store, in alternating rounds.
 
-    OpenCV has as many threads as the config gives it in the processes of a data loader.
-
-    In every round each decoder gives the same clips once, at the same random frames, all steps of the train pipeline
-    included; which is first is drawn. A round before, which is not counted, fills the caches of the file system.
+    OpenCV has the number of threads that the config sets for data loader processes. In every round, each decoder loads
+    the same clips once, at the same random frames, with all steps of the train pipeline, in random order of the
+    decoders. An additional first round, which is not measured, fills the caches of the file system.
 
     Args:
         file: The config.
-        data_root: The folder of manifest and frame store; by default the config's.
+        data_root: Folder of the manifest and the frame store, by default the config's.
         options: Values that replace the config's, by dotted name.
-        rounds: How often each is measured.
-        clips: How many of the training's clips, evenly chosen; by default all.
+        rounds: Measurements of each decoder.
+        clips: Number of training clips, evenly chosen, by default all.
 
     Returns:
         Plain data: `ms_per_clip` and `epoch_s` (of all training clips) by decoder, medians over rounds; `ratio`, the
-        median over rounds of what decoding takes to what the store takes, and the `ratio_range`; `pixel_difference`,
-        the mean absolute difference in what both give, 0 to 255; `identical_frames`, whether both were asked for the
-        same frames; what the store is like, and the protocol.
+        median over rounds of decoding time to store time, and the `ratio_range`; `pixel_difference`, the mean absolute
+        difference of the loaded pixels, 0 to 255; `identical_frames`, whether both loaded the same frame numbers; the
+        settings of the store, and the protocol.
 
     Raises:
-        UserError: The config, its data or its frame store do not allow it.
+        UserError: The config, its data or its frame store is unusable.
     """
     configs = {
         name: read_config(file, data_root=data_root and str(data_root), options={**(options or {}), 'decoder': name})
@@ -94,8 +93,8 @@ def measure_data_time(
 
 
 def _pass_ms(dataset: BaseDataset, indices: list[int], seed: int) -> float:
-    """Return the milliseconds per clip of going through some clips."""
-    np.random.seed(seed)  # what MMAction2 draws frames by
+    """Return the milliseconds per clip to load the given clips."""
+    np.random.seed(seed)  # used by MMAction2 to sample frames
     started = time.perf_counter()
     for index in indices:
         dataset[index]
@@ -103,7 +102,7 @@ def _pass_ms(dataset: BaseDataset, indices: list[int], seed: int) -> float:
 
 
 def _compare(sets: Mapping[str, BaseDataset], indices: list[int]) -> tuple[float, bool]:
-    """Return the mean absolute difference of the pixels, and whether the frames have the same numbers."""
+    """Return the mean absolute difference of the pixels, and whether the frame numbers are equal."""
     differences, identical = [], True
     for index in indices:
         inputs, frames = zip(*(_load(dataset, index) for dataset in sets.values()), strict=True)
@@ -113,7 +112,7 @@ def _compare(sets: Mapping[str, BaseDataset], indices: list[int]) -> tuple[float
 
 
 def _load(dataset: BaseDataset, index: int) -> tuple[Tensor, list[int]]:
-    """Return the inputs of a clip, and the numbers of its frames."""
+    """Return the inputs of a clip and its frame numbers."""
     np.random.seed(index)
     results, frames = dataset.get_data_info(index), []
     for step in dataset.pipeline.transforms:

@@ -1,4 +1,4 @@
-"""What a video file costs from its name to its labels, against the least that decoder and network need."""
+"""Latency from a video file to its labels, compared with the decoder and the network alone."""
 
 import statistics
 import time
@@ -12,18 +12,18 @@ from tvn_mmaction.deploy.recognizer import VideoRecognizer
 
 
 def measure_files(files: Sequence[Path], recognizer: VideoRecognizer, rounds: int = 5) -> dict[str, Any]:
-    """Measure files from name to labels, and decoder and network alone, in turns.
+    """Measure the latency from file to labels, and of decoder and network alone, in alternating rounds.
 
-    The floor of decoding is the decoder run alone, frame by frame, to the last frame that is needed.
+    The lower bound of decoding is the decoder alone, frame by frame, up to the last sampled frame.
 
     Args:
-        files: Videos.
-        recognizer: What recognises them.
-        rounds: How often each is measured.
+        files: Video files.
+        recognizer: Recognizer to measure.
+        rounds: Measurements per file.
 
     Returns:
         Plain data: sums over files of the medians `end_to_end_ms`, `decoding_floor_ms` and `network_ms`; `ratio`, of
-        the first to the other two together; and the protocol.
+        the first to the sum of the other two; and the protocol.
     """
     sums = {'end_to_end_ms': 0.0, 'decoding_floor_ms': 0.0, 'network_ms': 0.0}
     for file in files:

@@ -1,4 +1,4 @@
-"""How far labels lag behind their frames when the network is slow."""
+"""Delay of live labels with a slow network."""
 
 import tempfile
 import time
@@ -12,12 +12,12 @@ from tvn_mmaction.deploy.live.recognition import LiveRecognition
 
 
 class SlowedRecognizer:
-    """An engine that takes a given time and says how bright the frames are.
+    """A dummy recognizer with a given latency, which measures the brightness of the frames.
 
     Args:
-        network_ms: What a run takes at least.
-        frames: Of one view.
-        frame_stride: Distance of neighbours.
+        network_ms: Minimum latency.
+        frames: Frames per view.
+        frame_stride: Distance between frames.
     """
 
     def __init__(self, network_ms: float, frames: int = 8, frame_stride: int = 1):
@@ -32,16 +32,16 @@ class SlowedRecognizer:
 
 
 def measure_live_delay(seconds: float, network_ms: float, fps: float = 25.0) -> dict[str, float]:
-    """Play a file live on an engine of `network_ms`, and measure the delay of every label.
+    """Play a file live with a network latency of `network_ms`, and measure the delay of every label.
 
     Args:
         seconds: Length of the file.
-        network_ms: What the engine takes.
+        network_ms: Latency of the network.
         fps: Frames per second of the file.
 
     Returns:
-        The arguments; `frames` of the file, `labels` and `dropped` frames; `bound_ms`, which is two network times and
-        one frame; median, p95 and maximum of the delay, as `…_delay_ms` and, over the bound, as `…_share`.
+        The arguments; `frames` of the file, `labels` and `dropped` frames; `bound_ms`, two network times and one
+        frame; median, p95 and maximum of the delay, in `…_delay_ms` and, divided by the bound, in `…_share`.
     """
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder, 'live.mp4')

@@ -1,4 +1,4 @@
-"""How long commands and imports take before anything happens, each in a process of its own."""
+"""Start-up time of tools and imports, each in its own process."""
 
 import statistics
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# MMAction2 1.2 from PyPI cannot be imported without a module it lacks; see `compat.patches.missing_drn`.
+# MMAction2 1.2 from PyPI lacks a module that it imports; see `compat.patches.missing_drn`.
 IMPORT_MMACTION = """
 import sys
 from types import ModuleType
@@ -21,10 +21,11 @@ import mmaction.models
 
 
 def measure_start_up(tools: Sequence[Path], rounds: int = 7) -> dict[str, Any]:
-    """Measure `--help` of tools, and importing this package against MMAction2's models alone, in turns.
+    """Measure `--help` of tools, and the imports of this package and of MMAction2's models, in alternating rounds.
 
     Returns:
-        Plain data: medians `help_s` by tool, `import_s`, `import_mmaction_s`; `import_ratio`, the median of all rounds.
+        Plain data: medians `help_s` by tool, `import_s`, `import_mmaction_s`; `import_ratio`, the median over
+        rounds.
     """
     commands = {tool.name: [str(tool), '--help'] for tool in tools}
     commands |= {'import': ['-c', 'import tvn_mmaction'], 'import_mmaction': ['-c', IMPORT_MMACTION]}

@@ -1,4 +1,4 @@
-"""What `tools/dev/soak.py` does to trainings, and what it finds."""
+"""Soak tests with killed, interrupted and long trainings."""
 
 import json
 import time
@@ -31,8 +31,8 @@ FOUND = Reliability(
 )  # fmt: skip
 
 
-def test_slopes_are_those_of_the_settled_part():
-    looks = [
+def test_slopes_ignore_the_start_of_the_training():
+    samples = [
         dict(
             step=20 * number, seconds=number * (1 if number <= 50 else 2), cpu_seconds=number,
             stolen_seconds=max(0, number - 50), main_mb=max(0, 10 - number) + 0.02 * number, workers_mb=50.0, workers=4,
@@ -40,21 +40,21 @@ def test_slopes_are_those_of_the_settled_part():
         )
         for number in range(101)
     ]  # fmt: skip
-    found = slopes(looks)
+    found = slopes(samples)
     assert found['steps'] == 2000 and found['workers'] == 4
     assert found['main_mb_per_1000_steps'] == pytest.approx(1.0) and found['workers_mb_per_1000_steps'] == 0
     assert (found['open_files_first'], found['open_files_last']) == (9, 10)
     assert (found['speed_ratio'], found['cpu_time_ratio']) == (pytest.approx(0.5), pytest.approx(1))
     assert (found['stolen_first'], found['stolen_last']) == (0, 0.5)
-    looks[95]['seconds'] += 0.9  # once, something else took the machine
-    assert slopes(looks)['speed_ratio'] == pytest.approx(0.5)
+    samples[95]['seconds'] += 0.9  # another process took the machine once
+    assert slopes(samples)['speed_ratio'] == pytest.approx(0.5)
 
 
-def test_record_tells_what_was_found(tmp_path):
+def test_record_round_trip_and_table(tmp_path):
     FOUND.save(tmp_path / 'reliability.json')
     assert Reliability.load(tmp_path / 'reliability.json') == FOUND
     table = reliability_table(FOUND)
-    for words in ('200, 80 of them', '199 went on', '19 ended with the same bits', '59 told', 'open files 9 → 9'):
+    for words in ('200, 80 of them', '199 resumed', '19 ended bit-identical', '59 reported', 'open files 9 → 9'):
         assert words in table
     assert not FOUND.is_good
     good = replace(FOUND, kills={'kills': 9, 'survived': 9}, resumes={'trials': 2, 'exact': 2})
@@ -85,7 +85,7 @@ def test_resumed_trainings_are_exact(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_load_is_looked_at(config, tmp_path):
+def test_resource_usage_is_measured(config, tmp_path):
     options = {'train_cfg.max_epochs': 100, 'train_dataloader.num_workers': 1, 'train_dataloader.batch_size': 1}
     started = time.monotonic()
     with progress_bar(visible=False) as progress:
