@@ -210,18 +210,6 @@ def test_exits_learn_from_the_last_one_which_learns_nothing_from_them():
     torch.testing.assert_close(losses(head, features[:1] * 2)['loss_distillation0'], torch.tensor(0.0))
 
 
-@backbones
-def test_training_reaches_every_parameter(name):
-    model = build(name, distillation_weight=1.0).train()
-    samples = [ActionDataSample().set_gt_label(index % CLASSES) for index in range(CLIPS)]
-    loss, _ = model.parse_losses(model(as_input('Recognizer2D', clips()), samples, mode='loss'))
-    loss.backward()
-    behind = [f'backbone.{layer}' for layer in getattr(model.backbone, 'res_layers', [])]
-    behind = tuple(behind[max(model.backbone.out_indices) + 1 :])
-    for parameter_name, parameter in model.named_parameters():
-        assert (parameter.grad is None) == parameter_name.startswith(behind) if behind else parameter.grad is not None
-
-
 @pytest.mark.parametrize(
     ('backbone', 'head', 'told'),
     [

@@ -71,20 +71,6 @@ recognizers = pytest.mark.parametrize('recognizer', ['Recognizer2D', 'Recognizer
 archs = pytest.mark.parametrize('arch', ARCHS.values(), ids=ARCHS)
 
 
-@recognizers
-@archs
-def test_loss_reaches_every_parameter(recognizer, arch):
-    model = build_recognizer(recognizer, arch).train()
-    losses = model(as_input(recognizer, torch.randn(3, 1, 3, 4, 32, 32)), data_samples(3), mode='loss')
-    loss, logged = model.parse_losses(losses)
-    assert loss.isfinite()
-    assert {'loss_cls', 'top1_acc', 'top5_acc'} <= set(logged)
-    loss.backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-
-
 @torch.inference_mode()
 @archs
 def test_both_recognizers_agree(arch):
