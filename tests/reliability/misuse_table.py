@@ -119,7 +119,7 @@ TABLE = [
     Misuse('data root without a manifest', 'test tiny.py epoch_1.pth --data-root videos',
            ('manifest.csv', 'videos', 'tools/build_ucf50.py')),
     Misuse('manifest with wrong columns', 'train tiny.py --data-root broken',
-           ('columns', 'broken/manifest.csv', 'run tools/build_ucf50.py again')),
+           ('columns', 'broken/manifest.csv', 'Run tools/build_ucf50.py again')),
     Misuse('missing videos', 'train tiny.py --data-root gone', ('no video at', 'gone/', 'tools/build_ucf50.py')),
     Misuse('missing clip list', 'train tiny.py --cfg-options train_dataloader.dataset.ann_file=nowhere.txt',
            ('list of clips', 'nowhere.txt', 'leave ann_file out')),

@@ -304,13 +304,13 @@ def test_manifest_that_is_a_pickle_is_refused(tmp_path, marker):
 @pytest.mark.parametrize(
     ('before', 'after', 'told'),
     [
-        ('videos/Biking/', '../../Biking/', r"'\.\./\.\./Biking/.*' is no path of a clip"),
-        ('videos/Biking/', '/a/../../Biking/', r"'/a/\.\./\.\./Biking/.*' is no path of a clip"),
-        ('videos/Biking/', 'videos/\x1b[2J/', r"'videos/\\x1b\[2J/.*' is no path of a clip"),
-        (',Biking,', ',../../etc,', r"'\.\./\.\./etc' is no name of a class"),
-        (',Biking,', ',..,', r"'\.\.' is no name of a class"),
-        (',Biking,', ',,', "'' is no name of a class"),
-        (',Biking,', ',Bi\x07king,', r"'Bi\\x07king' is no name of a class"),
+        ('videos/Biking/', '../../Biking/', r"'\.\./\.\./Biking/.*' is not the path of a clip"),
+        ('videos/Biking/', '/a/../../Biking/', r"'/a/\.\./\.\./Biking/.*' is not the path of a clip"),
+        ('videos/Biking/', 'videos/\x1b[2J/', r"'videos/\\x1b\[2J/.*' is not the path of a clip"),
+        (',Biking,', ',../../etc,', r"'\.\./\.\./etc' is not the name of a class"),
+        (',Biking,', ',..,', r"'\.\.' is not the name of a class"),
+        (',Biking,', ',,', "'' is not the name of a class"),
+        (',Biking,', ',Bi\x07king,', r"'Bi\\x07king' is not the name of a class"),
     ],
 )
 def test_paths_and_classes_that_leave_their_folder_are_refused(folder, tmp_path, before, after, told):

@@ -1,25 +1,27 @@
-"""The manifest: one row a clip, from which every protocol and every subset follows."""
+"""The manifest of a data root: one row per clip, from which every protocol and every subset follows."""
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..utils.errors import UserError
 from ..utils.io import write_atomically
 
-FILE_NAME = 'manifest.csv'
-UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, moves a cursor, is no text
+FILE_NAME, SUMMARY_NAME = 'manifest.csv', 'summary.json'
+UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, moves a cursor or is not text
 
 
 class Clip(NamedTuple):
-    """One video file: its name says class and group, probing says the rest. A row of the manifest."""
+    """One row of the manifest: a video file, with class and group from its path and metadata from probing."""
 
-    path: str  # relative to the manifest's folder where the clip lies inside it, absolute elsewhere; '/' between parts
-    class_name: str  # the folder
-    group: str  # the long video that it was cut from, '07' for v_Biking_g07_c02.avi
+    path: str  # with '/'; relative to the folder of the manifest if the clip lies inside of it, else absolute
+    class_name: str  # name of its folder
+    group: str  # the source video that it was cut from, '07' for v_Biking_g07_c02.avi
     bytes: int = 0
     modified_ns: int = 0
     frames: int = 0  # that decode
@@ -28,16 +30,16 @@ class Clip(NamedTuple):
     height: int = 0
     duration_s: float = 0.0
     sha256: str = ''  # of the file's content
-    problem: str = ''  # why it cannot be used; such a clip is in no subset
+    problem: str = ''  # why the clip cannot be used; it is in no subset then
 
     @property
     def file_name(self) -> str:
-        """The part of the path behind the class folder."""
+        """The part of the path after the class folder."""
         return self.path.rpartition('/')[2]
 
     @property
     def sort_key(self) -> tuple[str, str]:
-        """Class and file name by code point, so that no locale moves a label: JumpRope comes before JumpingJack."""
+        """Class and file name by code point, independent of the locale: JumpRope comes before JumpingJack."""
         return self.class_name, self.file_name
 
 
@@ -58,14 +60,14 @@ def write_rows(file: TextIO, clips: Iterable[Clip]) -> None:
 
 
 def check_data_root(folder: str | Path) -> None:
-    """Check that a data root that a command line names, where it need not name any, has a manifest.
+    """Check that the data root of an optional `--data-root` has a manifest.
 
     Raises:
-        UserError: It has none.
+        UserError: The manifest is missing.
     """
     if not Path(folder, FILE_NAME).is_file():
         raise UserError(
-            f'--data-root {folder}: no {FILE_NAME} there; make it with tools/build_ucf50.py, or leave it out'
+            f'--data-root {folder}: no {FILE_NAME} there. Create it with tools/build_ucf50.py, or omit the option.'
         )
 
 
@@ -73,31 +75,45 @@ def read_manifest(folder: str | Path) -> list[Clip]:
     """Read `manifest.csv` of a data root.
 
     Raises:
-        UserError: The file is missing or is no such manifest.
+        UserError: The file is missing, truncated or not a manifest.
     """
     path = Path(folder, FILE_NAME)
     if not path.is_file():
         raise UserError(
             f'no {FILE_NAME} in {folder}\n'
-            f'make it from your videos: python tools/build_ucf50.py VIDEOS --out {folder}\n'
-            'or see a training on drawn clips: python tools/train.py configs/tvn1_demo.py'
+            f'Create it from your videos: python tools/build_ucf50.py VIDEOS --out {folder}\n'
+            'Or train on the demo set: python tools/train.py configs/tvn1_demo.py'
         )
     clips = list(read_rows(path))
     if len({clip.path for clip in clips}) < len(clips):
-        raise UserError(f'{path} has clips in more than one row; run tools/build_ucf50.py again')
+        raise UserError(f'{path} has clips in more than one row. Run tools/build_ucf50.py again.')
     if not clips:
-        raise UserError(f'{path} lists no clip; run tools/build_ucf50.py again')
+        raise UserError(f'{path} lists no clip. Run tools/build_ucf50.py again.')
+    expected = _clips_in_summary(path.with_name(SUMMARY_NAME))
+    if expected not in (None, len(clips)):
+        raise UserError(
+            f'{path} has {len(clips)} clips, and {SUMMARY_NAME} has {expected}: one of the files is truncated or old. '
+            'Run tools/build_ucf50.py again, which reads only what changed.'
+        )
     return clips
+
+
+def _clips_in_summary(path: Path) -> int | None:
+    """Return the number of rows that the manifest had when its summary was written, None without a summary."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        summary = json.loads(path.read_text(encoding='utf-8'))
+        return summary['clips'] + len(summary['unreadable'])
+    return None
 
 
 def read_rows(path: Path) -> Iterator[Clip]:
     """Yield the clips of a manifest.
 
     Raises:
-        UserError: A line is no clip.
+        UserError: A line is not a clip, or is cut off.
     """
     with path.open(encoding='utf-8', newline='') as file:
-        rows = csv.reader(file)
+        rows = csv.reader(_whole_lines(file))
         try:
             columns = next(rows, None)
             if columns != list(Clip._fields):
@@ -111,16 +127,23 @@ def read_rows(path: Path) -> Iterator[Clip]:
                 yield _checked(Clip(*row))
         except (ValueError, csv.Error) as error:
             raise UserError(
-                f'{path}, line {rows.line_num}: {error}; run tools/build_ucf50.py again, which reads only what changed'
+                f'{path}, line {rows.line_num}: {error}. Run tools/build_ucf50.py again, which reads only what changed.'
             ) from None
 
 
+def _whole_lines(file: TextIO) -> Iterator[str]:
+    for line in file:
+        if not line.endswith('\n'):
+            raise ValueError('the line is cut off')
+        yield line
+
+
 def _checked(clip: Clip) -> Clip:
-    """Return a clip whose path climbs out of no folder, and whose class is the name of a folder, as all are written."""
+    """Return a clip whose path leaves no folder and whose class is the name of a folder, as in every written row."""
     if '..' in clip.path.split('/') or UNPRINTABLE.search(clip.path):
-        raise ValueError(f'{clip.path!a} is no path of a clip')
+        raise ValueError(f'{clip.path!a} is not the path of a clip')
     if clip.class_name in ('', '.', '..') or '/' in clip.class_name or UNPRINTABLE.search(clip.class_name):
-        raise ValueError(f'{clip.class_name!a} is no name of a class')
+        raise ValueError(f'{clip.class_name!a} is not the name of a class')
     return clip
 
 

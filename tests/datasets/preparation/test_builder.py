@@ -126,16 +126,24 @@ def test_an_interrupted_run_goes_on(videos, tmp_path, monkeypatch):
     assert not (tmp_path / 'manifest.csv.part').exists()
 
 
-def test_a_manifest_that_is_broken_is_made_again(videos, tmp_path):
+def test_truncated_manifest_is_refused_and_rebuilt(videos, tmp_path):
+    """Also one that lost its tail at the end of a row."""
     build_data_root(videos, tmp_path)
-    whole = (tmp_path / 'manifest.csv').read_bytes()
-    (tmp_path / 'manifest.csv').write_bytes(whole[:700])
-    with pytest.raises(
-        UserError, match=r'manifest.csv, line \d: .* columns and not 12; run tools/build_ucf50.py again'
-    ):
-        read_manifest(tmp_path)
+    manifest, summary = tmp_path / 'manifest.csv', tmp_path / 'summary.json'
+    whole = manifest.read_bytes()
+    row_ends = [place for place, byte in enumerate(whole, start=1) if byte == ord('\n')]
+    assert len(row_ends) == 17
+    for length in sorted({*range(0, len(whole), 41), *range(row_ends[-2], len(whole)), *row_ends[:-1]}):
+        manifest.write_bytes(whole[:length])
+        at_row_end = length in row_ends[1:]
+        message = 'has 16: one of the files' if at_row_end else r'line \d+: .*off|the columns are None|lists no clip'
+        with pytest.raises(UserError, match=rf'manifest\.csv.*({message}).* Run tools/build_ucf50\.py again'):
+            read_manifest(tmp_path)
+    manifest.write_bytes(whole[: row_ends[-3]])
     build_data_root(videos, tmp_path)
-    assert (tmp_path / 'manifest.csv').read_bytes() == whole
+    assert manifest.read_bytes() == whole and len(read_manifest(tmp_path)) == 16
+    summary.unlink()
+    assert len(read_manifest(tmp_path)) == 16
 
 
 def test_hostile_files_are_counted_and_named(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...utils.errors import UserError
 from ...utils.io import write_atomically
-from ..manifest import FILE_NAME, Clip, classes_of, read_rows, write_manifest, write_rows
+from ..manifest import FILE_NAME, SUMMARY_NAME, Clip, classes_of, read_rows, write_manifest, write_rows
 from ..protocols import (
     DROPPED,
     PROTOCOLS,
@@ -75,9 +75,8 @@ def build_data_root(
             'ignored': ignored,
             **_describe_protocol(clips, folds, fold_subsets, protocol, seed),
         }
-        write_atomically(
-            data_root / 'summary.json', json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + '\n'
-        )
+        text = json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + '\n'
+        write_atomically(data_root / SUMMARY_NAME, text)
     except OSError as error:
         raise UserError(f'{data_root} cannot be written: {error.strerror}; choose another folder') from error
     return summary
@@ -85,7 +84,7 @@ def build_data_root(
 
 def _last_group_pattern(data_root: Path) -> str | None:
     with suppress(OSError, ValueError, KeyError):
-        return json.loads((data_root / 'summary.json').read_text(encoding='utf-8'))['group_pattern']
+        return json.loads((data_root / SUMMARY_NAME).read_text(encoding='utf-8'))['group_pattern']
     return None
 
 
