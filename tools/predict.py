@@ -19,22 +19,22 @@ from command_line import count, run
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = argparse.ArgumentParser(description='Label videos: files, folders, a camera, a stream.')
-    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, patterns; a camera number, a URL')
+    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, patterns, a camera number or a URL')
     parser.add_argument('--model', required=True, metavar='FILE', help='a checkpoint, or a file of tools/export.py')
-    parser.add_argument('--config', help='what a checkpoint was trained with (what it says itself)')
+    parser.add_argument('--config', help='the config of a checkpoint (the one that it stores)')
     parser.add_argument('--engine', default='auto', help='auto, torch, torch-compile, onnxruntime or openvino (auto)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='(%(default)s)')
-    parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (the engine's own choice)")
-    parser.add_argument('--topk', type=count, default=5, metavar='K', help='labels of a video (%(default)s)')
-    parser.add_argument('--json', action='store_true', help='a JSON object a line instead of a table')
-    parser.add_argument('--annotate', type=Path, metavar='OUT.mp4', help='write the video with its label drawn on it')
-    parser.add_argument('--live', action='store_true', help='play a file at its own speed, labelled as it goes')
+    parser.add_argument('--threads', type=count, metavar='N', help="CPU threads (the engine's choice)")
+    parser.add_argument('--topk', type=count, default=5, metavar='K', help='number of labels (%(default)s)')
+    parser.add_argument('--json', action='store_true', help='print a JSON object per line instead of a table')
+    parser.add_argument('--annotate', type=Path, metavar='OUT.mp4', help='write the video with its label on it')
+    parser.add_argument('--live', action='store_true', help='play a file at its own speed and label it live')
     args = parser.parse_args()
     live = args.live or any(is_live(word) for word in args.inputs)
     if (live or args.annotate) and len(args.inputs) > 1:
-        parser.error(f'{len(args.inputs)} inputs: live, and with --annotate, give one')
+        parser.error(f'{len(args.inputs)} inputs: live recognition and --annotate take one. Give one.')
     if live and args.json:
-        parser.error('--json: a live video has no table; leave it out')
+        parser.error('--json: a live video has no table. Leave it out.')
     args.live = live
     return args
 
@@ -45,7 +45,7 @@ def is_live(word: str) -> bool:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Recognise, print, and return 1 if a file had to be skipped."""
+    """Recognise, print, and return 1 if a file was skipped."""
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.deploy.recognizer import load
 
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     if args.annotate and len(files) > 1:
         from tvn_mmaction.utils.errors import UserError
 
-        raise UserError(f'--annotate {args.annotate}: {args.inputs[0]} is {len(files)} videos; name one')
+        raise UserError(f'--annotate {args.annotate}: {args.inputs[0]} is {len(files)} videos. Name one.')
     predictions = predict(recognizer, files, args)
     if args.annotate and predictions:
         draw(predictions[0], args.annotate)
@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:
-    """Print what the network says of each file and return it; a broken file is named and skipped."""
+    """Print and return the prediction of each file; broken files are named and skipped."""
     from tvn_mmaction.deploy.recognizer import Prediction
     from tvn_mmaction.utils.console import progress_bar
 
@@ -83,7 +83,7 @@ def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:
                 continue
             predictions.append(answer)
             line = json.dumps(asdict(answer), ensure_ascii=False) if args.json else row(answer, width)
-            # The bar redirects stdout, to print above itself; a file or a pipe must get the lines all the same.
+            # The bar redirects stdout to print above itself, but a file or a pipe must get the lines as well.
             print(line, file=sys.stdout if stdout.isatty() else stdout, flush=True)
     for reason in skipped:
         print(f'skipped: {reason}', file=sys.stderr)
@@ -109,10 +109,10 @@ def row(prediction, width: int) -> str:
 
 
 def files_of(words: list[str]) -> list[Path]:
-    """Return the files that the inputs mean, each once, in their order.
+    """Return the files of the inputs, each once, in their order.
 
     Raises:
-        UserError: One means none.
+        UserError: An input has no files.
     """
     from tvn_mmaction.deploy.recognizer import videos_in
     from tvn_mmaction.utils.errors import UserError
@@ -122,14 +122,14 @@ def files_of(words: list[str]) -> list[Path]:
         path = Path(word).expanduser()
         found = [path] if path.exists() else pattern(path)
         if not found:
-            raise UserError(f'no video at {word}: name a file, a folder, a pattern, a camera number or a URL')
+            raise UserError(f'no video at {word}. Name a file, a folder, a pattern, a camera number or a URL.')
         for one in found:
             files += videos_in(one) if one.is_dir() else [one]
     return list(dict.fromkeys(files))
 
 
 def pattern(path: Path) -> list[Path]:
-    """Return the files and folders that a pattern means, which a shell has left as it is."""
+    """Return the files and folders of a pattern that the shell did not expand."""
     return sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207, Path.glob takes no absolute pattern
 
 

@@ -46,7 +46,7 @@ def measure_files(files: Sequence[Path], recognizer: VideoRecognizer, rounds: in
         'files': len(files),
         'rounds': rounds,
         'engine': recognizer.engine.name,
-        'input_shape': recognizer.description.input_shape,
+        'input_shape': recognizer.metadata.input_shape,
         **sums,
         'ratio': sums['end_to_end_ms'] / (sums['decoding_floor_ms'] + sums['network_ms']),
     }

@@ -1,4 +1,4 @@
-"""A small recognizer and its checkpoint, as a training leaves it."""
+"""A small recognizer and a checkpoint as of its training."""
 
 from pathlib import Path
 
@@ -9,11 +9,15 @@ from torch import nn
 
 from tests.small_experiment import write_config, write_data
 from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 
 
-def write_checkpoint(folder: Path) -> tuple[Path, Path]:
-    """Write data, a config and a checkpoint with weights at random; return the paths of the latter two."""
-    config_file = write_config(folder, write_data(folder))
+def write_checkpoint(folder: Path, more: str = '') -> tuple[Path, Path]:
+    """Write data, a config and a checkpoint with random weights; return the paths of config and checkpoint."""
+    data_root = write_data(folder)
+    if 'flow' in more:
+        build_frames(data_root, 32, flow=True)
+    config_file = write_config(folder, data_root, more)
     config = read_config(config_file)
     with DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model)
@@ -25,7 +29,7 @@ def write_checkpoint(folder: Path) -> tuple[Path, Path]:
 
 
 def randomise(network: nn.Module) -> None:
-    """Draw weights and statistics under which every layer makes a difference."""
+    """Set random weights and statistics with which every layer changes the scores."""
     for name, value in network.state_dict().items():
         if name.endswith('running_var'):
             value.uniform_(0.5, 1.5)

@@ -1,4 +1,4 @@
-"""What a file says of a network is read as data; nothing in it runs."""
+"""Metadata and configs in files of networks are read as plain data; no code in them runs."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tvn_mmaction.utils.errors import UserError
 FILE = Path('best.pth')
 
 
-def test_what_mmengine_writes_is_read():
+def test_config_as_mmengine_writes_it_is_read():
     config = Config(
         dict(model=dict(type='A', size=(2, -1), parts=[dict(x=1.5), None]), names={'a b': True}, words="it's", empty=[])
     )
@@ -33,13 +33,13 @@ def test_what_mmengine_writes_is_read():
         'filename = 1',
     ],
 )
-def test_what_is_more_than_data_is_refused(text):
+def test_config_with_code_is_refused(text):
     with pytest.raises(UserError, match='not plain data'):
         read_static_config(text, FILE)
 
 
 @pytest.mark.parametrize('name', ['os.system', 'antigravity', 'subprocess.Popen', ['os.system']])
-def test_types_that_would_be_imported_are_refused(name):
+def test_unregistered_types_are_refused(name):
     part = dict(type='Recognizer2D', backbone=dict(type='TinyVideoNet', parts=[dict(type=name)]))
     with pytest.raises(UserError, match='not registered in model'):
         check_registered(part, MODELS, FILE)
@@ -63,6 +63,6 @@ def test_types_that_would_be_imported_are_refused(name):
         ('no JSON', 'cannot be read'),
     ],
 )
-def test_descriptions_that_cannot_be_used(text, reason):
+def test_invalid_metadata_is_refused(text, reason):
     with pytest.raises(UserError, match=reason):
         ModelMetadata.from_json(text, FILE)

@@ -1,15 +1,10 @@
-"""A network that sees differences of frames is deployed as any other; one that sees flow is refused."""
+"""Networks of frame differences are deployed like all others; networks of optical flow are refused."""
 
 import pytest
-import torch
-from mmaction.registry import MODELS
-from mmengine.registry import DefaultScope
 
-from tests.deploy.networks import randomise
-from tests.small_experiment import write_config, write_data
+from tests.deploy.networks import write_checkpoint
 from tvn_mmaction.apis.train_test import test as run_test
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.deploy.export.model_export import clips_of, export
 from tvn_mmaction.deploy.inference_network import load_network
 from tvn_mmaction.deploy.recognizer import load
@@ -39,32 +34,25 @@ del loader
 """
 
 
-def write_checkpoint(folder, more):
-    data_root = write_data(folder)
-    if 'flow' in more:
-        build_frames(data_root, 32, flow=True)
-    config = read_config(write_config(folder, data_root, more), work_dir=str(folder / 'work'))
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        model = MODELS.build(config.model)
-    randomise(model)
-    meta = {'cfg': config.pretty_text, 'epoch': 3, 'dataset_meta': {'classes': ('Biking', 'Diving', 'Fencing')}}
-    torch.save({'meta': meta, 'state_dict': model.state_dict()}, folder / 'epoch_3.pth')
-    return config, folder / 'epoch_3.pth'
+def write_experiment(folder, more):
+    """Return the config and the checkpoint of `write_checkpoint`."""
+    config_file, checkpoint = write_checkpoint(folder, more)
+    return read_config(config_file, work_dir=str(folder / 'work')), checkpoint
 
 
 @pytest.mark.parametrize(('more', 'channels'), [(DIFFERENCES, 3), (FRAMES_AND_DIFFERENCES, 6)], ids=['3', '6'])
 @pytest.mark.parametrize('exported', [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_differences_are_deployed(exported, more, channels, tmp_path):
-    """Videos get the scores of the test, also from a file for another engine; live, pairs are neighbours."""
-    config, file = write_checkpoint(tmp_path, more)
+def test_networks_of_differences_are_deployed(exported, more, channels, tmp_path):
+    """Videos get the scores of the test, also with another engine. In live windows, pairs are neighbouring frames."""
+    config, file = write_experiment(tmp_path, more)
     assert run_test(config, file).protocol.views == 1
     if exported:
-        network, description = load_network(file, config)
+        network, metadata = load_network(file, config)
         file = tmp_path / 'network.onnx'
-        export(network, description, file, 'fp32', clips_of(config, 'test_dataloader'))
+        export(network, metadata, file, 'fp32', clips_of(config, 'test_dataloader'))
     scores = Scores.load(tmp_path / 'work/scores.npz')
     recognizer = load(file)
-    assert recognizer.description.input_shape == [2, channels, 32, 32]
+    assert recognizer.metadata.input_shape == [2, channels, 32, 32]
     for clip, expected in zip(scores.clips, scores.scores, strict=True):
         prediction = recognizer(tmp_path / 'videos' / clip)
         shown = dict(zip(prediction.labels, prediction.probabilities, strict=True))
@@ -72,9 +60,11 @@ def test_differences_are_deployed(exported, more, channels, tmp_path):
     assert (recognizer.frames, recognizer.frame_stride) == (4, 1)
 
 
-def test_flow_is_refused(tmp_path):
-    config, checkpoint = write_checkpoint(tmp_path, FLOW)
-    told = 'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
+def test_networks_of_flow_are_refused(tmp_path):
+    config, checkpoint = write_experiment(tmp_path, FLOW)
+    message = (
+        'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
+    )
     for deploy in (lambda: load_network(checkpoint, config), lambda: load(checkpoint)):
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             deploy()

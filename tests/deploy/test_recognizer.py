@@ -1,4 +1,4 @@
-"""From a checkpoint to labels, whatever the video comes as."""
+"""From a checkpoint to labels, for every kind of source."""
 
 import shutil
 
@@ -61,13 +61,13 @@ def test_every_kind_of_source_gives_the_same(recognizer, video):
     assert len(recognizer([video, frames, video.parent], topk=1)) == 2 + 4
 
 
-def test_folders_are_read_to_their_depth_and_in_order(recognizer, folder):
+def test_folders_are_read_with_their_subfolders_in_order(recognizer, folder):
     predictions = recognizer(folder / 'videos')
     sources = [prediction.source for prediction in predictions]
     assert len(sources) == 12 and sources == sorted(sources)
 
 
-def test_frames_of_a_window_give_what_a_clip_of_them_gives(recognizer, video):
+def test_window_of_frames_equals_a_clip(recognizer, video):
     window = frames_of(video)[[3, 7]]
     expected = recognizer(window)
     probabilities = recognizer.recognize_frames(list(window))
@@ -78,7 +78,7 @@ def test_frames_of_a_window_give_what_a_clip_of_them_gives(recognizer, video):
         recognizer.recognize_frames([window[0]] * 3)
 
 
-def test_broken_files_are_named_and_the_others_recognised(recognizer, folder, video, tmp_path):
+def test_broken_files_do_not_stop_the_others(recognizer, folder, video, tmp_path):
     shutil.copy(video, tmp_path / 'a.avi')
     write_text(tmp_path / 'b.avi')
     shutil.copy(video, tmp_path / 'c.avi')
@@ -95,19 +95,19 @@ def test_broken_files_are_named_and_the_others_recognised(recognizer, folder, vi
     ('source', 'reason'),
     [
         ('nothing.avi', 'no video at nothing.avi'),
-        (5, '5 is no video'),
+        (5, '5 is not a video'),
         (np.zeros((2, 8, 8), np.uint8), r'frames are \(8, 8\) uint8'),
         (np.zeros((2, 8, 8, 3), np.float32), r'frames are \(8, 8, 3\) float32'),
         (np.zeros((0, 8, 8, 3), np.uint8), 'frames are none'),
         (iter([np.zeros((8, 8, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)]), r'\(4, 8, 3\) uint8, \(8, 8, 3\) uint8'),
     ],
 )
-def test_what_is_no_video_is_told(recognizer, source, reason):
+def test_invalid_source_is_refused(recognizer, source, reason):
     with pytest.raises(UserError, match=reason):
         recognizer(source)
 
 
-def test_folder_without_videos(recognizer, tmp_path):
+def test_folder_without_videos_is_refused(recognizer, tmp_path):
     with pytest.raises(UserError, match='holds no video'):
         recognizer(tmp_path)
 
@@ -116,16 +116,16 @@ def test_folder_without_videos(recognizer, tmp_path):
     ('name', 'options', 'reason'),
     [
         ('nothing.pth', {}, 'no network at'),
-        ('network.pt', {}, 'of no kind that runs here'),
+        ('network.pt', {}, 'has an unknown suffix'),
         ('network.pth', {'engine': 'caffe'}, 'engine caffe is unknown'),
-        ('network.pth', {'engine': 'openvino'}, 'runs with torch or torch-compile'),
+        ('network.pth', {'engine': 'openvino'}, 'runs with torch or torch-compile only'),
         ('network.onnx', {'engine': 'torch'}, 'runs with onnxruntime'),
         ('network.onnx', {}, 'cannot be read by ONNX Runtime'),
         ('network.xml', {}, 'cannot be read by OpenVINO'),
         ('network.pth', {}, 'is not a readable checkpoint'),
     ],
 )
-def test_networks_that_cannot_be_loaded(tmp_path, name, options, reason):
+def test_invalid_network_file_is_refused(tmp_path, name, options, reason):
     for suffix in ('pt', 'pth', 'onnx', 'xml'):
         (tmp_path / f'network.{suffix}').write_text('no network')
     with pytest.raises(UserError, match=reason):
@@ -147,11 +147,14 @@ def replace_in_config(loaded, old, new):
     ('change', 'reason'),
     [
         (lambda loaded: loaded.pop('state_dict'), 'has no state_dict'),
-        (lambda loaded: loaded['meta'].pop('cfg'), 'does not keep its config'),
+        (lambda loaded: loaded['meta'].pop('cfg'), 'does not store its config'),
         (lambda loaded: loaded['meta'].update(cfg='import os'), 'not plain data'),
-        (lambda loaded: loaded['meta'].update(cfg='a = 1'), 'keeps a config without model or test'),
+        (lambda loaded: loaded['meta'].update(cfg='a = 1'), 'stores a config without model or test'),
         (lambda loaded: replace_in_config(loaded, 'DecordDecode', 'RawFrameDecode'), 'RawFrameDecode reads no videos'),
-        (lambda loaded: replace_in_config(loaded, 'PackActionInputs', 'ToMotion'), 'makes no inputs of a video'),
+        (
+            lambda loaded: replace_in_config(loaded, 'PackActionInputs', 'ToMotion'),
+            'its test pipeline cannot process a video',
+        ),
         (
             lambda loaded: replace_in_config(loaded, "type='Recognizer2D'", "type='os.system'"),
             'asks for os.system',
@@ -160,7 +163,7 @@ def replace_in_config(loaded, old, new):
         (lambda loaded: loaded['meta']['dataset_meta'].update(classes=('a', 'b')), 'does not fit the model'),
     ],
 )
-def test_checkpoints_that_cannot_be_used(folder, tmp_path, change, reason):
+def test_invalid_checkpoint_is_refused(folder, tmp_path, change, reason):
     with pytest.raises(UserError, match=reason):
         tvn_mmaction.load(changed(folder / 'epoch_3.pth', tmp_path, change))
 

@@ -1,4 +1,4 @@
-"""Weights as safetensors: the same network, with all that its checkpoint says of it, wherever a checkpoint is taken."""
+"""Weights as safetensors: the same network and meta as its checkpoint, and usable like a checkpoint."""
 
 import pickle
 
@@ -21,7 +21,7 @@ META = {'epoch': 3, 'seed': 7, 'training': {'batch_size': 2, 'options': {}, 'his
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """A checkpoint, and the file that the tool made of it."""
+    """A folder with a checkpoint and its export as safetensors."""
     folder = tmp_path_factory.mktemp('weights')
     write_checkpoint(folder)
     loaded = torch.load(folder / 'epoch_3.pth', weights_only=True)
@@ -32,20 +32,22 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_file_holds_the_same_weights_and_all_that_is_said_of_them(folder):
-    sound, written = (load_from_local(str(folder / name)) for name in ('epoch_3.pth', 'tiny.safetensors'))
-    assert written['state_dict'].keys() == sound['state_dict'].keys() == load_file(folder / 'tiny.safetensors').keys()
-    for name, value in sound['state_dict'].items():
+def test_file_has_the_weights_and_the_meta_of_the_checkpoint(folder):
+    original, written = (load_from_local(str(folder / name)) for name in ('epoch_3.pth', 'tiny.safetensors'))
+    assert (
+        written['state_dict'].keys() == original['state_dict'].keys() == load_file(folder / 'tiny.safetensors').keys()
+    )
+    for name, value in original['state_dict'].items():
         assert written['state_dict'][name].equal(value) and written['state_dict'][name].dtype == value.dtype
     assert written['meta'].pop('cfg') == read_config(folder / 'tiny.py').pretty_text
     assert written['meta'] == {**META, 'dataset_meta': {'classes': ['Biking', 'Diving', 'Fencing']}}
 
 
-def test_it_answers_and_is_tested_as_the_checkpoint(folder, monkeypatch, capsys):
+def test_file_predicts_and_is_tested_like_the_checkpoint(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     video = next((folder / 'videos/Fencing').iterdir())
     one, other = tvn_mmaction.load('epoch_3.pth'), tvn_mmaction.load('tiny.safetensors')
-    assert one(video) == other(video) and one.description.classes == other.description.classes
+    assert one(video) == other(video) and one.metadata.classes == other.metadata.classes
     assert not call_tool(TOOLS / 'test.py', 'tiny.py', 'tiny.safetensors', '--work-dir', 'tested')
     result = Result.load('tested/result.json')
     assert result.checkpoint == 'tiny.safetensors' and result.history == META['training']['history']
@@ -53,7 +55,7 @@ def test_it_answers_and_is_tested_as_the_checkpoint(folder, monkeypatch, capsys)
 
 
 @pytest.mark.slow
-def test_training_starts_from_it_and_does_not_resume_from_it(folder, monkeypatch):
+def test_training_starts_from_the_file_and_does_not_resume_it(folder, monkeypatch):
     monkeypatch.chdir(folder)
     options = ('--cfg-options', 'train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0', 'load_from=tiny.safetensors')
     assert not call_tool(TOOLS / 'train.py', 'tiny.py', '--no-validate', '--work-dir', 'started', *options)
@@ -61,14 +63,14 @@ def test_training_starts_from_it_and_does_not_resume_from_it(folder, monkeypatch
     started = torch.load('started/epoch_1.pth', weights_only=True)['state_dict']
     for name, value in load_file('tiny.safetensors').items():
         assert started[name].equal(value) or name.endswith(('running_mean', 'running_var', 'num_batches_tracked'))
-    with pytest.raises(UserError, match=r'tiny\.safetensors holds weights and not .* load_from=tiny\.safetensors'):
+    with pytest.raises(UserError, match=r'tiny\.safetensors holds weights, but not .* load_from=tiny\.safetensors'):
         call_tool(TOOLS / 'train.py', 'tiny.py', '--work-dir', 'resumed', '--resume', 'tiny.safetensors')
 
 
 def test_file_of_another_program_needs_a_config(folder, tmp_path):
     file = tmp_path / 'foreign.safetensors'
     save_file(load_file(folder / 'tiny.safetensors'), file, {'format': 'pt'})
-    with pytest.raises(UserError, match=r'foreign\.safetensors does not keep its config: name the one'):
+    with pytest.raises(UserError, match=r'foreign\.safetensors does not store its config\. Name the config'):
         tvn_mmaction.load(file)
     assert tvn_mmaction.load(file, config=read_config(folder / 'tiny.py')).classes == ['0', '1', '2']
     save_file({'weight': torch.ones(2)}, file)
@@ -89,7 +91,7 @@ def test_file_of_another_program_needs_a_config(folder, tmp_path):
         lambda content: content.replace(b'F32', b'F33', 1),
     ],
 )
-def test_damaged_and_other_files_are_told_in_a_sentence(folder, tmp_path, damage):
+def test_damaged_and_other_files_are_refused(folder, tmp_path, damage):
     file = tmp_path / 'damaged.safetensors'
     file.write_bytes(damage((folder / 'tiny.safetensors').read_bytes()))
     with pytest.raises(UserError, match=r'damaged\.safetensors is not a readable checkpoint') as caught:
@@ -97,14 +99,14 @@ def test_damaged_and_other_files_are_told_in_a_sentence(folder, tmp_path, damage
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('said', ['', '[]', '3', '{"cfg"', '"cfg"'])
-def test_what_is_said_has_to_be_an_object(tmp_path, said):
-    save_file({'weight': torch.ones(2)}, tmp_path / 'said.safetensors', {KEY: said})
-    with pytest.raises(UserError, match=r'said\.safetensors is not a readable checkpoint'):
-        load_from_local(str(tmp_path / 'said.safetensors'))
+@pytest.mark.parametrize('meta', ['', '[]', '3', '{"cfg"', '"cfg"'])
+def test_meta_must_be_an_object(tmp_path, meta):
+    save_file({'weight': torch.ones(2)}, tmp_path / 'invalid.safetensors', {KEY: meta})
+    with pytest.raises(UserError, match=r'invalid\.safetensors is not a readable checkpoint'):
+        load_from_local(str(tmp_path / 'invalid.safetensors'))
 
 
-def test_tensors_of_any_layout_are_kept(tmp_path):
+def test_tensors_of_any_layout_are_stored(tmp_path):
     whole = torch.arange(24.0).reshape(1, 2, 3, 4)
     state = {
         'whole': whole,

@@ -142,12 +142,12 @@ def test_oracle_is_the_probability_of_the_true_class_of_a_still(folder):
     """So the scores over all classes sum to one; frames that look the same are worth the same."""
     selection = call_select(folder, *recognizer(folder), '--method', 'oracle')
     settings = read_config(recognizer(folder)[0], data_root=str(folder / 'lists'))
-    network, description = select.load_network(Path(recognizer(folder)[1]), settings)
-    pipeline = select.FramePipeline(description.pipeline)
+    network, metadata = select.load_network(Path(recognizer(folder)[1]), settings)
+    pipeline = select.FramePipeline(metadata.pipeline)
     clip = read_manifest(folder / 'lists')[0]
     still = pipeline.of_clip(_frames(folder / 'lists' / clip.path)[3:4])
     with torch.no_grad():
-        probability = network(still[None]).softmax(1)[0, description.classes.index(clip.class_name)]
+        probability = network(still[None]).softmax(1)[0, metadata.classes.index(clip.class_name)]
     assert selection.clips[clip.sha256]['scores'][3] == pytest.approx(probability.item(), rel=1e-4)
 
 

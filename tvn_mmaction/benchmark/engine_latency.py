@@ -67,13 +67,13 @@ def measure_engines(
         progress = stack.enter_context(progress_bar())
         task = progress.add_task('exporting', total=sum(1 + len(engines) for _, engines in networks), status='')
         for number, (config, engines) in enumerate(networks):
-            network, description, clip = dummy_network(config)
+            network, metadata, clip = dummy_network(config)
             macs = count_macs(network, torch.from_numpy(clip))
-            described.append((description.name, config, list(clip.shape), macs))
+            described.append((metadata.name, config, list(clip.shape), macs))
             for name in (EAGER, *engines):
-                progress.update(task, status=f'{description.name}: {name}', advance=1)
+                progress.update(task, status=f'{metadata.name}: {name}', advance=1)
                 files = Path(folder, str(number), name)
-                runs[number, name] = _runner(name, network, description, clip, files, threads)
+                runs[number, name] = _runner(name, network, metadata, clip, files, threads)
                 runs[number, name]()
         matrix = torch.rand(SGEMM_SIZE, SGEMM_SIZE)
         runs[-1, SGEMM] = lambda: matrix @ matrix
@@ -108,7 +108,7 @@ def measure_engines(
 
 
 def dummy_network(config: Config) -> tuple[InferenceNetwork, ModelMetadata, np.ndarray]:
-    """Return a config's network with weights at random, its description and a clip of noise `(1, *input_shape)`."""
+    """Return a config's network with weights at random, its metadata and a clip of noise `(1, *input_shape)`."""
     pipeline = deployed_pipeline(config)
     inputs = dummy_inputs(pipeline)
     with DefaultScope.overwrite_default_scope('mmaction'):
@@ -116,13 +116,13 @@ def dummy_network(config: Config) -> tuple[InferenceNetwork, ModelMetadata, np.n
     recognizer.init_weights()
     network = InferenceNetwork(recognizer, inputs)
     classes = [str(number) for number in range(recognizer.cls_head.num_classes)]
-    description = ModelMetadata(config_name(config.filename), classes, pipeline, list(inputs.shape), 'fp32', {})
+    metadata = ModelMetadata(config_name(config.filename), classes, pipeline, list(inputs.shape), 'fp32', {})
     noise = torch.randint(0, 256, (1, *inputs.shape), dtype=torch.uint8)
-    return network, description, noise.numpy()
+    return network, metadata, noise.numpy()
 
 
 def _runner(
-    name: str, network: InferenceNetwork, description: ModelMetadata, clip: np.ndarray, file: Path, threads: int
+    name: str, network: InferenceNetwork, metadata: ModelMetadata, clip: np.ndarray, file: Path, threads: int
 ) -> Callable[[], Any]:
     """Return what runs a clip through a network in an engine."""
     if name == EAGER:
@@ -136,17 +136,17 @@ def _runner(
                 layers(torch.from_numpy(clip))
 
         return run
-    engine = _opened(name, network, description, clip, file, threads)
+    engine = _opened(name, network, metadata, clip, file, threads)
     return lambda: engine(clip)
 
 
 def _opened(
-    name: str, network: InferenceNetwork, description: ModelMetadata, clip: np.ndarray, file: Path, threads: int | None
+    name: str, network: InferenceNetwork, metadata: ModelMetadata, clip: np.ndarray, file: Path, threads: int | None
 ) -> Engine:
     """Return an engine by its name and precision; `file` is what it is exported to, but for the suffix."""
     engine, _, precision = name.partition(' ')
     if engine in IN_PYTORCH and precision == 'fp32':
-        return IN_PYTORCH[engine](network, description, threads=threads)
+        return IN_PYTORCH[engine](network, metadata, threads=threads)
     suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
     if engine not in suffixes:
         known = [f'{name} fp32' for name in IN_PYTORCH]
@@ -154,7 +154,7 @@ def _opened(
         raise UserError(f'{name}: no such engine; known are {", ".join(known)}')
     file = file.with_suffix(suffixes[engine])
     clips = LabelledClips([clip[0]], [0])
-    export(network, description, file, precision, clips, clips)
+    export(network, metadata, file, precision, clips, clips)
     return open_engine(file, threads=threads)
 
 

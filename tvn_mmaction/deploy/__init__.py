@@ -1,4 +1,4 @@
-"""From a trained checkpoint to labels: engines, export, recognition of files and live video."""
+"""Deployment of trained networks: inference engines, export, recognition of files and of live video."""
 
 from .engines import ENGINES, open_engine
 from .recognizer import Prediction, VideoRecognizer, load

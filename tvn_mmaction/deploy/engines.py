@@ -1,4 +1,4 @@
-"""What runs a network: PyTorch, as it is or compiled, ONNX Runtime, OpenVINO; all from frames to scores in NumPy."""
+"""Inference engines: PyTorch, eager or compiled, ONNX Runtime and OpenVINO, all from frames to scores in NumPy."""
 
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ from .inference_network import InferenceNetwork, load_network
 from .metadata import KEY, ModelMetadata
 
 GPU_BATCH = 8  # clips
-# By precision, that in which OpenVINO computes what is not quantised; left open, it would take what is fastest.
+# The precision of OpenVINO's layers that are not quantised; by default it would use the fastest one.
 OPENVINO_PRECISIONS = {'fp32': 'f32', 'fp16': 'f32', 'bf16': 'bf16', 'int8': 'f32'}
 
 
@@ -23,36 +23,36 @@ class Engine(ABC):
     """A network ready to run.
 
     Attributes:
-        name: As in `ENGINES`.
-        description: What the network's file says of it.
-        batch: How many clips it should get at a time: on a CPU, more would not make any of them faster.
+        name: Its name in `ENGINES`.
+        metadata: The metadata of the network's file.
+        batch: The number of clips to pass at a time; on a CPU, larger batches are not faster.
     """
 
     name: str
-    description: ModelMetadata
+    metadata: ModelMetadata
     batch: int = 1
 
     @abstractmethod
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Map packed frames, uint8 `(N, *description.input_shape)`, to scores, float32 `(N, classes)`."""
+        """Map packed frames, uint8 `(N, *metadata.input_shape)`, to scores, float32 `(N, classes)`."""
 
 
 class TorchEngine(Engine):
-    """PyTorch, with what `optimize_for_inference` makes of a network.
+    """PyTorch with a network optimised by `optimize_for_inference`.
 
     Args:
-        network: Left as it is.
-        description: Of the network.
+        network: The network, which is copied.
+        metadata: Its metadata.
         device: `'cpu'` or `'cuda'`.
-        threads: Of PyTorch in this process, for all networks; by default its own choice.
+        threads: CPU threads of PyTorch, for all networks of this process; by default PyTorch's choice.
     """
 
     name = 'torch'
 
     def __init__(
-        self, network: InferenceNetwork, description: ModelMetadata, device: str = 'cpu', threads: int | None = None
+        self, network: InferenceNetwork, metadata: ModelMetadata, device: str = 'cpu', threads: int | None = None
     ):
-        self.description, self.device = description, device
+        self.metadata, self.device = metadata, device
         self.batch = GPU_BATCH if device == 'cuda' else 1
         if threads:
             torch.set_num_threads(threads)
@@ -65,24 +65,24 @@ class TorchEngine(Engine):
 
 
 class CompiledEngine(TorchEngine):
-    """PyTorch's compiler, which takes a minute for the first clip and another for the first batch of another size."""
+    """PyTorch's compiler, which takes a minute for the first clip and another one for each new batch size."""
 
     name = 'torch-compile'
 
     def __init__(
-        self, network: InferenceNetwork, description: ModelMetadata, device: str = 'cpu', threads: int | None = None
+        self, network: InferenceNetwork, metadata: ModelMetadata, device: str = 'cpu', threads: int | None = None
     ):
-        super().__init__(network, description, device, threads)
+        super().__init__(network, metadata, device, threads)
         self.network = torch.compile(self.network)
 
 
 class OnnxRuntimeEngine(Engine):
-    """ONNX Runtime, on a GPU by TensorRT or CUDA where its installation has them.
+    """ONNX Runtime, on a GPU with TensorRT or CUDA if they are installed.
 
     Args:
         file: An `.onnx` file of `tools/export.py`.
         device: `'cpu'` or `'cuda'`.
-        threads: By default one for each core.
+        threads: CPU threads, one per core by default.
 
     Raises:
         UserError: ONNX Runtime is not installed or cannot read the file.
@@ -91,7 +91,7 @@ class OnnxRuntimeEngine(Engine):
     name = 'onnxruntime'
 
     def __init__(self, file: Path, device: str = 'cpu', threads: int | None = None):
-        needed('onnxruntime', 'onnxruntime')
+        check_installed('onnxruntime')
         import onnxruntime
 
         self.batch = GPU_BATCH if device == 'cuda' else 1
@@ -101,17 +101,18 @@ class OnnxRuntimeEngine(Engine):
         on_gpu = ['TensorrtExecutionProvider', 'CUDAExecutionProvider'] if device == 'cuda' else []
         providers = [name for name in on_gpu if name in onnxruntime.get_available_providers()]
         if device == 'cuda' and not providers:
-            raise UserError('device cuda: this ONNX Runtime has no GPU in it; install onnxruntime-gpu, or use the CPU')
+            raise UserError(
+                'device cuda: this ONNX Runtime has no GPU support. Install onnxruntime-gpu, or use the CPU.'
+            )
         try:
             self.session = onnxruntime.InferenceSession(file, options, [*providers, 'CPUExecutionProvider'])
-        except Exception as error:  # its errors have no common class
+        except Exception as error:  # its errors have no common base class
             raise UserError(
-                f'{file} cannot be read by ONNX Runtime: {first_line(error)}; write it anew with tools/export.py'
+                f'{file} cannot be read by ONNX Runtime: {first_line(error)}. Export it again with tools/export.py.'
             ) from None
         if device == 'cuda' and self.session.get_providers()[0] not in providers:
-            raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries and would use the CPU; say cpu')
-        described = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        self.description = ModelMetadata.from_json(described, file)
+            raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries. Use the CPU.')
+        self.metadata = ModelMetadata.from_json(self.session.get_modelmeta().custom_metadata_map.get(KEY), file)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """See `Engine`."""
@@ -119,11 +120,11 @@ class OnnxRuntimeEngine(Engine):
 
 
 class OpenVinoEngine(Engine):
-    """OpenVINO on the CPU, compiled anew for each size of batch, which makes it faster than one for all sizes.
+    """OpenVINO on the CPU, compiled for each batch size, which is faster than one model for all sizes.
 
     Args:
-        file: An `.xml` file of `tools/export.py`, its `.bin` beside it.
-        threads: By default one for each core.
+        file: An `.xml` file of `tools/export.py`, next to its `.bin`.
+        threads: CPU threads, one per core by default.
 
     Raises:
         UserError: OpenVINO is not installed or cannot read the file.
@@ -132,25 +133,25 @@ class OpenVinoEngine(Engine):
     name = 'openvino'
 
     def __init__(self, file: Path, threads: int | None = None):
-        needed('openvino', 'openvino')
+        check_installed('openvino')
         import openvino
 
         self.core = openvino.Core()
         try:
             self.model = self.core.read_model(file)
-            described = self.model.get_rt_info(KEY).value if self.model.has_rt_info(KEY) else None
+            text = self.model.get_rt_info(KEY).value if self.model.has_rt_info(KEY) else None
         except Exception as error:
             raise UserError(
-                f'{file} cannot be read by OpenVINO: {first_line(error)}; write it anew with tools/export.py'
+                f'{file} cannot be read by OpenVINO: {first_line(error)}. Export it again with tools/export.py.'
             ) from None
-        self.description = ModelMetadata.from_json(described, file)
+        self.metadata = ModelMetadata.from_json(text, file)
         self.options = {
             'PERFORMANCE_HINT': 'LATENCY',
-            'INFERENCE_PRECISION_HINT': OPENVINO_PRECISIONS[self.description.precision],
+            'INFERENCE_PRECISION_HINT': OPENVINO_PRECISIONS[self.metadata.precision],
         }
         if threads:
             self.options['INFERENCE_NUM_THREADS'] = threads
-        self.requests = {}  # by size of batch
+        self.requests = {}  # by batch size
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """See `Engine`."""
@@ -164,7 +165,7 @@ class OpenVinoEngine(Engine):
 
 
 ENGINES = {engine.name: engine for engine in (TorchEngine, CompiledEngine, OnnxRuntimeEngine, OpenVinoEngine)}
-# By a file's suffix, the engines that run it, the preferred one first.
+# The engines that run a file, by its suffix, the preferred one first.
 ENGINES_BY_SUFFIX = {
     '.pth': (TorchEngine.name, CompiledEngine.name),
     SUFFIX: (TorchEngine.name, CompiledEngine.name),
@@ -183,34 +184,34 @@ def open_engine(
     """Return the engine that runs a file.
 
     Args:
-        file: A checkpoint of a training, or what `tools/export.py` wrote.
-        engine: A name in `ENGINES`; `'auto'` takes the one that the file is for.
-        device: `'cpu'`, `'cuda'` or, where there is one, a GPU for `'auto'`.
-        threads: Of the CPU; by default the engine's own choice.
-        config: What a checkpoint was trained with; by default what it says itself.
+        file: A checkpoint of a training, or a file of `tools/export.py`.
+        engine: A name in `ENGINES`, or `'auto'` for the preferred one of the file.
+        device: `'cpu'`, `'cuda'`, or `'auto'` for a GPU if there is one.
+        threads: CPU threads; by default the engine's choice.
+        config: The config of a checkpoint; by default the one that it stores.
 
     Raises:
-        UserError: No such file, engine or device, or they do not go together.
+        UserError: There is no such file, engine or device, or they do not match.
     """
     file = Path(file).expanduser()
     if not file.is_file():
-        raise UserError(f'no network at {file}: name a checkpoint of a training or a file of tools/export.py')
+        raise UserError(f'no network at {file}. Name a checkpoint of a training or a file of tools/export.py.')
     if file.suffix not in ENGINES_BY_SUFFIX:
-        raise UserError(f'{file} is of no kind that runs here; known are {", ".join(ENGINES_BY_SUFFIX)}')
+        raise UserError(f'{file} has an unknown suffix. Use one of {", ".join(ENGINES_BY_SUFFIX)}.')
     if engine not in ('auto', *ENGINES):
-        raise UserError(f'engine {engine} is unknown; known are auto, {", ".join(ENGINES)}')
-    runs = ENGINES_BY_SUFFIX[file.suffix]
-    if engine not in ('auto', *runs):
+        raise UserError(f'engine {engine} is unknown. Use one of auto, {", ".join(ENGINES)}.')
+    suitable = ENGINES_BY_SUFFIX[file.suffix]
+    if engine not in ('auto', *suitable):
         raise UserError(
-            f'{file} runs with {" or ".join(runs)}: for another engine write another file, tools/export.py --engine '
-            f'{engine}'
+            f'{file} runs with {" or ".join(suitable)} only. Export a file for another engine with tools/export.py '
+            f'--engine {engine}.'
         )
-    name = runs[0] if engine == 'auto' else engine
-    if device == 'cuda' and not torch.cuda.is_available() and TorchEngine.name in runs:
-        raise UserError('device cuda: PyTorch sees no GPU here; use the CPU')
+    name = suitable[0] if engine == 'auto' else engine
+    if device == 'cuda' and not torch.cuda.is_available() and TorchEngine.name in suitable:
+        raise UserError('device cuda: PyTorch finds no GPU. Use the CPU.')
     if file.suffix == '.xml':
         if device == 'cuda':
-            raise UserError(f'device cuda: OpenVINO runs {file} on the CPU; use an .onnx file')
+            raise UserError(f'device cuda: OpenVINO runs {file} on the CPU only. Use an .onnx file.')
         return OpenVinoEngine(file, threads)
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() and _has_gpu(name) else 'cpu'
@@ -219,20 +220,20 @@ def open_engine(
     return ENGINES[name](*load_network(file, config), device, threads)
 
 
-def needed(module: str, package: str) -> None:
-    """Check that a library of the extra `deploy` is there.
+def check_installed(module: str) -> None:
+    """Check that a library of the extra `deploy` is installed.
 
     Raises:
-        UserError: It is not.
+        UserError: The library is missing.
     """
     if not find_spec(module):
-        raise UserError(f'{package} is not installed; pip install -e ".[deploy]"')
+        raise UserError(f'{module} is not installed. Install it with pip install -e ".[deploy]".')
 
 
 def _has_gpu(engine: str) -> bool:
     if engine != OnnxRuntimeEngine.name:
         return True
-    needed('onnxruntime', 'onnxruntime')
+    check_installed('onnxruntime')
     import onnxruntime
 
     return 'CUDAExecutionProvider' in onnxruntime.get_available_providers()

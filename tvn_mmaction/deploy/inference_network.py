@@ -1,4 +1,4 @@
-"""A trained recognizer as one function from frames to scores, with what its checkpoint says of it."""
+"""A trained recognizer as one module from frames to scores, with its metadata."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,11 @@ from ..utils.errors import UserError, shorten
 from ..utils.io import sha256_of
 from .metadata import ModelMetadata, check_classes, check_registered
 
-INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that draw or fetch weights
+INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that initialise or download weights
 
 
 class Normalisation(nn.Module):
-    """Subtracts a mean from pixels and divides them by a standard deviation, both `(C, 1, 1)` or `(C, 1, 1, 1)`."""
+    """Normalisation of pixels by a mean and a standard deviation, both `(C, 1, 1)` or `(C, 1, 1, 1)`."""
 
     def __init__(self, mean: Tensor, std: Tensor):
         super().__init__()
@@ -34,32 +34,36 @@ class Normalisation(nn.Module):
         self.register_buffer('std', std.clone())
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Map pixels in 0 to 255 to what the network was trained on, in the same shape."""
+        """Map pixels in 0 to 255 to the normalised input of the network, in the same shape."""
         return (pixels - self.mean) / self.std
 
 
 class InferenceNetwork(nn.Module):
-    """From packed frames to scores whose softmax is what the recognizer's test answers.
+    """A network from packed frames to scores; their softmax are the probabilities of the recognizer's test.
 
     Args:
-        recognizer: A `Recognizer2D` or `Recognizer3D`, put into evaluation mode.
-        clip: The packed frames of one clip, in whose shape all others come.
+        recognizer: A `Recognizer2D` or `Recognizer3D`, which is put into evaluation mode.
+        clip: The packed frames of one clip; all clips have its shape.
 
     Raises:
-        UserError: The recognizer takes something else than RGB frames.
+        UserError: The recognizer's input is not RGB frames.
     """
 
     def __init__(self, recognizer: nn.Module, clip: Tensor):
         super().__init__()
         if not isinstance(recognizer, (Recognizer2D, Recognizer3D)):
-            raise UserError(f'{type(recognizer).__name__} takes more than RGB frames: it cannot be deployed')
+            raise UserError(
+                f'{type(recognizer).__name__} takes more than RGB frames and cannot be deployed. Use a Recognizer2D or '
+                'Recognizer3D.'
+            )
         preprocessor = recognizer.data_preprocessor
         if type(preprocessor) is not ActionDataPreprocessor or preprocessor.to_rgb:
             raise UserError(
-                f'{type(preprocessor).__name__} does more than normalise RGB frames: such a network cannot be deployed'
+                f'{type(preprocessor).__name__} does more than normalise RGB frames, so that the network cannot be '
+                'deployed. Use ActionDataPreprocessor without to_rgb.'
             )
         self.recognizer = recognizer
-        # A network that was trained on pixels as they are has neither mean nor std.
+        # A network trained on raw pixels has neither mean nor std.
         normalises = hasattr(preprocessor, 'mean')
         self.normalisation = Normalisation(preprocessor.mean, preprocessor.std) if normalises else nn.Identity()
         self.train(False)
@@ -82,13 +86,13 @@ class InferenceNetwork(nn.Module):
 
 
 def load_network(checkpoint: Path, config: Config | None = None) -> tuple[InferenceNetwork, ModelMetadata]:
-    """Return the network of a checkpoint and its description; no code in the file is run.
+    """Return the network of a checkpoint and its metadata; no code in the file is run.
 
-    It is the full network; that early exits which a checkpoint has thresholds for are left out is told.
+    Always loads the full network. Warns if the checkpoint has early-exit thresholds, which are ignored.
 
     Args:
-        checkpoint: Weights that MMEngine wrote.
-        config: As `read_config` returns it; by default the one that the checkpoint keeps.
+        checkpoint: A checkpoint of MMEngine.
+        config: As `read_config` returns it; by default the one that the checkpoint stores.
 
     Raises:
         UserError: The checkpoint is missing, could run code, or does not fit the config.
@@ -97,25 +101,27 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[Infere
     meta = loaded.get('meta', {})
     if config is None:
         if not meta.get('cfg'):
-            raise UserError(f'{checkpoint} does not keep its config: name the one that it was trained with')
+            raise UserError(f'{checkpoint} does not store its config. Name the config that it was trained with.')
         config = read_static_config(meta['cfg'], checkpoint)
         if not all(isinstance(config.get(name), dict) for name in ('model', 'test_dataloader')):
-            raise UserError(f'{checkpoint} keeps a config without model or test: name the one that it was trained with')
+            raise UserError(
+                f'{checkpoint} stores a config without model or test. Name the config that it was trained with.'
+            )
         check_registered(without_initialisation(config.model.to_dict()), MODELS, checkpoint)
         check_registered(deployed_pipeline(config), TRANSFORMS, checkpoint)
     recognizer = build_recognizer(loaded, config, checkpoint)
     pipeline = deployed_pipeline(config)
     try:
         clip = dummy_inputs(pipeline)
-    except Exception as error:  # what a config names fails in every way there is
+    except Exception as error:  # whatever a config names may raise anything
         raise UserError(
-            f'{checkpoint}: the pipeline of its test makes no inputs of a video: {shorten(error)}; name the config '
-            'that it was trained with'
+            f'{checkpoint}: its test pipeline cannot process a video: {shorten(error)}. Name the config that it was '
+            'trained with.'
         ) from None
     if 'calibration' in meta:
         warn(
-            f'{checkpoint} has thresholds for early exits, which tools/test.py --budget alone uses: everywhere else '
-            'each video takes the full network'
+            f'{checkpoint} has thresholds for early exits, which only tools/test.py --budget uses. Here, each video '
+            'takes the full network.'
         )
     network = InferenceNetwork(recognizer, clip)
     return network, ModelMetadata(
@@ -135,19 +141,19 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[Infere
 
 
 def read_checkpoint(checkpoint: Path) -> Mapping[str, Any]:
-    """Return what a checkpoint holds, `state_dict` and perhaps `meta`; no code in it is run.
+    """Return a checkpoint with its `state_dict` and usually `meta`; no code in it is run.
 
     Raises:
-        UserError: It is missing, could run code, or is none of MMEngine.
+        UserError: The checkpoint is missing, could run code, or is not one of MMEngine.
     """
     loaded = load_from_local(str(checkpoint), map_location='cpu')
     if not isinstance(loaded, Mapping) or 'state_dict' not in loaded:
-        raise UserError(f'{checkpoint} is no checkpoint of MMEngine: it has no state_dict')
+        raise UserError(f'{checkpoint} has no state_dict. Name a checkpoint of MMEngine.')
     return loaded
 
 
 def classes_in(meta: Mapping[str, Any]) -> list[str] | None:
-    """Return the names of the classes that a checkpoint's `meta` has, None where it has none."""
+    """Return the class names in a checkpoint's `meta`, None if there are no names."""
     return (meta.get('dataset_meta') or {}).get('classes')
 
 
@@ -155,12 +161,12 @@ def build_recognizer(loaded: Mapping[str, Any], config: Config, checkpoint: Path
     """Return the model of a config with the weights of a checkpoint.
 
     Args:
-        loaded: What `read_checkpoint` returned.
-        config: Which gets as many classes as the checkpoint names.
-        checkpoint: Where it was read, for errors.
+        loaded: The checkpoint, as `read_checkpoint` returns it.
+        config: The config, whose number of classes is set to that of the checkpoint.
+        checkpoint: The checkpoint's file, for errors.
 
     Raises:
-        UserError: The model cannot be built, or the weights are of another one.
+        UserError: The model cannot be built, or the weights do not fit it.
     """
     if classes := classes_in(loaded.get('meta', {})):
         check_classes(classes, checkpoint)
@@ -171,19 +177,19 @@ def build_recognizer(loaded: Mapping[str, Any], config: Config, checkpoint: Path
         recognizer.load_state_dict(loaded['state_dict'])
     except RuntimeError as error:
         raise UserError(
-            f'{checkpoint} does not fit the model of its config: {shorten(state_dict_mismatch(error))}; name the one '
-            'that it was trained with'
+            f'{checkpoint} does not fit the model of its config: {shorten(state_dict_mismatch(error))}. Name the '
+            'config that it was trained with.'
         ) from None
     return recognizer
 
 
 def deployed_pipeline(config: Config) -> list[dict[str, Any]]:
-    """Return the steps of a config's test from a video file on, also where the test reads a frame store."""
+    """Return the steps of a config's test pipeline for video files, even if the test reads a frame store."""
     return with_decoder([step.to_dict() for step in dataset_of(config, 'test_dataloader').pipeline])
 
 
 def without_initialisation(part: Any) -> Any:
-    """Return a model's config without what would draw or fetch weights."""
+    """Return a model's config without the arguments that initialise or download weights."""
     if isinstance(part, Mapping):
         kept = {name: value for name, value in part.items() if name not in INITIALISATION}
         return {name: without_initialisation(value) for name, value in kept.items()}

@@ -1,4 +1,4 @@
-"""What a deployed network says of itself beside its weights: classes, the way from a video to its input, origin."""
+"""Metadata of a deployed network: classes, preprocessing and provenance."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,29 +15,29 @@ from ..datasets.transforms.pipeline_inspection import sampled_frames
 from ..utils.config_errors import registered_names
 from ..utils.errors import UserError
 
-KEY = 'tvn_mmaction'  # of the description, in a file's metadata
+KEY = 'tvn_mmaction'  # of a file's custom metadata
 SCHEMA_VERSION = 1
-# What MMAction2's TSNHead and TSMHead, and its SlowFast, build themselves, by a name that no registry knows.
-BUILT_BY_THE_WHOLE = {'AvgConsensus', 'resnet3d'}
+# Types that TSNHead, TSMHead and SlowFast of MMAction2 build themselves, without a registry.
+UNREGISTERED = {'AvgConsensus', 'resnet3d'}
 SCOPES = ('mmaction', 'mmengine')
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a file of a network holds beside its weights, as plain data."""
+    """The content of a network's file in addition to its weights, as plain data."""
 
     name: str  # of the config
     classes: list[str]
-    pipeline: list[dict[str, Any]]  # of the test, from a file's name to packed frames
+    pipeline: list[dict[str, Any]]  # of the test, from a file name to packed frames
     input_shape: list[int]  # of one clip, RGB in 0 to 255: (frames, C, H, W) or (views, C, T, H, W)
     precision: str  # fp32, fp16, bf16 or int8
-    provenance: dict[str, Any]  # checkpoint, training, packages, and what the export found when it checked itself
+    provenance: dict[str, Any]  # checkpoint, training, packages, and the checks of the export
     schema_version: int = SCHEMA_VERSION
 
     @cached_property
     def frames(self) -> int:
-        """Frames that the pipeline samples from a video."""
+        """The number of frames that the pipeline samples from a video."""
         return sampled_frames(self.pipeline)
 
     def to_json(self) -> str:
@@ -46,44 +46,45 @@ class ModelMetadata:
 
     @classmethod
     def from_json(cls, text: str | None, file: Path) -> 'ModelMetadata':
-        """Read what `to_json` wrote.
+        """Read the JSON of `to_json`.
 
         Raises:
-            UserError: The file has no description, one of another schema, one that names what is not registered, or
-                classes that cannot be shown.
+            UserError: The file has no metadata, metadata of another schema or with unregistered types, or class names
+                that cannot be printed.
         """
         if not text:
-            raise UserError(f'{file} was not written by tools/export.py: it does not say how videos become its input')
+            raise UserError(f'{file} was not written by tools/export.py and has no metadata. Export it with this tool.')
         try:
             fields = json.loads(text)
             if fields['schema_version'] != SCHEMA_VERSION:
                 raise UserError(
-                    f'{file} has a description of schema {fields["schema_version"]}, this release reads '
-                    f'{SCHEMA_VERSION}: export the checkpoint again'
+                    f'{file} has metadata of schema {fields["schema_version"]}, but this release reads schema '
+                    f'{SCHEMA_VERSION}. Export the checkpoint again.'
                 )
-            description = cls(**fields)
-            if description.precision not in PRECISIONS:
-                raise ValueError(f'precision {description.precision}')
-            check_classes(description.classes, file)
+            metadata = cls(**fields)
+            if metadata.precision not in PRECISIONS:
+                raise ValueError(f'precision {metadata.precision}')
+            check_classes(metadata.classes, file)
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{file} has a description that cannot be read ({error!r}): export it again') from None
-        check_registered(description.pipeline, TRANSFORMS, file)
-        return description
+            raise UserError(f'{file} has metadata that cannot be read ({error!r}). Export it again.') from None
+        check_registered(metadata.pipeline, TRANSFORMS, file)
+        return metadata
 
 
 def check_registered(part: Any, registry: Registry, file: Path) -> None:
-    """Check that every `type` in what a file says is a registered name and every `_scope_` a known one, however deep.
+    """Check that every `type` in a part of a file, however deep, is registered, and every `_scope_` known.
 
-    A registry would import what any other name stands for, and call it.
+    A registry would import and call anything else that a name may refer to.
 
     Raises:
-        UserError: One is not.
+        UserError: A type is not registered, or a scope is unknown.
     """
     if isinstance(part, Mapping):
-        for key, known in (('type', registered_names(registry) | BUILT_BY_THE_WHOLE), ('_scope_', SCOPES)):
+        for key, known in (('type', registered_names(registry) | UNREGISTERED), ('_scope_', SCOPES)):
             if key in part and str(part[key]) not in known:
                 raise UserError(
-                    f'{file} asks for {part[key]}, which is not registered in {registry.name}: it is not loaded'
+                    f'{file} asks for {part[key]}, which is not registered in {registry.name}, so that it is not '
+                    'loaded. Import the module that registers it first, or use another file.'
                 )
         part = list(part.values())
     if isinstance(part, (list, tuple)):
@@ -92,11 +93,13 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
 
 
 def check_classes(classes: Iterable[Any], file: Path) -> None:
-    """Check that the names of classes in a file are text of one line, which commands no terminal.
+    """Check that the class names in a file are text of one line without control sequences of a terminal.
 
     Raises:
-        UserError: One is not.
+        UserError: A name is not.
     """
     for name in classes:
         if UNPRINTABLE.search(str(name)):
-            raise UserError(f'{file} has a class {name!a}, which would command a terminal: it is not loaded')
+            raise UserError(
+                f'{file} has a class {name!a} with control characters, so that it is not loaded. Rename the class.'
+            )

@@ -1,4 +1,4 @@
-"""From videos to labels: `load` a network, and call it with what there is."""
+"""Recognition of videos: `load` a network, and call it with files, folders or frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,53 +17,53 @@ from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..utils.errors import UserError
 from .engines import Engine, open_engine
 
-LIVE_STRIDE = 10  # frames; of networks whose frames have no distance of their own: that of the experiment
+LIVE_STRIDE = 10  # frames, for networks whose sampling has no interval; that of the TVN experiment
 
 
 @dataclass(frozen=True)
 class Prediction:
     """The most probable labels of a video."""
 
-    source: str  # the file, or what was given instead
+    source: str  # the file, or 'frames'
     labels: list[str]  # the most probable one first
     probabilities: list[float]
 
 
 class VideoRecognizer:
-    """A network with all that is around it, from videos to labels.
+    """A network with its preprocessing and its classes, from videos to labels.
 
     Args:
-        engine: What runs the network.
+        engine: The engine that runs the network.
 
     Attributes:
         classes: The names of all classes, by label.
-        frames: How many frames of a video the network sees.
-        frame_stride: The distance of neighbours in a live window, in frames of the source.
+        frames: The number of frames of a video that the network sees.
+        frame_stride: The interval between frames of a live window, in frames of the source.
     """
 
     def __init__(self, engine: Engine):
-        self.engine, self.description = engine, engine.description
-        self.classes, self.frames = self.description.classes, self.description.frames
-        strides = [step['frame_interval'] for step in self.description.pipeline if 'frame_interval' in step]
-        # Where a video is cut into parts, as TSN does it, an interval of 1 says nothing of how far apart frames are; of
-        # pairs it is what their difference is made of.
-        known = strides and (strides[0] > 1 or frames_per_image(self.description.pipeline) > 1)
+        self.engine, self.metadata = engine, engine.metadata
+        self.classes, self.frames = self.metadata.classes, self.metadata.frames
+        strides = [step['frame_interval'] for step in self.metadata.pipeline if 'frame_interval' in step]
+        # With sampling by segments, as in TSN, an interval of 1 is not the distance of frames; with frame differences,
+        # it is.
+        known = strides and (strides[0] > 1 or frames_per_image(self.metadata.pipeline) > 1)
         self.frame_stride = strides[0] if known else LIVE_STRIDE
-        self.pipeline = FramePipeline(with_decoder(self.description.pipeline))
+        self.pipeline = FramePipeline(with_decoder(self.metadata.pipeline))
 
     def __call__(self, source: Any, topk: int = 5) -> Prediction | list[Prediction]:
-        """Recognise one video or several.
+        """Recognise one or several videos.
 
         Args:
-            source: A video file; a folder, whose videos are taken, however deep; a clip, as an array or a tensor of
-                frames, RGB `(T, H, W, 3)` in 0 to 255, or as an iterable of frames; or a list of any of these.
-            topk: How many labels to name.
+            source: A video file; a folder, including its subfolders; a clip, as an array, a tensor or an iterable of
+                frames, RGB `(T, H, W, 3)` in 0 to 255; or a list of any of these.
+            topk: The number of labels.
 
         Returns:
             A list for a list or a folder.
 
         Raises:
-            UserError: There is no such file, it cannot be decoded, or these are no frames.
+            UserError: There is no such file, it cannot be decoded, or the source has no valid frames.
         """
         if isinstance(source, (str, PathLike)):
             path = Path(source).expanduser()
@@ -77,29 +77,29 @@ class VideoRecognizer:
         return self._prediction('frames', self._probabilities([clip])[0], topk)
 
     def recognize_files(self, files: Iterable[Path], topk: int = 5) -> Iterator[tuple[Path, Prediction | UserError]]:
-        """Yield each file with its prediction, or with why it has none; while one is recognised the next is decoded."""
+        """Yield each file with its prediction or error; the next file is decoded while one is recognised."""
         with ThreadPoolExecutor(1) as decoding:
-            group, before = [], []
+            group, previous = [], []
             for file in files:
                 group.append((file, decoding.submit(self._decode, file)))
                 if len(group) == self.engine.batch:
-                    yield from self._recognize(before, topk)
-                    group, before = [], group
-            yield from self._recognize(before, topk)
+                    yield from self._recognize(previous, topk)
+                    group, previous = [], group
+            yield from self._recognize(previous, topk)
             yield from self._recognize(group, topk)
 
     def recognize_frames(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the probabilities `(classes,)` of just these `self.frames` frames, RGB `(H, W, 3)` in 0 to 255."""
+        """Return the probabilities `(classes,)` of `self.frames` frames, RGB `(H, W, 3)` in 0 to 255."""
         return self._probabilities([self.pipeline.of_sampled(frames).numpy()])[0]
 
     def _decode(self, file: Path) -> np.ndarray | UserError:
         if not file.is_file():
-            return UserError(f'no video at {file}')
+            return UserError(f'no video at {file}. Name a video file.')
         try:
             return self.pipeline.of_video(file).numpy()
-        except Exception as error:  # each decoder has errors of its own
+        except Exception as error:  # decoders raise errors of their own
             reason = str(error).strip().rpartition('\n')[2]
-            return UserError(f'{file} cannot be decoded ({type(error).__name__}: {reason}): copy or convert it again')
+            return UserError(f'{file} cannot be decoded ({type(error).__name__}: {reason}). Copy or convert it again.')
 
     def _recognize(self, group: list[tuple[Path, Future]], topk: int) -> Iterator[tuple[Path, Prediction | UserError]]:
         decoded = [(file, future.result()) for file, future in group]
@@ -124,43 +124,43 @@ def load(
     threads: int | None = None,
     config: Config | None = None,
 ) -> VideoRecognizer:
-    """Return what recognises videos with the network of a file: a checkpoint, or what `tools/export.py` wrote.
+    """Return a recognizer with the network of a checkpoint or of a file of `tools/export.py`.
 
     Args:
-        file: A `.pth`, `.safetensors`, `.onnx` or `.xml`; nothing in it is executed.
-        engine: A name in `ENGINES`; `'auto'` takes the one that the file is for.
-        device: `'cpu'`, `'cuda'`, or `'auto'` for a GPU where there is one.
-        threads: Of the CPU; by default the engine's own choice.
-        config: What a checkpoint was trained with, as `read_config` returns it; by default what it says itself.
+        file: A `.pth`, `.safetensors`, `.onnx` or `.xml` file; nothing in it is executed.
+        engine: A name in `ENGINES`, or `'auto'` for the preferred one of the file.
+        device: `'cpu'`, `'cuda'`, or `'auto'` for a GPU if there is one.
+        threads: CPU threads; by default the engine's choice.
+        config: The config of a checkpoint, as `read_config` returns it; by default the one that it stores.
 
     Raises:
-        UserError: No such file, engine or device, or they do not go together.
+        UserError: There is no such file, engine or device, or they do not match.
     """
     return VideoRecognizer(open_engine(file, engine, device, threads, config))
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Return the videos of a folder, however deep, in order.
+    """Return the videos of a folder and its subfolders, sorted.
 
     Raises:
-        UserError: There is none.
+        UserError: There are no videos.
     """
     videos = sorted(path for path in folder.rglob('*') if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     if not videos:
-        raise UserError(f'{folder} holds no video ({", ".join(VIDEO_SUFFIXES)})')
+        raise UserError(f'{folder} holds no video. Name a folder with files of {", ".join(VIDEO_SUFFIXES)}.')
     return videos
 
 
 def _frames(source: Any) -> list[np.ndarray]:
-    """Return frames as a list, checked."""
+    """Return frames as a list after checking them."""
     try:
         frames = [np.asarray(frame) for frame in source]
     except (TypeError, ValueError):
-        raise UserError(f'{source!r} is no video: give a file, a folder or frames') from None
+        raise UserError(f'{source!r} is not a video. Pass a file, a folder or frames.') from None
     shapes = {(frame.shape, str(frame.dtype)) for frame in frames}
     if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3 or frames[0].dtype != np.uint8:
         found = ', '.join(f'{shape} {kind}' for shape, kind in sorted(shapes)) or 'none'
-        raise UserError(f'frames are {found}: give one or more of one size, RGB (H, W, 3) uint8')
+        raise UserError(f'frames are {found}. Pass one or more frames of one size, RGB (H, W, 3) uint8.')
     return frames
 
 

@@ -62,11 +62,11 @@ def select_frames(
     if method == 'random':
         network, scorer, trained = None, _random(candidates, seed), {}
     else:
-        network, description = load_network(checkpoint, config)
-        check_input(config, checkpoint, description.provenance, frames=False)
+        network, metadata = load_network(checkpoint, config)
+        check_input(config, checkpoint, metadata.provenance, frames=False)
         network.to('cuda' if torch.cuda.is_available() else 'cpu')
-        scorer = (_smart if method == 'smart' else _oracle)(network, FramePipeline(description.pipeline))
-        trained = description.provenance
+        scorer = (_smart if method == 'smart' else _oracle)(network, FramePipeline(metadata.pipeline))
+        trained = metadata.provenance
     selection = Selection(
         method=method,
         candidates=candidates,

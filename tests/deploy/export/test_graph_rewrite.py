@@ -1,4 +1,4 @@
-"""Rewritten networks compute the same."""
+"""Networks optimised for inference compute the same scores."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 
 from tests.deploy.networks import randomise
-from tvn_mmaction.deploy.export.graph_rewrite import LeanRepetition, optimize_for_inference
+from tvn_mmaction.deploy.export.graph_rewrite import FusedTinyVideoBlock, optimize_for_inference
 from tvn_mmaction.deploy.inference_network import InferenceNetwork
 from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
 
@@ -36,21 +36,21 @@ def network_of(
     [*((name, architecture.frames) for name, architecture in ARCHITECTURES.items()), ('tvn1', 3), ('tvn1', 8)],
 )
 @torch.no_grad()
-def test_scores_stay(arch, frames):
+def test_optimised_network_has_the_same_scores(arch, frames):
     torch.manual_seed(0)
     network, pixels = network_of(arch, frames)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     plain, lean = network(pixels), optimize_for_inference(network)
     torch.testing.assert_close(lean(pixels), plain, rtol=0, atol=1e-4 * plain.std().item())
     torch.testing.assert_close(lean(pixels[1:2]), plain[1:2], rtol=0, atol=1e-4 * plain.std().item())
-    assert any(isinstance(module, LeanRepetition) for module in lean.modules())
+    assert any(isinstance(module, FusedTinyVideoBlock) for module in lean.modules())
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in lean.modules())
     torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)  # the network itself is left alone
 
 
 @pytest.mark.parametrize('average_clips', ['prob', 'score'])
 @torch.no_grad()
-def test_softmax_of_scores_is_what_a_test_of_several_views_answers(average_clips):
+def test_softmax_of_scores_equals_the_test_of_several_views(average_clips):
     network, pixels = network_of('tvn_mobile_2', 2, average_clips, clips=3)
     recognizer = network.recognizer
     samples = recognizer.data_preprocessor({'inputs': list(pixels), 'data_samples': [[]] * 3})

@@ -1,4 +1,4 @@
-"""A network runs the same in every engine, and its file says all that is needed."""
+"""A network has the same scores in every engine, and its file has all metadata."""
 
 from dataclasses import replace
 
@@ -31,14 +31,14 @@ def trained(folder):
 @pytest.fixture(scope='module')
 def exported(folder, trained):
     """Return a function that exports once and returns the file."""
-    config, network, description = trained
+    config, network, metadata = trained
     files = {}
 
     def file_of(suffix, precision):
         if (suffix, precision) not in files:
             file = files[suffix, precision] = folder / f'{precision}{suffix}'
             calibration = clips_of(config, 'train_dataloader') if precision == 'int8' else None
-            export(network, description, file, precision, clips_of(config, 'test_dataloader'), calibration)
+            export(network, metadata, file, precision, clips_of(config, 'test_dataloader'), calibration)
         return files[suffix, precision]
 
     return file_of
@@ -56,13 +56,13 @@ def exported(folder, trained):
         pytest.param('.xml', 'bf16', marks=pytest.mark.slow),
     ],
 )
-def test_file_answers_as_the_checkpoint_does(folder, trained, exported, suffix, precision):
-    config, _, description = trained
+def test_file_predicts_like_the_checkpoint(folder, trained, exported, suffix, precision):
+    config, _, metadata = trained
     recognizer, plain = load(exported(suffix, precision)), load(folder / 'epoch_3.pth')
-    told = recognizer.description
-    assert told.precision == precision and told.classes == ['Biking', 'Diving', 'Fencing']
-    assert replace(told, precision='fp32', provenance=description.provenance).to_json() == description.to_json()
-    found = told.provenance['export']
+    exported_metadata = recognizer.metadata
+    assert exported_metadata.precision == precision and exported_metadata.classes == ['Biking', 'Diving', 'Fencing']
+    assert replace(exported_metadata, precision='fp32', provenance=metadata.provenance).to_json() == metadata.to_json()
+    found = exported_metadata.provenance['export']
     check = clips_of(config, 'test_dataloader')
     clips = np.stack(list(check.inputs))
     answers, plain_answers = (one.engine(clips).argmax(1) for one in (recognizer, plain))
@@ -79,20 +79,20 @@ def test_file_answers_as_the_checkpoint_does(folder, trained, exported, suffix, 
     assert recognizer(video).probabilities == pytest.approx(plain(video).probabilities, abs=tolerance)
 
 
-def test_file_of_other_scores_is_not_written(trained, tmp_path, monkeypatch):
+def test_file_with_other_scores_is_not_written(trained, tmp_path, monkeypatch):
     def wrongly_rewritten(network):
         network = optimize_for_inference(network)
         next(network.recognizer.cls_head.parameters()).data[0] += 1
         return network
 
-    config, network, description = trained
+    config, network, metadata = trained
     monkeypatch.setattr('tvn_mmaction.deploy.export.model_export.optimize_for_inference', wrongly_rewritten)
     with pytest.raises(UserError, match='is not written: its scores differ'):
-        export(network, description, tmp_path / 'a.onnx', 'fp32', clips_of(config, 'test_dataloader'))
+        export(network, metadata, tmp_path / 'a.onnx', 'fp32', clips_of(config, 'test_dataloader'))
     assert not list(tmp_path.iterdir())
 
 
-def test_file_whose_pipeline_would_run_anything_is_refused(exported, tmp_path):
+def test_file_with_unregistered_types_is_refused(exported, tmp_path):
     model = onnx.load(exported('.onnx', 'fp32'))
     (entry,) = model.metadata_props
     entry.value = entry.value.replace('"Resize"', '"os.system"')
@@ -105,20 +105,20 @@ def test_file_whose_pipeline_would_run_anything_is_refused(exported, tmp_path):
         open_engine(tmp_path / 'bare.onnx')
 
 
-def test_without_clips_noise_is_compared_and_nothing_is_calibrated(trained, tmp_path):
-    config, network, description = trained
+def test_without_clips_noise_is_checked_and_int8_is_refused(trained, tmp_path):
+    config, network, metadata = trained
     config = read_config(config.filename, data_root=str(tmp_path / 'nowhere'))
     check = clips_of(config, 'test_dataloader')
-    assert check.labels is None and check.inputs[0].shape == tuple(description.input_shape)
-    with pytest.raises(UserError, match='int8 needs clips of the training'):
-        export(network, description, tmp_path / 'a.xml', 'int8', check, clips_of(config, 'train_dataloader'))
-    with pytest.raises(UserError, match='onnxruntime does not compute in bf16; known are fp32, fp16, int8'):
-        export(network, description, tmp_path / 'a.onnx', 'bf16', check)
+    assert check.labels is None and check.inputs[0].shape == tuple(metadata.input_shape)
+    with pytest.raises(UserError, match='int8 needs training clips'):
+        export(network, metadata, tmp_path / 'a.xml', 'int8', check, clips_of(config, 'train_dataloader'))
+    with pytest.raises(UserError, match=r'onnxruntime does not support bf16\. Use one of fp32, fp16, int8'):
+        export(network, metadata, tmp_path / 'a.onnx', 'bf16', check)
 
 
-def test_missing_library_is_told(trained, tmp_path, monkeypatch):
-    _, network, description = trained
+def test_missing_library_is_reported(trained, tmp_path, monkeypatch):
+    _, network, metadata = trained
     monkeypatch.setattr('tvn_mmaction.deploy.engines.find_spec', lambda module: None)
     for suffix in FORMATS:
-        with pytest.raises(UserError, match=r'is not installed; pip install -e "\.\[deploy\]"'):
-            export(network, description, tmp_path / f'a{suffix}', 'fp32', LabelledClips([], None))
+        with pytest.raises(UserError, match=r'is not installed\. Install it with pip install -e "\.\[deploy\]"'):
+            export(network, metadata, tmp_path / f'a{suffix}', 'fp32', LabelledClips([], None))

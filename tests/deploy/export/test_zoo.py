@@ -1,4 +1,4 @@
-"""MMAction2's own networks run in engines too."""
+"""MMAction2's own networks run in all engines."""
 
 import pytest
 import torch
@@ -33,16 +33,16 @@ def network_of(name, clip):
 @pytest.mark.slow
 @pytest.mark.parametrize('suffix', ['.onnx', '.xml'])
 @pytest.mark.parametrize('name', SMALL)
-def test_scores_are_those_of_pytorch(tmp_path, name, suffix):
-    network, description, clip = network_of(name, SMALL[name])
-    told = export(network, description, tmp_path / f'network{suffix}', 'fp32', LabelledClips([clip[0]], None))
-    assert told.provenance['export']['largest_score_difference'] <= 1e-4
+def test_exported_scores_equal_those_of_pytorch(tmp_path, name, suffix):
+    network, metadata, clip = network_of(name, SMALL[name])
+    exported = export(network, metadata, tmp_path / f'network{suffix}', 'fp32', LabelledClips([clip[0]], None))
+    assert exported.provenance['export']['largest_score_difference'] <= 1e-4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', SMALL)
 @torch.no_grad()
-def test_rewritten_networks_compute_the_same_for_every_size_of_batch(name):
+def test_optimised_networks_have_the_same_scores_at_every_batch_size(name):
     network, _, clip = network_of(name, SMALL[name])
     clips = torch.randint(0, 256, (3, *clip.shape[1:]), dtype=torch.uint8)
     lean = optimize_for_inference(network)
@@ -50,6 +50,6 @@ def test_rewritten_networks_compute_the_same_for_every_size_of_batch(name):
         torch.testing.assert_close(lean(clips[:batch]), network(clips[:batch]), rtol=0, atol=1e-4)
 
 
-def test_networks_of_sounds_are_refused():
+def test_networks_of_audio_are_refused():
     with pytest.raises(UserError, match='RecognizerAudio takes more than RGB frames'):
         dummy_network(read_config(REPOSITORY / 'configs/baselines/audio_r18_demo.py'))

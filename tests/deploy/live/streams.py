@@ -1,4 +1,4 @@
-"""Small servers on this machine: of files, of an endless camera, and of nothing."""
+"""Small local servers: of files, of a camera, and of a port that does not respond."""
 
 import functools
 import socket
@@ -18,7 +18,7 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 class _Camera(BaseHTTPRequestHandler):
-    """Sends 30 pictures at 50 a second, as cameras send motion JPEG, and is unplugged then."""
+    """Sends 30 pictures at 50 per second, as cameras send motion JPEG, and breaks off."""
 
     def log_message(self, *_):
         pass
@@ -52,13 +52,13 @@ def serve_files(folder: Path):
 
 
 def serve_camera():
-    """Serve a camera that is unplugged after 30 frames; yields the address."""
+    """Serve a camera that breaks off after 30 frames; yields the address."""
     return _serve(_Camera)
 
 
 @contextmanager
 def serve_nothing(accept: bool) -> Iterator[str]:
-    """Yield the address of a port that refuses, or that accepts and says nothing."""
+    """Yield the address of a port that refuses connections, or that accepts them and does not respond."""
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         if accept:

@@ -1,4 +1,4 @@
-"""Live recognition: what it answers, how late, and how it ends."""
+"""Live recognition: labels, delays and how it ends."""
 
 import gc
 import os
@@ -24,13 +24,13 @@ from tvn_mmaction.deploy.live.video_sources import Frame
 from tvn_mmaction.deploy.live.window import Window
 from tvn_mmaction.utils.errors import UserError
 
-# What a busy machine may add to a delay by not letting a thread run. A queue is 3 s behind at the end of the test.
+# Tolerated delay on a busy machine. A queue would be 3 s late at the end of the test.
 SLACK_MS = 400
 CAPTION = Caption('HorseRiding', 0.873, ['network 35 ms, delay 52 ms'])
 
 
 class Weigher:
-    """Says which of three brightnesses a window has, each frame weighed by its place: order matters."""
+    """Predicts which of three brightnesses a window has, each frame weighted by its place, so that order matters."""
 
     def __init__(self, frames=4, frame_stride=1, sleep_s=0.0):
         self.frames, self.frame_stride, self.sleep_s = frames, frame_stride, sleep_s
@@ -116,11 +116,11 @@ def test_nothing_is_queued(tmp_path):
     with LiveRecognition(video, Weigher(sleep_s=0.15)) as live:
         for _ in live.results():
             alive.append(sum(isinstance(thing, Frame) for thing in gc.get_objects()))
-    # The ring, the window that the network has, the newest frame, and one that is being captured.
+    # The ring, the window of the network, the newest frame, and the one that is captured.
     assert max(alive) <= 4 + 4 + 2
 
 
-def test_every_frame_is_there_for_display(video):
+def test_every_frame_is_displayed(video):
     with LiveRecognition(video, Weigher(sleep_s=0.1)) as live:
         shown = list(live.frames())
     numbers = [frame.number for frame, _ in shown]
@@ -152,28 +152,28 @@ def test_late_frames_are_skipped(video, monkeypatch):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('missing.mp4', 'missing.mp4 does not exist: name a video, a camera'),
+        ('missing.mp4', r'missing.mp4 does not exist\. Name a video, a camera'),
         ('.', 'is a folder'),
         ('text.mp4', 'text.mp4 does not open as a video'),
         ('empty.avi', 'empty.avi does not open as a video'),
     ],
 )
-def test_file_that_does_not_open_is_told(tmp_path, name, message):
+def test_file_that_does_not_open_is_reported(tmp_path, name, message):
     write_text(tmp_path / 'text.mp4')
     write_empty(tmp_path / 'empty.avi')
     with pytest.raises(UserError, match=message), LiveRecognition(tmp_path / name, Weigher()):
         pass
 
 
-def test_camera_that_is_not_there_is_told(capfd):
-    with pytest.raises(UserError, match='camera 99 does not open: see that it is plugged in'):
+def test_missing_camera_is_reported(capfd):
+    with pytest.raises(UserError, match=r'camera 99 does not open\. Check that it is plugged in'):
         LiveRecognition('99', Weigher()).__enter__()
     assert capfd.readouterr().err == ''
 
 
 @pytest.mark.parametrize('accept', [False, True])
 @pytest.mark.parametrize('scheme', ['http', 'rtsp'])
-def test_stream_that_does_not_answer_is_told_in_time(scheme, accept, monkeypatch):
+def test_unresponsive_stream_is_reported_in_time(scheme, accept, monkeypatch):
     monkeypatch.setattr(sources, 'TIMEOUT_S', 0.5)
     start = time.monotonic()
     with serve_nothing(accept) as address, pytest.raises(UserError, match=r'does not open within 0\.5 s') as error:
@@ -182,7 +182,7 @@ def test_stream_that_does_not_answer_is_told_in_time(scheme, accept, monkeypatch
     assert 'secret' not in str(error.value) and f'anna:…@{address}' in str(error.value)
 
 
-def test_video_that_breaks_off_is_told_after_its_last_label(video):
+def test_video_that_breaks_off_is_reported_after_its_last_label(video):
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     results = []
     with (
@@ -193,19 +193,19 @@ def test_video_that_breaks_off_is_told_after_its_last_label(video):
     assert results[-1].frame_numbers[-1] >= 3
 
 
-def test_stream_that_breaks_off_is_told_after_its_last_label():
+def test_stream_that_breaks_off_is_reported_after_its_last_label():
     results = []
     with (
         serve_camera() as address,
         LiveRecognition(f'{address}/video', Weigher()) as live,
-        pytest.raises(UserError, match=r'/video broke off after (29|30) frames: check the cable or the network'),
+        pytest.raises(UserError, match=r'/video broke off after (29|30) frames\. Check the cable or the network'),
     ):
         results.extend(live.results())
     assert results[-1].frame_numbers[-1] >= 28
     assert not live.source.is_recording
 
 
-def test_file_behind_a_url_plays_at_its_own_speed(video):
+def test_file_at_a_url_plays_at_its_own_speed(video):
     start = time.monotonic()
     with serve_files(video.parent) as address, LiveRecognition(f'{address}/video.avi', Weigher()) as live:
         results = list(live.results())
@@ -253,19 +253,19 @@ def test_annotated_video_has_every_frame(tmp_path):
     assert frames[0][120:].max() > 150 > 50 > frames_of(video)[0].max()  # the text, on a black frame
 
 
-def test_odd_sizes_and_those_that_change_are_written(tmp_path):
+def test_odd_and_changing_sizes_are_written(tmp_path):
     with VideoAnnotator(tmp_path / 'out.mp4', 25.0) as annotator:
         for height, width in ((241, 321), (241, 321), (300, 500)):
             annotator.write(draw(np.full((height, width, 3), 200, np.uint8), CAPTION))
     assert [frame.shape for frame in frames_of(tmp_path / 'out.mp4')] == [(242, 322, 3)] * 3
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
+def test_invalid_output_is_refused(tmp_path):
     video = write_video(tmp_path / 'video.avi')
     itself = write_video(tmp_path / 'video.mp4', codec='mp4v')
     for source, out, message in (
         (video, video / 'out.mp4', 'is no folder: name another one'),
-        (video, tmp_path / 'out.avi', 'is an MP4, name it out.mp4'),
+        (video, tmp_path / 'out.avi', r'is an MP4\. Name it out\.mp4'),
         (itself, itself, 'is the video itself'),
         (write_text(tmp_path / 'text.avi'), tmp_path / 'out.mp4', 'does not open as a video'),
     ):
@@ -294,13 +294,13 @@ def test_interrupted_video_plays(tmp_path, error, kept):
     assert list(tmp_path.iterdir()) == ([out] if kept else [])
 
 
-def test_full_disk_is_told(tmp_path):
+def test_full_disk_is_reported(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
         with (
-            pytest.raises(UserError, match='is the disk full'),
+            pytest.raises(UserError, match='because the disk is full'),
             VideoAnnotator(tmp_path / 'out.mp4', 25.0) as annotator,
         ):
             for _ in range(30):
@@ -310,7 +310,7 @@ def test_full_disk_is_told(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_display_that_does_not_answer_is_no_window(monkeypatch):
+def test_unresponsive_display_opens_no_window(monkeypatch):
     monkeypatch.setenv('DISPLAY', ':4711')
     with Window('test') as window:
         assert not window.is_open
@@ -326,7 +326,7 @@ def test_window_shows_until_it_is_closed(tmp_path, monkeypatch, capsys):
         def show_ten(window, picture):
             shown.append(picture)
             if len(shown) == 10:
-                window._process.kill()  # as a person who closes it
+                window._process.kill()  # as if the user closed it
                 window._process.wait()
             show(window, picture)
 
@@ -346,7 +346,7 @@ def test_annotated_video_keeps_the_time(tmp_path):
     assert np.allclose(lights, [10] * 4 + [100] * 6 + [200], atol=4)
 
 
-def test_viewer_annotates_and_tells(video, tmp_path, capsys):
+def test_viewer_annotates_and_summarises(video, tmp_path, capsys):
     out = tmp_path / 'out.mp4'
     sentence = viewer.view(video, Weigher(sleep_s=0.03), out)
     assert 37 <= len(frames_of(out)) <= 40  # the last ones may have been late

@@ -1,4 +1,4 @@
-"""From a network to a file that another engine runs: converted, quantised, described, and checked on clips."""
+"""Export of a network to a file for another engine: conversion, quantisation, metadata, and a check on clips."""
 
 import contextlib
 import io
@@ -23,19 +23,20 @@ from ...utils.checkpoints import checkpoint_file, meta_of
 from ...utils.console import progress_bar
 from ...utils.errors import UserError, first_line
 from ...utils.safetensors import write_weights
-from ..engines import OnnxRuntimeEngine, OpenVinoEngine, needed
+from ..engines import OnnxRuntimeEngine, OpenVinoEngine, check_installed
 from ..inference_network import InferenceNetwork, load_network
 from ..metadata import KEY, ModelMetadata
 from .graph_rewrite import optimize_for_inference
 
 TOLERANCE = 1e-4  # of scores in fp32, absolute
-LARGEST_BATCH = 1024  # PyTorch's exporter wants a bound
-FEW_CLIPS, CALIBRATION_CLIPS, MANY_CLIPS = 16, 64, 256  # to check scores, for ranges, to measure accuracies
+LARGEST_BATCH = 1024  # PyTorch's exporter needs a bound
+# To check scores, to find the ranges of int8, and to measure accuracies.
+FEW_CLIPS, CALIBRATION_CLIPS, MANY_CLIPS = 16, 64, 256
 
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Clips as a network takes them, uint8 of its input shape, and their labels; None where they are noise."""
+    """Inputs of a network, uint8 of its input shape, and their labels; None for noise."""
 
     inputs: Sequence[np.ndarray]
     labels: Sequence[int] | None
@@ -43,69 +44,69 @@ class LabelledClips:
 
 def export(
     network: InferenceNetwork,
-    description: ModelMetadata,
+    metadata: ModelMetadata,
     file: Path,
     precision: str,
     check: LabelledClips,
     calibration: LabelledClips | None = None,
 ) -> ModelMetadata:
-    """Write a network for the engine of the file's suffix, complete or not at all, and return what the file says.
+    """Write a network for the engine of the file's suffix, complete or not at all, and return the file's metadata.
 
-    The file's `provenance['export']` says what was found: the clips it was checked on, the largest difference of a
-    score from PyTorch's in fp32, and the accuracies of both on the clips, as parts of 1.
+    Its `provenance['export']` has the result of the check: the number of clips, the largest difference of a score from
+    PyTorch's in fp32, and the accuracies of both, as parts of 1.
 
     Args:
-        network: In evaluation mode, left as it is.
-        description: Of the network.
-        file: `.onnx` or `.xml`; OpenVINO's weights go into a `.bin` beside the latter.
+        network: A network in evaluation mode, which is copied.
+        metadata: Its metadata.
+        file: `.onnx` or `.xml`; OpenVINO's weights are written next to it as `.bin`.
         precision: One of `FORMATS[file.suffix].precisions`.
-        check: Clips of the test.
-        calibration: Clips of the training, for int8.
+        check: Test clips.
+        calibration: Training clips, for int8.
 
     Raises:
-        UserError: A library is missing, the network cannot be converted, or its scores in fp32 are others.
+        UserError: A library is missing, the network cannot be converted, or its scores in fp32 differ.
     """
     kind = FORMATS[file.suffix]
     if precision not in kind.precisions:
-        raise UserError(f'{kind.engine.name} does not compute in {precision}; known are {", ".join(kind.precisions)}')
+        raise UserError(f'{kind.engine.name} does not support {precision}. Use one of {", ".join(kind.precisions)}.')
     if precision == 'int8' and (calibration is None or calibration.labels is None):
-        raise UserError('int8 needs clips of the training to find the ranges of all values: name their --data-root')
+        raise UserError('int8 needs training clips to find the ranges of all values. Name their --data-root.')
     for module in ('onnxscript', *kind.modules):
-        needed(module, module)
+        check_installed(module)
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix='.export_') as folder, _quiet():
         plain = Path(folder, 'plain.onnx')
-        _to_onnx(optimize_for_inference(network), plain, description)
+        _to_onnx(optimize_for_inference(network), plain, metadata)
         try:
             model = kind.convert(plain, precision, calibration.inputs if calibration else ())
-        except Exception as error:  # converters fail in every way there is
+        except Exception as error:  # converters raise anything
             raise UserError(
-                f'{description.name} cannot be converted for {kind.engine.name}: {_reason(error)}'
+                f'{metadata.name} cannot be converted for {kind.engine.name}: {_reason(error)}. Use another engine.'
             ) from error
         written = Path(folder, 'written', file.name)
         written.parent.mkdir()
-        description = replace(description, precision=precision)
-        kind.write(model, written, description)
-        found = _compare(network, kind.engine(written), check)
-        if precision == 'fp32' and not found['largest_score_difference'] <= TOLERANCE:
+        metadata = replace(metadata, precision=precision)
+        kind.write(model, written, metadata)
+        result = _compare(network, kind.engine(written), check)
+        if precision == 'fp32' and not result['largest_score_difference'] <= TOLERANCE:
             raise UserError(
                 f'{file} is not written: its scores differ from those of PyTorch by '
-                f'{found["largest_score_difference"]:.1e}, more than {TOLERANCE}'
+                f'{result["largest_score_difference"]:.1e}, more than {TOLERANCE}. Use another engine.'
             )
-        description = replace(description, provenance=description.provenance | {'export': found})
-        kind.write(model, written, description)
-        for path in sorted(written.parent.iterdir()):  # the weights before what refers to them: .bin, .xml
+        metadata = replace(metadata, provenance=metadata.provenance | {'export': result})
+        kind.write(model, written, metadata)
+        for path in sorted(written.parent.iterdir()):  # .bin before .xml, which refers to it
             shutil.move(path, file.with_name(path.name))
-    return description
+    return metadata
 
 
 def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
-    """Write the weights of a checkpoint as safetensors, with all that it says of itself and a config, for PyTorch.
+    """Write the weights of a checkpoint as safetensors, with its meta and a config, for PyTorch.
 
-    Everything that takes weights takes the file in the place of the checkpoint; no training resumes from it.
+    The file can be used like the checkpoint, except to resume a training.
 
     Args:
-        checkpoint: Weights that MMEngine wrote.
+        checkpoint: A checkpoint of MMEngine.
         config: As `read_config` returns it.
         file: `.safetensors`.
 
@@ -119,12 +120,12 @@ def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
 
 
 def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:
-    """Return clips of a loader's data set as the test packs them, evenly chosen; noise where they are not at hand.
+    """Return clips of a loader's data set as inputs of the test, evenly spread; noise if there is no data.
 
     Args:
         config: As `read_config` returns it.
         loader: `'train_dataloader'`, `'val_dataloader'` or `'test_dataloader'`.
-        count: How many, at most.
+        count: The maximum number of clips.
     """
     pipeline = dataset_of(config, 'test_dataloader').pipeline
     clips = available_clips(config, loader, count, pipeline=pipeline, test_mode=True)
@@ -136,7 +137,7 @@ def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledCli
 
 
 class _Packed(Sequence):
-    """The packed frames of some clips of a data set, decoded when they are asked for."""
+    """Packed frames of clips, decoded on access."""
 
     def __init__(self, clips: Subset):
         self.clips = clips
@@ -148,8 +149,8 @@ class _Packed(Sequence):
         return self.clips[index]['inputs'].numpy()
 
 
-def _to_onnx(network: InferenceNetwork, file: Path, description: ModelMetadata) -> None:
-    clips = torch.zeros(2, *description.input_shape, dtype=torch.uint8)  # of one, the exporter would see no batch
+def _to_onnx(network: InferenceNetwork, file: Path, metadata: ModelMetadata) -> None:
+    clips = torch.zeros(2, *metadata.input_shape, dtype=torch.uint8)  # with one clip, the exporter would see no batch
     batch = torch.export.Dim('batch', max=LARGEST_BATCH)
     try:
         with torch.no_grad():
@@ -162,19 +163,19 @@ def _to_onnx(network: InferenceNetwork, file: Path, description: ModelMetadata) 
                 dynamo=True,
             )
     except Exception as error:
-        raise UserError(f'{description.name} cannot be exported: {_reason(error)}') from error
+        raise UserError(f'{metadata.name} cannot be exported: {_reason(error)}. Use the checkpoint itself.') from error
     program.save(file, external_data=False)
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what an error began with; exporters wrap it in pages of advice."""
+    """Return the first line of an error's first cause; exporters wrap it in pages of advice."""
     while error.__cause__:
         error = error.__cause__
     return f'{type(error).__name__}: {first_line(error)}'
 
 
 def _compare(network: InferenceNetwork, engine: Any, check: LabelledClips) -> dict[str, Any]:
-    """Return what `export` says of a file."""
+    """Compare an engine with PyTorch in fp32, see `export`."""
     plain, written = [], []
     with progress_bar() as progress, torch.inference_mode():
         task = progress.add_task('checking', total=len(check.inputs), status='')
@@ -183,14 +184,15 @@ def _compare(network: InferenceNetwork, engine: Any, check: LabelledClips) -> di
             written.append(engine(inputs[None])[0])
             progress.advance(task)
     plain, written = np.stack(plain), np.stack(written)
-    found = {
+    result = {
         'check_clips': len(plain) if check.labels is not None else 0,
         'largest_score_difference': float(abs(plain - written).max()),
         'same_answer': float((plain.argmax(1) == written.argmax(1)).mean()),
     }
     if check.labels is not None:
-        found['top1_fp32'], found['top1'] = (float((one.argmax(1) == check.labels).mean()) for one in (plain, written))
-    return found
+        accuracies = (float((scores.argmax(1) == check.labels).mean()) for scores in (plain, written))
+        result['top1_fp32'], result['top1'] = accuracies
+    return result
 
 
 def _convert_for_onnxruntime(plain: Path, precision: str, calibration: Sequence[np.ndarray]) -> Any:
@@ -205,7 +207,7 @@ def _convert_for_onnxruntime(plain: Path, precision: str, calibration: Sequence[
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         quantised = plain.with_name('quantised.onnx')
-        quant_pre_process(plain, quantised, skip_symbolic_shape=True)  # folds batch norms, which stay in fp32 else
+        quant_pre_process(plain, quantised, skip_symbolic_shape=True)  # folds batch norms, which would stay in fp32
         quantize_static(
             quantised,
             quantised,
@@ -220,7 +222,7 @@ def _convert_for_onnxruntime(plain: Path, precision: str, calibration: Sequence[
 
 
 class _CalibrationReader:
-    """Gives ONNX Runtime's quantiser one clip after the other."""
+    """Clips for ONNX Runtime's quantiser."""
 
     def __init__(self, clips: Sequence[np.ndarray]):
         self.clips = iter(clips)
@@ -230,10 +232,10 @@ class _CalibrationReader:
         return None if clip is None else {'inputs': clip[None]}
 
 
-def _write_onnx(model: Any, file: Path, description: ModelMetadata) -> None:
+def _write_onnx(model: Any, file: Path, metadata: ModelMetadata) -> None:
     import onnx
 
-    onnx.helper.set_model_props(model, {KEY: description.to_json()})
+    onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
     onnx.save(model, file)
 
 
@@ -248,20 +250,20 @@ def _convert_for_openvino(plain: Path, precision: str, calibration: Sequence[np.
     return model
 
 
-def _write_openvino(model: Any, file: Path, description: ModelMetadata) -> None:
+def _write_openvino(model: Any, file: Path, metadata: ModelMetadata) -> None:
     import openvino
 
-    model.set_rt_info(description.to_json(), KEY)
-    openvino.save_model(model, file, compress_to_fp16=description.precision in ('fp16', 'bf16'))
+    model.set_rt_info(metadata.to_json(), KEY)
+    openvino.save_model(model, file, compress_to_fp16=metadata.precision in ('fp16', 'bf16'))
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: what runs it, in which precisions, and what makes it."""
+    """A file format: its engine, its precisions, and the functions that write it."""
 
     engine: type
     precisions: tuple[str, ...]
-    modules: tuple[str, ...]  # that have to be installed
+    modules: tuple[str, ...]  # that must be installed
     convert: Any
     write: Any
 
@@ -278,7 +280,7 @@ FORMATS = {
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep converters from telling what a user cannot change."""
+    """Silence messages of converters that a user cannot act on."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -13,14 +13,14 @@ from ...utils.errors import UserError
 from ...utils.output_paths import check_file
 from .video_sources import frame_rate, open_video
 
-SMALLEST_SIDE = 240  # pixels; on smaller frames no text of this much could be read
+SMALLEST_SIDE = 240  # pixels; the text would be illegible on smaller frames
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 WHITE, GREY, GREEN = (255, 255, 255), (205, 205, 205), (110, 205, 90)  # BGR
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What is written on a frame."""
+    """Text to draw on a frame."""
 
     label: str
     probability: float
@@ -30,21 +30,21 @@ class Caption:
 def draw(frame: np.ndarray, caption: Caption | None) -> np.ndarray:
     """Return a copy of a frame (H, W, 3) uint8 BGR, with the caption in a translucent box at the lower left.
 
-    A frame of less than 240 pixels in height or width is enlarged by a whole factor, so that the text has room. The
-    text grows with the frame, and what is too long for it is shorten.
+    A frame of less than 240 pixels in height or width is enlarged by a whole factor to make room for the text. The text
+    size depends on the frame's, and text that is too long is truncated.
     """
     factor = -(-SMALLEST_SIDE // min(frame.shape[:2]))
     picture = np.ascontiguousarray(frame.repeat(factor, axis=0).repeat(factor, axis=1)) if factor > 1 else frame.copy()
     if caption is None:
         return picture
     height, width = picture.shape[:2]
-    # A line of text takes a 16th of the shorter side; the label a half more.
+    # The height of a line of text is a 16th of the shorter side; the label's is 50 % more.
     line = min(height, width) / 16
     margin = round(line / 2)
     room = width - 4 * margin
     label_font, font = _Font(1.5 * line), _Font(line)
-    label = label_font.shorten(caption.label, room)
-    details = [font.shorten(text, room) for text in caption.details]
+    label = label_font.truncate(caption.label, room)
+    details = [font.truncate(text, room) for text in caption.details]
     percent = f'{caption.probability:.1%}'
     bar_width = round(6 * line)
     row = round(1.5 * line)
@@ -71,19 +71,19 @@ def draw(frame: np.ndarray, caption: Caption | None) -> np.ndarray:
 
 
 class _Font:
-    """OpenCV's font at a height in pixels; OpenCV 5 has all scripts, OpenCV 4 writes what is not ASCII as `?`."""
+    """OpenCV's font at a height in pixels; OpenCV 5 supports all scripts, OpenCV 4 only ASCII."""
 
     def __init__(self, height: float):
         self.thickness = max(round(height / 14), 1)
-        # Of capitals, which take 7 tenths of the line.
+        # Capitals take 70 % of the line height.
         self.scale = 0.7 * height / cv2.getTextSize('X', FONT, 1.0, 1)[0][1]
 
     def width(self, text: str) -> int:
-        """Return the pixels that a text takes."""
+        """Return the width of a text in pixels."""
         return cv2.getTextSize(text, FONT, self.scale, self.thickness)[0][0]
 
-    def shorten(self, text: str, room: int) -> str:
-        """Return as much of a text as `room` pixels hold."""
+    def truncate(self, text: str, room: int) -> str:
+        """Return a text truncated to a width of `room` pixels."""
         if self.width(text) <= room:
             return text
         while text and self.width(f'{text}...') > room:
@@ -96,13 +96,13 @@ class _Font:
 
 
 class VideoAnnotator:
-    """An MP4 (MPEG-4 Part 2, without sound) of captioned frames, for `with`; complete or absent.
+    """Writer of an MP4 (MPEG-4 Part 2, without sound) of captioned frames, for `with`; complete or absent.
 
-    It grows under a temporary name beside `out` and gets its own at the end. A source that breaks off and Ctrl-C end
-    it too, and what was written by then plays; any other error leaves nothing.
+    It writes to a temporary file next to `out`, which is renamed at the end. After Ctrl-C or a source that breaks off,
+    the frames written so far are kept and can be played; any other error leaves no file.
 
     Args:
-        out: The file; its folder is made.
+        out: The file; its folder is created.
         fps: Frames per second.
 
     Raises:
@@ -111,11 +111,11 @@ class VideoAnnotator:
 
     def __init__(self, out: Path, fps: float):
         if out.suffix.lower() != '.mp4':
-            raise UserError(f'{out}: the annotated video is an MP4, name it {out.with_suffix(".mp4").name}')
+            raise UserError(f'{out}: the annotated video is an MP4. Name it {out.with_suffix(".mp4").name}.')
         check_file(out, '--annotate')
         self.out, self.fps = out, fps
         self.frame_count = 0  # written so far
-        # Of the process, so that two never write into one.
+        # With the process id, so that two processes never write the same file.
         self._temporary = out.with_name(f'.{out.stem}.{os.getpid()}.mp4')
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -127,25 +127,25 @@ class VideoAnnotator:
     def __exit__(self, error_type: type[BaseException] | None, *error) -> None:
         if self._writer is None:
             return
-        self._writer.release()  # writes the index, without which nothing plays
+        self._writer.release()  # writes the index, which players need
         if error_type is not None and not issubclass(error_type, UserError | KeyboardInterrupt):
             self._temporary.unlink(missing_ok=True)
             return
-        # OpenCV does not tell when the disk is full.
+        # OpenCV does not report a full disk.
         written = int(cv2.VideoCapture(str(self._temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
         if written < self.frame_count:
             self._temporary.unlink(missing_ok=True)
-            raise UserError(f'{self.out} could not be written: is the disk full?')
+            raise UserError(f'{self.out} could not be written, perhaps because the disk is full. Make room on it.')
         self._temporary.replace(self.out)
 
     def write(self, picture: np.ndarray, time_s: float | None = None) -> None:
         """Add a picture (H, W, 3) uint8 BGR.
 
         Args:
-            picture: All get the size of the first.
-            time_s: When it is shown, since the start. The picture before fills what lies between, and a picture
-                whose place is taken is left out, so that the video keeps the time whatever the frames' rate was.
-                None: right after the one before.
+            picture: The picture, which is resized to the first picture's size.
+            time_s: The time since the start at which it is shown. The previous picture is repeated until then, and a
+                picture for a time that is already written is skipped, so that the video keeps the time at any frame
+                rate. By default it directly follows the previous picture.
 
         Raises:
             UserError: OpenCV cannot encode.
@@ -162,9 +162,9 @@ class VideoAnnotator:
         self._last = picture
 
     def _fit(self, picture: np.ndarray) -> np.ndarray:
-        """Return the picture in the video's size, which its first call decides and opens the video with."""
+        """Return the picture in the video's size; the first call sets the size and opens the video."""
         height, width = picture.shape[:2]
-        # The codec takes even sizes only.
+        # The codec supports even sizes only.
         picture = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         size = (picture.shape[1], picture.shape[0])
         if self._writer is None:
@@ -174,24 +174,24 @@ class VideoAnnotator:
                 self._writer = None
                 self._temporary.unlink(missing_ok=True)
                 raise UserError(
-                    f'{self.out}: OpenCV cannot write an MP4 of {width} x {height} pixels; see that '
-                    'opencv-python is the one from PyPI, which brings FFmpeg'
+                    f'{self.out}: OpenCV cannot write an MP4 of {width} x {height} pixels. Install opencv-python '
+                    'from PyPI, which includes FFmpeg.'
                 )
         return picture if size == self._size else cv2.resize(picture, self._size)
 
 
 def check_is_another_file(out: Path, video: Path) -> None:
-    """Check that a video is not written over the one that it is made from.
+    """Check that an annotated video does not overwrite its source.
 
     Raises:
-        UserError: It would be.
+        UserError: Both are the same file.
     """
     if out.exists() and video.exists() and out.samefile(video):
-        raise UserError(f'{out} is the video itself: name another file')
+        raise UserError(f'{out} is the video itself. Name another file.')
 
 
 def annotate(video: Path, out: Path, caption: Caption) -> int:
-    """Write a video with one caption on every frame, and no sound; an interrupted one ends where it was.
+    """Write a video with one caption on every frame, without sound; an interruption leaves a shorter video.
 
     Returns:
         Its number of frames.
@@ -210,5 +210,5 @@ def annotate(video: Path, out: Path, caption: Caption) -> int:
             progress.advance(task)
     source.release()
     if not annotator.frame_count:
-        raise UserError(f'{video} holds no frame that decodes')
+        raise UserError(f'{video} has no frame that can be decoded. Copy or convert it again.')
     return annotator.frame_count

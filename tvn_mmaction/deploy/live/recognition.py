@@ -1,4 +1,4 @@
-"""Recognition beside a running video: the network always has the newest frames, and nothing is queued."""
+"""Live recognition: the network always gets the newest frames of a running video, and nothing is queued."""
 
 import time
 from collections import deque
@@ -14,15 +14,15 @@ import numpy as np
 
 from .video_sources import TIMEOUT_S, Frame, Source
 
-WARM_UP_SIZE = (240, 320, 3)  # of the frames that an engine starts on
+WARM_UP_SIZE = (240, 320, 3)  # of the frames for the first run of an engine
 
 
 class FrameRecognizer(Protocol):
-    """A network with all that is around it, from frames to probabilities."""
+    """A network with its preprocessing, from frames to probabilities."""
 
     classes: list[str]
     frames: int  # of one view
-    frame_stride: int  # distance of neighbours in a live window, in frames of the source
+    frame_stride: int  # interval between frames of a live window, in frames of the source
 
     def recognize_frames(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Return the probabilities (classes,) of `self.frames` RGB frames (H, W, 3) uint8 of any one size."""
@@ -30,7 +30,7 @@ class FrameRecognizer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LiveResult:
-    """What the network said of one window."""
+    """The result of one window of frames."""
 
     frame_numbers: tuple[int, ...]  # of the window; the last one repeats while the video is shorter than that
     time_s: float  # of its newest frame, since the source's first
@@ -43,30 +43,30 @@ class LiveResult:
 
     @property
     def seen_frames(self) -> int:
-        """How many different frames the window held."""
+        """The number of different frames in the window."""
         return len(set(self.frame_numbers))
 
 
 class LiveRecognition:
-    """A source that is captured in one thread and recognised in another, for `with`.
+    """Capture of a source in one thread and recognition in another, for `with`.
 
     The capturing thread keeps every `frame_stride`-th frame in a ring of exactly the frames that the network needs.
-    Whenever the network is free and a frame was kept since, it gets what the ring holds now. What it missed in the
-    meantime is gone, so that a label is at most two network times and one frame old, however slow the network is.
-    While fewer frames have come than a window has, its last one repeats, as the experiment does with short clips, so
-    that the first frame has a label already.
+    Whenever the network is free and a new frame was kept, it gets the frames in the ring. Frames that it missed in the
+    meantime are dropped, so that a label is at most two network times and one frame old, even with a slow network.
+    As long as fewer frames have arrived than a window has, the last one repeats, as with short clips in training, so
+    that the first frame already has a label.
 
-    `results` and `frames` may be read beside each other, from different threads; leaving the `with` ends all.
+    `results` and `frames` may be iterated in different threads at the same time; leaving the `with` ends both.
 
     Args:
         source: A camera's number, a URL, or a file, which is played at its own speed.
-        recognizer: What labels the windows.
+        recognizer: The recognizer of the windows.
     """
 
     def __init__(self, source: str | Path, recognizer: FrameRecognizer):
         self._recognizer = recognizer
         self._source_name = source
-        self._changed = Condition()  # guards all that follows
+        self._changed = Condition()  # guards all attributes below
         self._ring: deque[tuple[Frame, np.ndarray]] = deque(maxlen=recognizer.frames)  # with its RGB pixels
         self._kept = 0  # frames that entered the ring so far
         self._frame: Frame | None = None
@@ -81,8 +81,8 @@ class LiveRecognition:
         Raises:
             UserError: The source does not open.
         """
-        # The first run takes many times what the others do. It is made before the source is opened, which would
-        # pile frames up meanwhile.
+        # The first run takes many times longer than the others. It comes before the source is opened, which would
+        # queue frames in the meantime.
         self._recognizer.recognize_frames([np.zeros(WARM_UP_SIZE, np.uint8)] * self._recognizer.frames)
         self.source = Source(self._source_name)
         # Daemons: a decoder that hangs must not keep the process alive.
@@ -100,7 +100,7 @@ class LiveRecognition:
             thread.join(TIMEOUT_S)
 
     def results(self) -> Iterator[LiveResult]:
-        """Yield each result when it is there, or the newest one if the caller took longer.
+        """Yield each result as soon as it is available, or the newest one if the caller is slower.
 
         Raises:
             UserError: The source broke off.
@@ -117,9 +117,9 @@ class LiveRecognition:
         self._raise_error()
 
     def frames(self) -> Iterator[tuple[Frame, LiveResult | None]]:
-        """Yield each frame when it is there, or the newest one if the caller took longer, with the newest result.
+        """Yield each frame, or the newest one if the caller is slower, with the newest result.
 
-        The last frame comes a second time when its label is there.
+        The last frame is yielded again when its label is available.
 
         Raises:
             UserError: The source broke off.
@@ -138,11 +138,11 @@ class LiveRecognition:
     def _run(self, target: Callable[[], None], flag: str) -> None:
         try:
             target()
-        except BaseException as error:  # it is the caller's
+        except BaseException as error:  # raised again in the caller's thread
             with self._changed:
                 self._error = self._error or error
         if flag == '_recognizing':
-            self._stop.set()  # what is captured from now on would have no label
+            self._stop.set()  # frames captured from now on would have no label
         with self._changed:
             setattr(self, flag, False)
             self._changed.notify_all()
@@ -151,7 +151,7 @@ class LiveRecognition:
         next_number = 0
         with closing(self.source.frames(self._stop)) as frames:
             for frame in frames:
-                # If a frame was skipped that would have been kept, its successor takes the place.
+                # If a frame to keep was skipped, its successor replaces it.
                 keep = frame.number >= next_number
                 rgb = cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB) if keep else None
                 with self._changed:

@@ -1,4 +1,4 @@
-"""Where live frames come from: a camera, a stream, or a file that is played at its own speed."""
+"""Sources of live frames: a camera, a stream, or a file played at its own speed."""
 
 import os
 import re
@@ -17,25 +17,25 @@ from ...datasets.preparation.probe import MISSING_SHARE
 from ...utils.errors import UserError
 
 TIMEOUT_S = 5.0  # for a stream to open, and between two of its frames
-USUAL_FPS = 25.0  # of what does not say its rate, as some cameras and streams
+USUAL_FPS = 25.0  # for cameras and streams that do not declare their frame rate
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame and when it arrived."""
+    """A frame and its time of arrival."""
 
-    number: int  # in the source, from 0; frames that were skipped have theirs too
+    number: int  # in the source, from 0; skipped frames count
     time_s: float  # since the source's first frame
-    stamp_s: float  # when it arrived, of time.perf_counter()
-    pixels: np.ndarray  # (H, W, 3) uint8 BGR; nobody writes to it
+    stamp_s: float  # time of arrival, of time.perf_counter()
+    pixels: np.ndarray  # (H, W, 3) uint8 BGR, read-only
 
 
 class Source:
-    """What was opened, and its frames at the speed at which they happen.
+    """An opened source, and its frames in real time.
 
-    A file, be it here or behind a URL, is released frame by frame at its own rate, and its frames' stamps are when
-    they were due; a camera and a stream come at theirs, stamped on arrival. A stream of unknown length is read as
-    fast as it comes: what arrives in bursts, as HLS does, is shown in bursts.
+    A file, local or at a URL, is played at its own frame rate, and its frames are stamped with the time when they are
+    due. Frames of a camera or a stream are stamped on arrival. A stream of unknown length is read as fast as it
+    arrives: frames that arrive in bursts, as with HLS, are shown in bursts.
 
     Args:
         name: A camera's number, a URL such as `rtsp://…`, or a file's path.
@@ -55,17 +55,17 @@ class Source:
             else:
                 self._video = self._open_file(Path(name))
         self._declared_frames = max(int(self._video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-        # Neither a camera nor a live stream knows how many frames there will be.
+        # Cameras and live streams declare no number of frames.
         self.is_recording = self._is_file or self._declared_frames > 0
         self._suffix = Path(urlsplit(str(name)).path).suffix.lower()
         self.fps = frame_rate(self._video)
-        self.late_frames = 0  # of a file: skipped so far, since their time was over when they were decoded
+        self.late_frames = 0  # frames of a file that were skipped so far, since the next one was due
 
     def frames(self, stop: Event) -> Iterator[Frame]:
         """Yield frames until the source ends or `stop` is set, and close it.
 
         Raises:
-            UserError: It gives no frame, or breaks off: a file before its end, a camera or a stream at all.
+            UserError: It yields no frame, or breaks off: a file before its end, a camera or a stream at any time.
         """
         number, first_s = 0, 0.0
         try:
@@ -87,7 +87,7 @@ class Source:
             yield pixels, time.perf_counter()
 
     def _paced(self, stop: Event) -> Iterator[tuple[np.ndarray, float] | None]:
-        """Yield each frame when it is due, with that time; None for one whose successor is due already."""
+        """Yield each frame when it is due, with that time; None for a frame whose successor is already due."""
         interval_s, due_s, skipped = 1 / self.fps, 0.0, 0
         while self._video.grab():
             now = time.perf_counter()
@@ -97,7 +97,7 @@ class Source:
                 self.late_frames += 1
                 yield None
             else:
-                if now - due_s > interval_s:  # a second was skipped and it is still late: the decoder is too slow
+                if now - due_s > interval_s:  # still late after skipping a second: the decoder is too slow
                     due_s = now
                 skipped = 0
                 intact, pixels = self._video.retrieve()
@@ -109,23 +109,23 @@ class Source:
 
     def _check_end(self, frame_count: int) -> None:
         if not frame_count:
-            raise UserError(f'{self.name} opens but gives no frame: try it in a video player')
+            raise UserError(f'{self.name} opens but yields no frame. Try it in a video player.')
         if not self.is_recording:
             raise UserError(
-                f'{self.name} broke off after {frame_count} frames: check the cable or the network, and start again'
+                f'{self.name} broke off after {frame_count} frames. Check the cable or the network, and start again.'
             )
         if self._declared_frames - frame_count > MISSING_SHARE.get(self._suffix, 1) * self._declared_frames:
             raise UserError(
-                f'{self.name} broke off after {frame_count} of its {self._declared_frames} frames: '
-                'the file is damaged or was not transferred as a whole'
+                f'{self.name} broke off after {frame_count} of its {self._declared_frames} frames. The file is '
+                'damaged or incomplete. Copy or download it again.'
             )
 
     def _open_camera(self, number: int) -> cv2.VideoCapture:
         video = cv2.VideoCapture(number)
         if not video.isOpened():
             raise UserError(
-                f'camera {number} does not open: see that it is plugged in, that no other program uses it, and that '
-                'you may read /dev/video*'
+                f'camera {number} does not open. Check that it is plugged in, that no other program uses it, and that '
+                'you may read /dev/video*.'
             )
         self.name = f'camera {number}'
         return video
@@ -133,19 +133,19 @@ class Source:
     def _open_url(self, url: str) -> cv2.VideoCapture:
         timeout_ms = int(1000 * TIMEOUT_S)
         parameters = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-        # FFmpeg decodes a frame per thread and holds as many back: 7 with 8 threads, measured. One thread holds none.
+        # FFmpeg delays one frame less than it has threads: 7 with 8 threads, measured. One thread delays none.
         parameters += [cv2.CAP_PROP_N_THREADS, 1]
         video = cv2.VideoCapture(url, cv2.CAP_FFMPEG, parameters)
         if not video.isOpened():
             raise UserError(
-                f'{self.name} does not open within {TIMEOUT_S:g} s: check the address, the password and the network'
+                f'{self.name} does not open within {TIMEOUT_S:g} s. Check the address, the password and the network.'
             )
         return video
 
     def _open_file(self, path: Path) -> cv2.VideoCapture:
         if not path.is_file():
             problem = 'is a folder' if path.is_dir() else 'does not exist'
-            raise UserError(f'{path} {problem}: name a video, a camera by its number such as 0, or an rtsp:// address')
+            raise UserError(f'{path} {problem}. Name a video, a camera by its number such as 0, or an rtsp:// address.')
         self._is_file = True
         return open_video(path)
 
@@ -154,25 +154,25 @@ def open_video(path: Path) -> cv2.VideoCapture:
     """Open a file.
 
     Raises:
-        UserError: It is no video.
+        UserError: It is not a video.
     """
     with _quiet_decoders():
-        # An absolute path is never taken for a URL or a pattern of numbered pictures.
+        # OpenCV takes no absolute path for a URL or a pattern of numbered images.
         video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     if not video.isOpened():
-        raise UserError(f'{path} does not open as a video: try it in a video player')
+        raise UserError(f'{path} does not open as a video. Try it in a video player.')
     return video
 
 
 def frame_rate(video: cv2.VideoCapture) -> float:
-    """Return the frames per second that a source declares, or the usual ones where that cannot be."""
+    """Return the frame rate that a source declares, or the usual one if it is implausible."""
     fps = video.get(cv2.CAP_PROP_FPS)
     return fps if 1 <= fps <= 1000 else USUAL_FPS
 
 
 @contextmanager
 def _quiet_decoders() -> Iterator[None]:
-    """Keep OpenCV and FFmpeg from printing beside our message, and into the status line later."""
+    """Keep OpenCV and FFmpeg from printing next to our message, and into the status line later."""
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

@@ -1,4 +1,4 @@
-"""Live recognition for people: a window where there is a display, a line in the terminal, a video."""
+"""Viewer of live recognition: a window if there is a display, a line in the terminal, a video."""
 
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -12,18 +12,18 @@ from .window import Window
 
 
 def view(source: str | Path, recognizer: FrameRecognizer, annotated: Path | None = None) -> str:
-    """Recognise a live source until it ends or a person ends it: q or Esc in the window, or Ctrl-C.
+    """Recognise a live source until it ends, or until q or Esc in the window, or Ctrl-C.
 
-    The window is opened where there is a display. The status is one line of a terminal; where stderr is none, each
+    A window is opened if there is a display. The status is one line of the terminal; if stderr is not a terminal, each
     change of the label is a line on stdout.
 
     Args:
         source: A camera's number, a URL, or a file, which is played at its own speed.
-        recognizer: What labels the windows of frames.
+        recognizer: The recognizer of the windows of frames.
         annotated: An MP4 to write, without sound: every frame with the newest label.
 
     Returns:
-        A sentence of how it went.
+        A summary in one sentence.
 
     Raises:
         UserError: The source does not open or breaks off, or `annotated` is that source or cannot be written.
@@ -32,10 +32,10 @@ def view(source: str | Path, recognizer: FrameRecognizer, annotated: Path | None
         check_is_another_file(annotated, Path(source))
     frame_count, worst_delay_ms, result = 0, 0.0, None
     with ExitStack() as stack:
-        # First, since it takes a while, in which a source that runs would not be shown.
+        # First, since it takes a while, in which the frames of a running source would be lost.
         window = stack.enter_context(Window('tvn_mmaction'))
         if not (has_window := window.is_open):
-            console.print('no display for a window; Ctrl-C ends', style='dim')
+            console.print('no display for a window; press Ctrl-C to end', style='dim')
         live = stack.enter_context(LiveRecognition(source, recognizer))
         annotator = stack.enter_context(VideoAnnotator(annotated, live.source.fps)) if annotated else None
         status = stack.enter_context(_Status())
@@ -52,18 +52,18 @@ def view(source: str | Path, recognizer: FrameRecognizer, annotated: Path | None
                 status.show(result)
                 frame_count = frame.number + 1
                 worst_delay_ms = max(worst_delay_ms, result.delay_ms if result else 0)
-        except KeyboardInterrupt:  # how a camera is ended where there is no window
+        except KeyboardInterrupt:  # ends a camera without a window
             pass
     if result is None:
         return f'{live.source.name}: ended before the first label'
     return (
         f'{live.source.name}: {frame_count} frames, {result.dropped} dropped, last label {result.label} '
-        f'({result.probability:.1%}), label at most {worst_delay_ms:.0f} ms behind its frame'
+        f'({result.probability:.1%}), label at most {worst_delay_ms:.0f} ms after its frame'
     )
 
 
 def caption_of(result: LiveResult) -> Caption:
-    """Return what is drawn of a result."""
+    """Return the text to draw for a result."""
     times = f'network {result.network_ms:.0f} ms, delay {result.delay_ms:.0f} ms'
     return Caption(result.label, result.probability, [times, *_frames_so_far(result)])
 
@@ -89,7 +89,7 @@ class _Status(AbstractContextManager):
             self._live.stop()
 
     def show(self, result: LiveResult | None) -> None:
-        """Show a result, or that there is none yet."""
+        """Show a result, or that there is no result yet."""
         if self._live:
             self._live.update(status_line(result) if result else 'waiting for the first label')
         elif result and result.label != self._label:

@@ -1,8 +1,8 @@
-"""A window in a process of its own, where it can neither hold up nor crash the recognition.
+"""A window in a process of its own, where it can neither delay nor crash the recognition.
 
-In a process that imports cv2 and then decord, which MMAction2's plugins do, OpenCV's first window is a segmentation
-fault (https://github.com/dmlc/decord/issues/322: each brings its own libxcb); and Qt ends a process whose display does
-not answer. The other process runs this file, so that nothing here may import what is not needed there.
+In a process that imports cv2 and then decord, as MMAction2's plugins do, OpenCV's first window is a segmentation fault
+(https://github.com/dmlc/decord/issues/322: each has its own libxcb), and Qt ends a process whose display does not
+respond. The other process runs this file, which therefore imports only what a window needs.
 """
 
 import signal
@@ -19,10 +19,10 @@ ESCAPE, Q = 27, ord('q')
 
 
 class Window(AbstractContextManager):
-    """A window, for `with`, if there is a display; `is_open` says so.
+    """A window, for `with`; `is_open` is False if there is no display.
 
     Args:
-        title: Its name.
+        title: Its title.
     """
 
     def __init__(self, title: str):
@@ -30,20 +30,20 @@ class Window(AbstractContextManager):
             [sys.executable, __file__, title],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what Qt thinks of its fonts
+            stderr=subprocess.DEVNULL,  # warnings of Qt on fonts
         )
-        # One byte when the window is there, none when the process ends before.
+        # One byte once the window is open, none if the process ends before.
         self.is_open = bool(self._process.stdout.read(1))
 
     def __exit__(self, *error) -> None:
-        # Closing its input ends it; what is in the buffer of a process that is gone cannot be flushed.
+        # Closing its input ends the process; the buffer cannot be flushed if it has ended.
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
 
     def show(self, picture: np.ndarray) -> None:
-        """Show a picture (H, W, 3) uint8 BGR; a person who closes the window, or presses q or Esc, ends `is_open`."""
+        """Show a picture (H, W, 3) uint8 BGR; q, Esc or closing the window sets `is_open` to False."""
         try:
             self._process.stdin.write(HEAD.pack(*picture.shape[:2]))
             self._process.stdin.write(np.ascontiguousarray(picture))
@@ -53,7 +53,7 @@ class Window(AbstractContextManager):
 
 
 def _show_what_arrives(title: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes, and ends this one by the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; this one ends with the pipe
     cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
     sys.stdout.write('!')
     sys.stdout.flush()
