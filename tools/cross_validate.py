@@ -4,8 +4,8 @@
     python tools/cross_validate.py configs/tvn1_ucf50.py --protocol logo --workers 4
     python tools/cross_validate.py configs/tvn1_ucf50.py --protocol logo --runner ray --address auto
 
-Each fold is a process of its own; one that dies is started a second time and goes on from its last checkpoint. Finished
-folds are never run again. With Ray, videos and work directory are on a file system that all nodes share.
+Each fold runs in a process of its own. If it dies, a second one resumes from its last checkpoint. Finished folds are
+never run again. With Ray, all nodes must share the file system of the videos and the work directory.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from command_line import (
 
 
 def parse_args() -> argparse.Namespace:
-    """Return the command line's arguments."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description='Train and test the model of a config on all folds of a protocol.')
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     parser.add_argument(
         '--protocol', choices=PROTOCOLS, metavar='NAME',
-        help=f"which clips each fold tests, one of {', '.join(PROTOCOLS)} (the config's)",
+        help=f"how clips are divided into folds, one of {', '.join(PROTOCOLS)} (the config's)",
     )  # fmt: skip
     parser.add_argument('--folds', type=fold_numbers, help='numbers and ranges such as 0,3-7 (all)')
     add_job_arguments(parser, 'folds')
@@ -41,21 +41,22 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the folds that are not finished, and print what all finished ones found and which ones failed."""
+    """Run unfinished folds, write the record of all finished ones, and print it."""
     from tvn_mmaction.config.loading import read_config
-    from tvn_mmaction.experiments.cross_validation.cross_validation_plan import collect, plan
+    from tvn_mmaction.experiments.cross_validation.cross_validation_plan import (
+        collect_cross_validation,
+        plan_cross_validation,
+    )
     from tvn_mmaction.experiments.cross_validation.cross_validation_record import describe_cross_validation
-    from tvn_mmaction.experiments.scheduling.job_runs import prepare_unfinished, run_unfinished
+    from tvn_mmaction.experiments.scheduling.job_runs import run_jobs
 
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
-    whole = plan(config, args.protocol)
-    folds = whole.choose(args.folds or range(len(whole.folds)))
-    all_went_well = run_unfinished(args, folds, prepare_unfinished(whole.folds, folds, args.resume), 'folds')
-    record = collect(whole)
-    if record:
+    plan = plan_cross_validation(config, args.protocol)
+    succeeded = run_jobs(args, plan.folds, 'folds', plan.choose(args.folds or range(len(plan.folds))))
+    if record := collect_cross_validation(plan):
         print(describe_cross_validation(record))
-        print(f'in {whole.folder}: cross_validation.json, scores.npz, folds.png, confusion_matrix.png')
-    return 0 if all_went_well else 1
+        print(f'in {plan.folder}: cross_validation.json, scores.npz, folds.png, confusion_matrix.png')
+    return 0 if succeeded else 1
 
 
 if __name__ == '__main__':

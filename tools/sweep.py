@@ -1,19 +1,16 @@
-r"""Search values of a config, by grid or by chance, on the validation.
+r"""Search values of config options on the validation, by grid or random sampling.
 
     python tools/sweep.py configs/tvn1_ucf50.py --grid optim_wrapper.optimizer.lr=0.003,0.01,0.03 \
         model.cls_head.dropout_ratio=0.5,0.8
     python tools/sweep.py configs/tvn1_ucf50.py --space space.yaml --samples 30 --runner ray --workers 8
 
-Each trial trains on the subset fit and is measured on the validation, some of the train clips, whole groups where the
-protocol tests those; the test clips are never read. With --runner ray those that lag behind are stopped early; local
-ones all have their epochs. Trials are processes of their own, and those that are over are never run again.
+Each trial is trained on the subset fit and measured on the validation: held-out train clips, in whole groups if the
+protocol tests whole groups. The test clips are never read. With --runner ray, the worse trials are stopped early.
+Each trial runs in a process of its own, and finished ones are never run again.
 """
-
-from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from command_line import (
     add_cfg_options,
@@ -27,13 +24,10 @@ from command_line import (
     run,
 )
 
-if TYPE_CHECKING:
-    from tvn_mmaction.experiments.sweep.sweep_plan import SweepPlan
-
 
 def parse_args() -> argparse.Namespace:
-    """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Search values of a config, on the validation.')
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description='Search values of config options on the validation.')
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     space = parser.add_mutually_exclusive_group(required=True)
     space.add_argument(
@@ -41,63 +35,50 @@ def parse_args() -> argparse.Namespace:
     )
     space.add_argument(
         '--space', type=Path, metavar='SPACE.yaml',
-        help='by option, values or a distribution such as {loguniform: [0.001, 0.1]}',
+        help='values or a distribution such as {loguniform: [0.001, 0.1]}, by option',
     )  # fmt: skip
-    parser.add_argument('--samples', type=count, metavar='N', help='how many choices are drawn (all of a grid)')
+    parser.add_argument('--samples', type=count, metavar='N', help='number of random choices (all of a grid)')
     add_job_arguments(parser, 'trials')
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
-    parser.add_argument('--work-dir', help='folder for all that is written (work_dirs/sweep_CONFIG)')
+    parser.add_argument('--work-dir', help='output folder (work_dirs/sweep_CONFIG)')
     add_cfg_options(parser, 'change all trials')
     args = parser.parse_args()
     names = [word.partition('=')[0] for word in args.grid or ()]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        parser.error(f'--grid: {twice} is there twice; give all its values in one, as in {twice}=A,B')
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        parser.error(f'--grid: {repeated} is given twice. Give all its values at once, as in {repeated}=A,B.')
     check_job_arguments(parser, args)
     return args
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the trials that are not over, and write and print what all found."""
+    """Run unfinished trials, write the record, and print it."""
     from tvn_mmaction.config.loading import config_name
-    from tvn_mmaction.experiments.sweep.sweep_plan import plan, read_space
-    from tvn_mmaction.utils.io import folder_lock
-    from tvn_mmaction.utils.output_paths import make_folder
+    from tvn_mmaction.experiments.options_file import option_words
+    from tvn_mmaction.experiments.scheduling.job_runs import locked_work_dir, run_in_pool, run_jobs
+    from tvn_mmaction.experiments.sweep.sweep_plan import collect_sweep, plan_sweep, read_space, stopped_early
+    from tvn_mmaction.experiments.sweep.sweep_record import describe_sweep
 
     space = read_space(args.space) if args.space else grid(args.grid)
-    work_dir = Path(args.work_dir or Path('work_dirs', f'sweep_{config_name(args.config)}'))
-    make_folder(work_dir, '--work-dir')
-    with folder_lock(work_dir):
-        planned = plan(
-            args.config,
-            space,
-            args.samples,
-            work_dir,
-            data_root=args.data_root,
-            options=parse_options(args.cfg_options),
-        )
-        return search(args, planned)
-
-
-def search(args: argparse.Namespace, planned: SweepPlan) -> int:
-    """See `main`."""
-    from tvn_mmaction.experiments.scheduling.job_runs import prepare_unfinished, run_unfinished
-    from tvn_mmaction.experiments.sweep.sweep_plan import collect
-    from tvn_mmaction.experiments.sweep.sweep_record import as_options, describe_sweep
-
-    jobs = [trial.job for trial in planned.trials]
-    unfinished = prepare_unfinished(jobs, [trial.job for trial in planned.trials if not trial.stopped], args.resume)
-    if args.runner == 'ray' and unfinished:
-        from tvn_mmaction.experiments.sweep.ray_tune import run_with_early_stopping
-
-        all_went_well = run_with_early_stopping(args, [one for one in planned.trials if one.job in unfinished])
-    else:
-        all_went_well = run_unfinished(args, jobs, unfinished, 'trials')
-    record = collect(planned)
+    options = parse_options(args.cfg_options)
+    with locked_work_dir(args.work_dir, f'sweep_{config_name(args.config)}') as work_dir:
+        plan = plan_sweep(args.config, space, args.samples, work_dir, data_root=args.data_root, options=options)
+        trials = [job for job in plan.jobs if not stopped_early(job)]
+        runner = with_early_stopping if args.runner == 'ray' else run_in_pool
+        succeeded = run_jobs(args, plan.jobs, 'trials', trials, runner)
+        record = collect_sweep(plan)
     if record:
         print(describe_sweep(record))
-        print(f'in {planned.folder}: sweep.json, sweep.png')
-        print(f'next: {next_command(args, "train", args.config, options=as_options(record.trials[0].options))}')
-    return 0 if all_went_well else 1
+        print(f'in {work_dir}: sweep.json, sweep.png')
+        best = option_words(record.trials[0].options)
+        print(f'next: {next_command(args, "train", args.config, options=best)}')
+    return 0 if succeeded else 1
+
+
+def with_early_stopping(*args: object) -> bool:
+    """Call `run_with_early_stopping`, which imports Ray."""
+    from tvn_mmaction.experiments.sweep.ray_tune import run_with_early_stopping
+
+    return run_with_early_stopping(*args)
 
 
 def grid(words: list[str]) -> dict[str, list]:

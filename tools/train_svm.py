@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
     chosen = result.options['C_from'] == VALIDATION
     print(f'C = {result.options["C"]:g}, {CHOSEN if chosen else NOT_CHOSEN}')
     print(describe(result, config.work_dir))
-    print(f'next: python tools/fuse.py {shlex.quote(config.work_dir)} OTHER_RESULT --out FOLDER')
+    print(f'next: python tools/compare.py fuse {shlex.quote(config.work_dir)} OTHER_RESULT --out FOLDER')
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from tests.configs.test_configs import build
 from tests.small_experiment import PARTS, REPOSITORY, STRONG, write_config, write_data
 from tvn_mmaction import apis
 from tvn_mmaction.config.loading import config_name, dataset_of, datasets, read_config
-from tvn_mmaction.experiments.comparison.comparison_plan import on_same_terms
+from tvn_mmaction.experiments.comparison.comparison_plan import configs_on_equal_terms
 from tvn_mmaction.models.backbones.tiny_video_net import TinyVideoNet
 from tvn_mmaction.utils.errors import UserError
 
@@ -122,7 +122,7 @@ def test_networks_are_compared_with_the_augmentation_and_the_average_of_the_firs
     data_root = str(write_data(tmp_path))
     files = [RECIPE, CONFIGS / 'baselines/tsn_r18_ucf50.py', CONFIGS / 'recipes/x3d_s_ucf50.py']
     for options, steps in (({'augmentation.flip': None}, ['span', 'crop', 'colour']), ({'augmentation': None}, [])):
-        configs = on_same_terms(files, tmp_path / f'compared{len(steps)}', data_root, options)
+        configs = configs_on_equal_terms(files, tmp_path / f'compared{len(steps)}', data_root, options)
         assert [Path(config.work_dir).name for config in configs] == [config_name(file) for file in files]
         for config in configs:
             pipeline = config.train_dataloader.dataset.pipeline

@@ -1,4 +1,4 @@
-"""Results in the folders of jobs, as trainings would have left them."""
+"""Planted results in the folders of jobs."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tvn_mmaction.experiments.scheduling.job import Job
 
 
 def plant(job: Job, right: np.ndarray, groups: list[str] | None = None, **protocol) -> None:
-    """Leave the result of a job whose network gets some of the clips right, `(clips,)`, which are of two classes."""
+    """Write the result of a job whose network gets some clips right, `(clips,)`, of two classes."""
     labels = np.arange(len(right)) % 2
     scores = np.eye(2, dtype=np.float32)[np.where(right, labels, 1 - labels)]
     data, train_list, test_list = job.clips

@@ -1,4 +1,4 @@
-"""What a validation holds out, and where clips of long videos are on both sides of it."""
+"""Held-out validation clips, and the warning about clips of the same source videos on both sides."""
 
 import pytest
 
@@ -6,47 +6,44 @@ from tests.small_experiment import REPOSITORY, write_config
 from tests.videos import write_video
 from tvn_mmaction.config.loading import all_datasets, read_config
 from tvn_mmaction.datasets.preparation.builder import build_data_root
-from tvn_mmaction.experiments.validation_split import on_validation, warn_of_siblings
+from tvn_mmaction.experiments.validation_split import validation_options, warn_of_group_leakage
 from tvn_mmaction.utils.errors import UserError
 
 
 def test_validation_is_held_out_of_every_loader():
-    """Also of those of the training loop, such as OmniSource's of images."""
+    """Including further loaders of the training loop, such as OmniSource's images."""
     file = REPOSITORY / 'configs/baselines/omnisource_slowonly_r50_ucf50.py'
-    config = read_config(file, options=on_validation(read_config(file), {}))
+    config = read_config(file, options=validation_options(read_config(file), {}))
     assert [dataset.subset for dataset in all_datasets(config)] == ['fit', 'validation', 'validation', 'fit']
 
 
 @pytest.mark.parametrize('fold', [0, 3])
-def test_no_loader_has_a_validation_of_its_own(fold):
-    """What one of them alone holds out, another one trains on."""
+def test_loader_with_its_own_validation_is_refused(fold):
+    """Its held-out clips would be trained on by another loader."""
     file, given = REPOSITORY / 'configs/tvn1_ucf50.py', {'train_dataloader.dataset.validation_fold': 2}
-    with pytest.raises(UserError, match=r'train_dataloader\.dataset\.validation_fold is 2, and the validation sets it'):
-        on_validation(read_config(file, options=given), given, fold)
+    with pytest.raises(UserError, match=r'train_dataloader\.dataset\.validation_fold is 2, but the validation sets it'):
+        validation_options(read_config(file, options=given), given, fold)
 
 
-@pytest.mark.parametrize(('protocol', 'told'), [('videowise', True), ('groups19to25', False)])
-def test_validation_with_siblings_of_what_is_trained_on_is_told(tmp_path, capsys, protocol, told):
+def config_on_validation(folder, protocol: str, groups: tuple[int, ...]):
+    """Return the small config with the validation of clips of some groups."""
     for name in ('Biking', 'Diving'):
-        for group in (1, 2, 3, 4, 5, 19):
+        for group in groups:
             for clip in (1, 2):
-                write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi', 4)
-    build_data_root(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
-    file = write_config(tmp_path, tmp_path / 'lists')
-    options = {'split.protocol': protocol}
-    options |= on_validation(read_config(file, options=options), options)
-    warn_of_siblings(read_config(file, options=options))
-    said = capsys.readouterr().err
-    assert ('validation clips have siblings in what is trained on' in said) == told
+                write_video(folder / f'videos/{name}/v_{name}_g{group:02d}_c{clip:02d}.avi', 4)
+    build_data_root(folder / 'videos', folder / 'lists', 'videowise')
+    file, options = write_config(folder, folder / 'lists'), {'split.protocol': protocol}
+    options |= validation_options(read_config(file, options=options), options)
+    return read_config(file, options=options)
 
 
-def test_validation_of_too_few_groups_is_told(tmp_path):
-    for name in ('Biking', 'Diving'):
-        for group in (1, 2, 19):
-            write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', 4)
-    build_data_root(tmp_path / 'videos', tmp_path / 'lists', 'videowise')
-    file = write_config(tmp_path, tmp_path / 'lists')
-    options = {'split.protocol': 'groups19to25'}
-    options |= on_validation(read_config(file, options=options), options)
-    with pytest.raises(UserError, match='the validation, a fold of the clips that are trained on: 5 folds of whole'):
-        warn_of_siblings(read_config(file, options=options))
+@pytest.mark.parametrize(('protocol', 'leaks'), [('videowise', True), ('groups19to25', False)])
+def test_validation_clips_of_trained_source_videos_cause_a_warning(tmp_path, capsys, protocol, leaks):
+    warn_of_group_leakage(config_on_validation(tmp_path, protocol, (1, 2, 3, 4, 5, 19)))
+    assert ('validation clips come from source videos that are trained on' in capsys.readouterr().err) == leaks
+
+
+def test_validation_of_too_few_groups_is_refused(tmp_path):
+    config = config_on_validation(tmp_path, 'groups19to25', (1, 2, 19))
+    with pytest.raises(UserError, match='5 folds of whole'):
+        warn_of_group_leakage(config)

@@ -29,7 +29,7 @@ from tvn_mmaction.datasets.transforms.selected_frames import Selection
 from tvn_mmaction.evaluation.provenance import config_digest
 from tvn_mmaction.evaluation.report import describe, results_table
 from tvn_mmaction.evaluation.result import Result
-from tvn_mmaction.experiments.cross_validation.cross_validation_plan import plan
+from tvn_mmaction.experiments.cross_validation.cross_validation_plan import plan_cross_validation
 from tvn_mmaction.frame_selection import sampling_comparison as compare
 from tvn_mmaction.frame_selection import scoring as select
 from tvn_mmaction.frame_selection.sampling_record import SAMPLINGS, SamplingComparison, samplings_table
@@ -432,17 +432,17 @@ def test_selection_of_other_clips_is_refused_before_anything_is_trained(folder, 
     with pytest.raises(UserError, match=told):
         apis.train(settings)
     with pytest.raises(UserError, match=rf'lacking\.json lacks 1 of the .*{Path(train_clip.path).name}'):
-        plan(settings, 'group5').choose([0])
+        plan_cross_validation(settings, 'group5').choose([0])
 
 
 @pytest.mark.slow
 def test_selection_is_of_one_fold(folder, tmp_path):
-    whole = plan(selecting(folder, tmp_path), 'group5')
+    whole = plan_cross_validation(selecting(folder, tmp_path), 'group5')
     with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads frames selected by .*--folds'):
         whole.choose([0])
     chance = tmp_path / 'random.json'
     replace(Selection.load(folder / 'smart.json'), method='random', checkpoint_sha256=None).save(chance)
-    assert len(plan(selecting(folder, tmp_path, selection=str(chance)), 'group5').choose([0, 1])) == 2
+    assert len(plan_cross_validation(selecting(folder, tmp_path, selection=str(chance)), 'group5').choose([0, 1])) == 2
 
 
 def test_digest_is_of_the_selection_wherever_it_lies(folder, tmp_path):

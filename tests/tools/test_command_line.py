@@ -86,7 +86,7 @@ def test_constants_match_the_package(command_line):
     export = runpy.run_path(str(REPOSITORY / 'tools/export.py'))
     suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
     assert export['SUFFIXES'] == {**suffixes, 'torch': weights.SUFFIX}
-    assert runpy.run_path(str(REPOSITORY / 'tools/fuse.py'))['WEIGHTS'] == METHODS
+    assert runpy.run_path(str(REPOSITORY / 'tools/compare.py'))['WEIGHTS'] == METHODS
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
 
 

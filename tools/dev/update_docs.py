@@ -91,7 +91,7 @@ def tables() -> dict[str, str]:
 def ablation_tables(files: Iterable[Path], subset: str) -> str:
     """Return the ablation tables measured on the clips of a subset."""
     from tvn_mmaction.experiments.ablation.ablation_record import (
-        HOW_TO_READ,
+        TABLE_NOTE,
         Ablation,
         ablation_table,
         describe_ablation,
@@ -102,7 +102,7 @@ def ablation_tables(files: Iterable[Path], subset: str) -> str:
         f'The recipe is `{record.name}`:\n\n{ablation_table(record)}\n{describe_ablation(record)}\n'
         for record in records
     ]
-    return '\n'.join([*sections, f'{HOW_TO_READ}\n']) if sections else NOT_MEASURED
+    return '\n'.join([*sections, f'{TABLE_NOTE}\n']) if sections else NOT_MEASURED
 
 
 def gap_tables() -> str:

@@ -1,1 +1,1 @@
-"""Procedures of many trainings: cross-validation, ablation, sweep, comparison and fusion."""
+"""Experiments of several trainings or tests: cross-validation, ablation, sweep, comparison and fusion."""

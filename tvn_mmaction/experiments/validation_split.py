@@ -1,4 +1,4 @@
-"""The options by which trainings are chosen on a validation, or leave the test alone until they are over."""
+"""Options that measure trainings on a validation split, or that keep the test clips unread until they have ended."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,22 +12,24 @@ from ..evaluation.provenance import clips_of
 from ..utils.console import warn
 from ..utils.errors import UserError
 
-# Nothing is measured between epochs, so that the test clips are looked at once, at the end.
-NO_LOOK_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
+# No evaluation between epochs: the test clips are read once, at the end.
+NO_EVALUATION_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
 
 
-def on_validation(config: Config, given: Mapping[str, Any], validation_fold: int = 0) -> dict[str, Any]:
-    """Return the options that let a config train on the subset `fit` and measure on `validation`; the test is not read.
+def validation_options(config: Config, given: Mapping[str, Any], validation_fold: int = 0) -> dict[str, Any]:
+    """Return the options with which a config trains on the subset `fit` and is measured on `validation`.
+
+    The test clips are not read.
 
     Args:
-        config: It.
-        given: Options that its trainings have beside these, none of which they may be.
-        validation_fold: Which of the folds of the train clips is the validation.
+        config: Any config whose loaders read a `UCF50Dataset`.
+        given: Other options of the trainings, which may set none of the returned ones.
+        validation_fold: Fold of the train clips to hold out.
 
     Raises:
-        UserError: A data set of the config has no such subsets, or one is given.
+        UserError: A data set of the config has no such subsets, or `given` sets one of the options.
     """
-    options, followed = {}, set()
+    options, reserved = {}, set()
     for loader, content in loaders_of(config).items():
         name, dataset = f'{loader}.dataset', content.get('dataset')
         while dataset and 'dataset' in dataset:  # a wrapper such as RepeatDataset
@@ -36,29 +38,30 @@ def on_validation(config: Config, given: Mapping[str, Any], validation_fold: int
             continue
         if dataset.type != 'UCF50Dataset':
             raise UserError(
-                f'{config.filename}: {dataset.type} of {loader} has no subset to hold out as a validation; use '
-                'UCF50Dataset'
+                f'{config.filename}: {dataset.type} of {loader} has no subset to hold out for validation. Use '
+                'UCF50Dataset.'
             )
         options[f'{name}.subset'] = 'fit' if loader.startswith('train_') else 'validation'
         if validation_fold:
             options[f'{name}.validation_fold'] = validation_fold
-        followed |= {f'{name}.subset', f'{name}.validation_fold'}
-    if taken := sorted(set(given) & followed):
+        reserved |= {f'{name}.subset', f'{name}.validation_fold'}
+    if taken := sorted(set(given) & reserved):
         raise UserError(
-            f'{taken[0]} is {given[taken[0]]!r}, and the validation sets it, for all trainings alike; leave it out'
+            f'{taken[0]} is {given[taken[0]]!r}, but the validation sets it for all trainings alike. Leave it out.'
         )
     return options
 
 
-def warn_of_siblings(config: Config) -> None:
-    """Tell where a validation has clips of long videos that are trained on, as under a split by single clips.
+def warn_of_group_leakage(config: Config) -> None:
+    """Warn if validation clips come from the same source videos as train clips, as in a split by single clips.
 
     Args:
-        config: With the options of `on_validation`.
+        config: Config with the options of `validation_options`.
     """
     fit, validation = (clips_of(build_without_videos(config, f'{name}_dataloader')) or [] for name in ('train', 'test'))
-    if siblings := same_group(validation, fit):
+    if leaked := same_group(validation, fit):
         warn(
-            f'{len(siblings)} of the {len(validation)} validation clips have siblings in what is trained on: such a '
-            'validation prefers what remembers long videos; for whole groups, --cfg-options split.protocol=group5'
+            f'{len(leaked)} of the {len(validation)} validation clips come from source videos that are trained on. '
+            'Such a validation favours networks that memorise source videos. For whole groups, use --cfg-options '
+            'split.protocol=group5.'
         )

@@ -1,20 +1,17 @@
-"""The record of an ablation: means and tests against reference computations, files, tables and pictures."""
+"""Record of an ablation: means and significance tests against reference computations, files and tables."""
 
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.experiments.cross_validation.test_cross_validation_record import result_of
-from tvn_mmaction.experiments.ablation import ablation_plots
-from tvn_mmaction.experiments.ablation.ablation_plots import plot_ablation, plot_learning_curves, plot_search
 from tvn_mmaction.experiments.ablation.ablation_record import (
     Ablation,
-    Difference,
-    Row,
-    Run,
+    AblationDifference,
+    AblationRow,
+    AblationRun,
     ablation_table,
     describe_ablation,
     gap_table,
@@ -27,17 +24,17 @@ TOP1 = {'no part': [0.5, 0.6, 0.7], '+ flip = the recipe': [0.8, 0.7, 0.9]}
 
 def record() -> Ablation:
     rows = [
-        Row(
+        AblationRow(
             name=name,
             config='recipes_tvn1_ucf50',
             options={} if 'recipe' in name else {'augmentation.flip': None},
-            runs=[Run(seed, value, value - 0.1, 2.0, 60.0, 1.0) for seed, value in enumerate(values)],
+            runs=[AblationRun(seed, value, value - 0.1, 2.0, 60.0, 1.0) for seed, value in enumerate(values)],
             parameters=25_700_000,
             gmacs_per_video=1.59,
             views=1,
             epochs=30,
             initial_weights='scratch',
-            difference=Difference('no part', 0.2, 0.01, 0.02) if 'recipe' in name else None,
+            difference=AblationDifference('no part', 0.2, 0.01, 0.02) if 'recipe' in name else None,
             class_top1={'Walk': 0.9, 'Run': 0.5} if 'recipe' in name else {'Walk': 0.4, 'Run': 0.3},
             confused=[{'true': 'Run', 'predicted': 'Walk', 'clips': 7}],
             never_right=['Run 03'],
@@ -49,12 +46,12 @@ def record() -> Ablation:
 
 
 def right_and_other() -> tuple[np.ndarray, np.ndarray]:
-    """Two rows of three and two seeds on twelve clips, the first of which is somewhat better."""
+    """Correct clips of two rows, with three and two seeds and twelve clips; the first is somewhat better."""
     generator = np.random.default_rng(1)
     return generator.random((3, 12)) < 0.7, generator.random((2, 12)) < 0.5
 
 
-def test_p_value_is_that_of_all_changes_of_sign():
+def test_p_value_equals_that_of_all_sign_flips():
     right, other = right_and_other()
     videos = [f'video {clip // 2}' for clip in range(12)]
     by_video = (right.mean(0) - other.mean(0)).reshape(6, 2).sum(1)
@@ -64,8 +61,8 @@ def test_p_value_is_that_of_all_changes_of_sign():
     assert paired_p_value(other, right, videos) == pytest.approx(expected)
 
 
-def test_clips_of_one_video_and_seeds_are_not_counted_twice():
-    """McNemar's test over clips and seeds would be the surer, the more of them show the same."""
+def test_p_value_counts_each_source_video_once():
+    """McNemar's test over clips and seeds would be more certain with more copies of them."""
     right, other = right_and_other()
     videos = [f'video {clip}' for clip in range(12)]
     once = paired_p_value(right, other, videos)
@@ -73,7 +70,7 @@ def test_clips_of_one_video_and_seeds_are_not_counted_twice():
     assert copied == pytest.approx(once)
 
 
-def test_rows_that_do_not_differ():
+def test_p_value_of_equal_rows_is_1():
     right, _ = right_and_other()
     assert paired_p_value(right, right[::-1], ['one video'] * 12) == 1.0
 
@@ -87,11 +84,11 @@ def test_mean_and_deviation_over_seeds():
 def test_record_survives_json(tmp_path):
     record().save(tmp_path / 'ablation.json')
     assert Ablation.load(tmp_path / 'ablation.json') == record()
-    with pytest.raises(UserError, match=r'nothing\.json: make it with tools/ablate\.py'):
+    with pytest.raises(UserError, match=r'nothing\.json\. Create it with tools/ablate\.py'):
         Ablation.load(tmp_path / 'nothing.json')
 
 
-def test_table_has_a_row_for_each_and_its_costs():
+def test_table_has_accuracy_and_costs_of_each_row():
     header, _, first, second = ablation_table(record()).splitlines()
     assert header.count('|') == first.count('|') == second.count('|')
     assert '| 60.0 ± 10.0 % |  |  |' in first
@@ -101,7 +98,7 @@ def test_table_has_a_row_for_each_and_its_costs():
     assert '±' not in ablation_table(single)
 
 
-def test_long_options_of_a_row_do_not_widen_the_table_and_still_tell_it_from_others():
+def test_long_options_are_shortened_and_stay_distinguishable():
     names = [f'`a`, model.teachers=[{"folder/" * 20}{seed}.pth], clip.size=72' for seed in (1, 2)]
     shown = [ablation_table(replace(record(), rows=[replace(record().rows[0], name=name)])) for name in names]
     for seed, table in enumerate(shown, start=1):
@@ -111,68 +108,29 @@ def test_long_options_of_a_row_do_not_widen_the_table_and_still_tell_it_from_oth
     assert 'seed 2 of `a`, model.teachers=[folder/f…' in missing and '1.pth], clip.size=72.' in missing
 
 
-def test_what_is_missing_is_told():
-    assert 'Not finished' not in describe_ablation(record())
-    described = describe_ablation(replace(record(), missing=['no part, seed 2', 'a, b=1, seed 0', '+ a, seed 2']))
-    assert 'clip.size=96' in described and 'not in it: seed 2 of no part and of + a; seed 0 of a, b=1.' in described
-    two = describe_ablation(replace(record(), missing=[f'{row}, seed {seed}' for seed in (1, 2) for row in ('a', 'b')]))
-    assert 'not in it: seed 1 and seed 2 of a and of b.' in two
-    many = describe_ablation(replace(record(), missing=[f'{row}, seed 1' for row in 'abcdef']))
-    assert 'not in it: seed 1 of 6 rows, see above.' in many
+@pytest.mark.parametrize(
+    ('missing', 'text'),
+    [
+        (['no part, seed 2', 'a, b=1, seed 0', '+ a, seed 2'], 'seed 2 of no part and of + a; seed 0 of a, b=1.'),
+        (['a, seed 1', 'b, seed 1', 'a, seed 2', 'b, seed 2'], 'seed 1 and seed 2 of a and of b.'),
+        ([f'{row}, seed 1' for row in 'abcdef'], 'seed 1 of 6 rows, see above.'),
+    ],
+)
+def test_description_lists_missing_seeds(missing, text):
+    assert 'Unfinished' not in describe_ablation(record())
+    described = describe_ablation(replace(record(), missing=missing))
+    assert 'clip.size=96' in described and described.endswith(f'Unfinished, not included: {text}')
 
 
-def test_pictures(tmp_path):
-    plot_ablation(record(), tmp_path / 'ablation.png')
-    history = [{'epoch': 1, 'train_top1': 0.2, 'validation_top1': 0.1}, {'epoch': 2, 'train_top1': 0.4}]
-    plot_learning_curves({'`a`': [history, history], 'b': [[]]}, tmp_path / 'curves.png')
-    values = {'lr': [0.001, 0.1, 0.01], 'augmentation.flip': [None, 'on', None]}
-    plot_search(values, [0.2, 0.5, 0.3], [True, True, False], tmp_path / 'search.png')
-    for name in ('ablation.png', 'curves.png', 'search.png'):
-        assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
-
-
-def test_legend_names_the_curves_of_all_rows(monkeypatch):
-    """Also those that the first row has not: where labels are mixed there is no accuracy in training."""
-    figures = []
-    monkeypatch.setattr(ablation_plots, 'save_figure', lambda figure, path: figures.append(figure))
-    mixed = [{'epoch': 1, 'loss': 2.5, 'validation_top1': 0.1}]
-    plain = [{'epoch': 1, 'train_top1': 0.2, 'validation_top1': 0.1}]
-    plot_learning_curves({'mixed': [mixed], 'plain': [plain], 'unfinished': [[]]}, Path('curves.png'))
-    named = [text.get_text() for text in figures[0].legends[0].get_texts()]
-    assert named == ['validation', 'train (while learning)', 'loss (right)']
-    ((loss,),) = [axes.lines for axes in figures[0].axes if axes.lines and axes.lines[0].get_label() == 'loss (right)']
-    assert loss.get_ydata().tolist() == [2.5]  # no share, and not in percent
-
-
-@pytest.mark.parametrize('draw', ['curves', 'search'])
-def test_axes_that_are_left_over_are_hidden(monkeypatch, draw):
-    figures = []
-    monkeypatch.setattr(ablation_plots, 'save_figure', lambda figure, path: figures.append(figure))
-    names = 'abcde'  # in two lines of four
-    if draw == 'curves':
-        plot_learning_curves({name: [[{'epoch': 1, 'loss': 1.0}]] for name in names}, Path('curves.png'))
-    else:
-        plot_search({name: [1, 2] for name in names}, [0.1, 0.2], [True, True], Path('search.png'))
-    assert [axes.get_visible() for axes in figures[0].axes[:8]] == [True] * 5 + [False] * 3
-
-
-def test_gap_begins_with_the_hardest_class_of_the_recipe():
-    made = record()
-    *rows, _, told = gap_table(made).splitlines()
+def test_gap_table_begins_with_the_hardest_class_of_the_recipe():
+    ablation = record()
+    *rows, _, note = gap_table(ablation).splitlines()
     assert rows == [
         '| class | no part | the recipe |',
         '| --- | --- | --- |',
         '| Run | 30.0% | 50.0% |',
         '| Walk | 40.0% | 90.0% |',
     ]
-    assert 'Run for Walk 7.' in told and told.endswith('gets any clip right: Run 03.')
-    assert f'Of {3 * made.protocol.test_clips} answers' in told
-    assert gap_table(replace(made, rows=made.rows[:1])) == ''
-
-
-@pytest.mark.filterwarnings('error')
-def test_pictures_have_room_for_rows_with_long_options(tmp_path):
-    named = [replace(row, name=f'`{row.name}`, model.teachers=[{"a/long/path," * 20}]') for row in record().rows]
-    plot_ablation(replace(record(), rows=named), tmp_path / 'ablation.png')
-    history = [{'epoch': 1, 'train_top1': 0.2}]
-    plot_learning_curves({row.name: [history] for row in named}, tmp_path / 'curves.png')
+    assert 'Run as Walk (7)' in note and note.endswith('correct clip in any seed: Run 03.')
+    assert f'among {3 * ablation.protocol.test_clips} predictions' in note
+    assert gap_table(replace(ablation, rows=ablation.rows[:1])) == ''

@@ -1,4 +1,4 @@
-"""Networks that were never trained: scores with a planted accuracy by class, costs, and a history."""
+"""Synthetic tested networks: scores of a planted accuracy, costs, and a history."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from tvn_mmaction.benchmark.benchmark_record import Benchmark, ModelCosts, Timing
 from tvn_mmaction.evaluation.metrics import accuracies
 from tvn_mmaction.evaluation.result import Protocol, Result, Scores
-from tvn_mmaction.experiments.comparison.comparison import Comparison, Entry
+from tvn_mmaction.experiments.comparison.comparison import Comparison, TestedNetwork
 
 
 def scores_of(labels: Sequence[int], predicted: Sequence[int], classes: Sequence[str]) -> Scores:
@@ -15,8 +15,10 @@ def scores_of(labels: Sequence[int], predicted: Sequence[int], classes: Sequence
     return Scores(clips, list(classes), np.array(labels), np.eye(len(classes), dtype=np.float32)[list(predicted)])
 
 
-def entry_of(name: str, scores: Scores, latency_ms: float | None = 10.0, history=(), options=None, **changes) -> Entry:
-    """An entry, whose protocol is changed by the other arguments."""
+def entry_of(
+    name: str, scores: Scores, latency_ms: float | None = 10.0, history=(), options=None, **changes
+) -> TestedNetwork:
+    """Return a tested network. Further arguments change its protocol."""
     pipeline = [
         {'type': 'DecordInit'},
         {'type': 'SampleFrames', 'clip_len': 1, 'frame_interval': 10, 'num_clips': 8, 'test_mode': True},
@@ -75,10 +77,10 @@ def entry_of(name: str, scores: Scores, latency_ms: float | None = 10.0, history
         train_memory_mb=300 + 30 * latency_ms,
         data=None,
     )
-    return Entry(result, scores, costs or None)
+    return TestedNetwork(result, scores, costs or None)
 
 
-def benchmark_of(entries: Sequence[Entry]) -> Benchmark:
+def benchmark_of(entries: Sequence[TestedNetwork]) -> Benchmark:
     return Benchmark(
         reference=entries[0].result.name,
         device='cpu',
@@ -92,7 +94,7 @@ def benchmark_of(entries: Sequence[Entry]) -> Benchmark:
 
 
 def networks(names: Sequence[str], classes: Sequence[str], clips_per_class: int = 21) -> Comparison:
-    """Networks of accuracies from 0.9 down, which take a class for its neighbour when they err; the same every time."""
+    """Return networks of accuracies from 0.9 down that confuse neighbouring classes; the same in every call."""
     generator = np.random.default_rng(7)
     labels = np.repeat(np.arange(len(classes)), clips_per_class)
     difficulty = generator.uniform(0, 1, len(labels))

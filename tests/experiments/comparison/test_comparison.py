@@ -1,4 +1,4 @@
-"""What the differences of tested networks are worth."""
+"""Differences of tested networks and their significance."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def predicting(name, wrong_clips, **changes):
     return entry_of(name, scores_of(LABELS, predicted, CLASSES), **changes)
 
 
-def test_exact_mcnemar_and_its_correction_are_those_of_hand():
+def test_exact_mcnemar_and_its_correction_equal_those_by_hand():
     reference = predicting('reference', range(10))
     comparison = Comparison(
         [
@@ -39,8 +39,8 @@ def test_exact_mcnemar_and_its_correction_are_those_of_hand():
             predicting('same', range(10)),
         ]
     )
-    nothing, *found = comparison.differences
-    assert nothing is None
+    reference_difference, *found = comparison.differences
+    assert reference_difference is None
     assert [(d.gained, d.lost) for d in found] == [(9, 1), (5, 1), (0, 0)]
     assert [d.p_value for d in found] == pytest.approx([22 / 1024, 14 / 64, 1.0])
     assert [d.p_corrected for d in found] == pytest.approx([3 * 22 / 1024, 3 / 2 * 14 / 64, 1.0])
@@ -62,7 +62,7 @@ def test_planted_differences_are_found():
     ]
 
 
-def test_interval_of_pairs_is_that_of_hand_and_close_to_the_bootstrap():
+def test_paired_interval_equals_that_by_hand_and_is_close_to_the_bootstrap():
     reach = 1.959964 * np.sqrt(0.02 / 100)
     assert paired_interval(0, 0, 98) == pytest.approx((-reach, reach))
     pairs = np.repeat([1, -1, 0], [60, 30, 910])
@@ -81,8 +81,8 @@ def test_order_of_clips_does_not_matter():
         scores=scores.scores[order],
     )
     reference = predicting('a', [3, 50])
-    plain, moved = (Comparison([reference, replace(entry, scores=s)]) for s in (scores, shuffled))
-    assert (plain.right == moved.right).all() and plain.differences == moved.differences
+    one, other = (Comparison([reference, replace(entry, scores=s)]) for s in (scores, shuffled))
+    assert (one.right == other.right).all() and one.differences == other.differences
 
 
 def test_misaligned_clips_are_refused():
@@ -108,20 +108,20 @@ def test_misaligned_clips_are_refused():
 
 def test_scores_of_another_test_and_too_few_networks_are_refused():
     entry = predicting('b', [])
-    with pytest.raises(UserError, match=r'the scores of b give a top-1 accuracy of 98\.33%, its result says 100\.00%'):
+    with pytest.raises(UserError, match=r'the scores of b have a top-1 accuracy of 98\.33%, its result 100\.00%'):
         Comparison([predicting('a', []), replace(entry, scores=predicting('b', [0]).scores)])
     with pytest.raises(UserError, match='two networks or more, 1 given'):
         Comparison([entry])
 
 
-def test_networks_of_one_config_are_told_apart():
+def test_networks_of_one_config_have_different_names():
     options = [{}, {'clip.frames': 4}, {'clip.frames': 4}]
     comparison = Comparison([predicting('tvn1', [i], options=o) for i, o in enumerate(options)])
     assert comparison.names == ['tvn1', 'tvn1 clip.frames=4', 'tvn1 clip.frames=4 #2']
-    assert Comparison(comparison.entries[1:]).names == ['tvn1', 'tvn1 #2'], 'what both have tells nothing apart'
+    assert Comparison(comparison.entries[1:]).names == ['tvn1', 'tvn1 #2'], 'common options distinguish nothing'
 
 
-def test_networks_of_different_kinds_are_never_ranked_together():
+def test_networks_with_different_initial_weights_are_never_ranked_together():
     comparison = Comparison(
         [
             predicting('a', range(20)),
@@ -139,17 +139,16 @@ def test_pareto_front():
     assert pareto_front([1, 1], [0.5, 0.6]) == [1]
 
 
-def test_parameters_stand_in_for_a_latency_that_is_missing():
+def test_parameters_replace_a_missing_latency():
     timed, untimed = predicting('a', []), predicting('b', [1], latency_ms=None)
-    assert Comparison([timed, timed]).price == [10.0, 10.0]
-    assert Comparison([timed, untimed]).price == [2e6, 2e5]
+    assert Comparison([timed, timed]).cost == [10.0, 10.0]
+    assert Comparison([timed, untimed]).cost == [2e6, 2e5]
 
 
-def test_disagreements_divide_evenly_and_are_of_many_classes():
+def test_disagreements_divide_networks_evenly_and_cover_many_classes():
     comparison = networks(['a', 'b', 'c', 'd'], CLASSES, 40)
     shown = comparison.disagreements
     assert len(shown) == 12 == len(set(comparison.disputed_clips))
     assert {clip.true for clip in shown[:3]} == set(CLASSES)
-    right = sum(said == shown[0].true for said in shown[0].predicted)
-    assert right == 2
+    assert shown[0].predicted.count(shown[0].true) == 2
     assert Comparison([predicting('a', []), predicting('b', [])]).disagreements == []

@@ -1,4 +1,4 @@
-"""What a comparison lets networks keep, and what it gives to all of them."""
+"""Terms that a comparison gives to all networks, and those that each network keeps."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,11 @@ from tvn_mmaction.benchmark.benchmark_record import Benchmark, ModelCosts, Timin
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.evaluation.provenance import config_digest
 from tvn_mmaction.experiments.comparison.comparison_plan import (
-    Budget,
+    TrainBudget,
+    apply_train_budget,
+    configs_on_equal_terms,
     epoch_seconds,
     jobs_of,
-    on_same_terms,
-    within_budget,
 )
 from tvn_mmaction.utils.errors import UserError
 
@@ -38,14 +38,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def configs(folder):
-    return on_same_terms([folder / 'tiny.py', *(COMPARE / f'{name}_ucf50.py' for name in NAMES)], folder / 'same')
+    return configs_on_equal_terms(
+        [folder / 'tiny.py', *(COMPARE / f'{name}_ucf50.py' for name in NAMES)], folder / 'same'
+    )
 
 
 def steps(config) -> dict[str, dict]:
     return {step.type: step for step in config.train_dataloader.dataset.pipeline}
 
 
-def test_all_have_the_data_schedule_and_augmentation_of_the_first(configs, folder):
+def test_all_have_data_schedule_and_augmentation_of_the_first(configs, folder):
     first = configs[0]
     for config in configs[1:]:
         for name in ('split', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness', 'test_evaluator'):
@@ -61,26 +63,26 @@ def test_all_have_the_data_schedule_and_augmentation_of_the_first(configs, folde
     assert len({job.folder for job in jobs_of(configs)}) == len(configs)
 
 
-def test_all_have_the_input_of_the_first_sampled_in_their_own_way(configs):
+def test_all_have_the_input_of_the_first_and_their_own_sampling(configs):
     _, tsn, x3d, c3d = configs
     assert steps(tsn)['SampleFrames'].num_clips == 2 and steps(tsn)['SampleFrames'].clip_len == 1
     assert steps(x3d)['SampleFrames'].clip_len == 2
     assert steps(x3d)['SampleFrames'].frame_interval == 13 * 6 // 2  # frames times stride stay
     assert steps(tsn)['Resize'].scale == steps(x3d)['Resize'].scale == (32, 32)
-    assert steps(c3d)['SampleFrames'].clip_len == 16  # it takes no fewer
-    assert steps(c3d)['Resize'].scale == (16, 16)  # so it has about as many pixels in all
+    assert steps(c3d)['SampleFrames'].clip_len == 16  # it accepts no fewer
+    assert steps(c3d)['Resize'].scale == (16, 16)  # about the same number of pixels in total
     assert steps(x3d)['FormatShape'].input_format == 'NCTHW' and steps(tsn)['FormatShape'].input_format == 'NCHW'
 
 
-def test_own_input_stays_where_it_is_asked_for(folder):
-    _, x3d = on_same_terms([folder / 'tiny.py', COMPARE / 'x3d_s_ucf50.py'], folder / 'own', own_input=True)
+def test_own_input_is_kept_on_request(folder):
+    _, x3d = configs_on_equal_terms([folder / 'tiny.py', COMPARE / 'x3d_s_ucf50.py'], folder / 'own', own_input=True)
     assert steps(x3d)['SampleFrames'].clip_len == 13 and steps(x3d)['Resize'].scale == (160, 160)
     assert 'Flip' in steps(x3d)
 
 
-def test_published_weights_make_a_network_of_their_own(folder):
+def test_published_weights_add_a_network(folder):
     files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py', COMPARE / 'x3d_s_ucf50.py']
-    configs = on_same_terms(files, folder / 'pretrained', pretrained=True)
+    configs = configs_on_equal_terms(files, folder / 'pretrained', pretrained=True)
     found = {job.name: config.load_from for job, config in zip(jobs_of(configs), configs, strict=True)}
     assert list(found) == ['tiny', 'tsn_r18_ucf50', 'x3d_s_ucf50', 'x3d_s_ucf50_pretrained']
     assert list(found.values()) == [None, None, None, configs[2].pretrained_weights]
@@ -90,12 +92,12 @@ def test_published_weights_make_a_network_of_their_own(folder):
 def test_protocol_and_options_change_all(folder):
     files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py']
     options = {'clip.size': 64, 'optim_wrapper.optimizer.lr': 0.5}
-    for config in on_same_terms(files, folder / 'changed', options=options, protocol='twothirds'):
+    for config in configs_on_equal_terms(files, folder / 'changed', options=options, protocol='twothirds'):
         assert config.split.protocol == config.train_dataloader.dataset.protocol == 'twothirds'
         assert config.optim_wrapper.optimizer.lr == 0.5 and steps(config)['Resize'].scale == (64, 64)
 
 
-def test_written_configs_are_read_as_they_are(configs):
+def test_saved_configs_are_read_unchanged(configs):
     for config, job in zip(configs, jobs_of(configs), strict=True):
         again = read_config(job.config, str(job.folder), job.data_root, job.options)
         assert jobs_of([again])[0].config_digests == job.config_digests
@@ -104,81 +106,85 @@ def test_written_configs_are_read_as_they_are(configs):
 
 @pytest.mark.parametrize(
     ('text', 'budget'),
-    [('epochs=3', Budget(epochs=3)), ('minutes=2', Budget(minutes=2)), ('minutes=0.5', Budget(None, 0.5))],
+    [
+        ('epochs=3', TrainBudget(epochs=3)),
+        ('minutes=2', TrainBudget(minutes=2)),
+        ('minutes=0.5', TrainBudget(None, 0.5)),
+    ],
 )
-def test_budgets_that_are_known(text, budget):
-    assert Budget.parse(text) == budget
+def test_train_budget_is_parsed(text, budget):
+    assert TrainBudget.parse(text) == budget
 
 
 @pytest.mark.parametrize(
     'text', ['epochs=0', 'epochs=1.5', 'epochs', 'minutes=0', 'minutes=-1', 'hours=3', '', 'minutes=x']
 )
-def test_budget_that_is_none_is_told(text):
+def test_invalid_train_budget_is_refused(text):
     with pytest.raises(UserError, match='give epochs=N or minutes=M, above 0'):
-        Budget.parse(text)
+        TrainBudget.parse(text)
 
 
 def costs(name: str, clips_per_second: float) -> ModelCosts:
     step = Timing(median_ms=8000 / clips_per_second, p95_ms=0)
-    # 8 clips, 125 ms each, tested; nothing is known of decoding
+    # 8 test clips of 125 ms each; decoding was not measured
     forward = {'8': Timing(median_ms=1000, p95_ms=0)}
     return ModelCosts(name, {}, '', [1], 1, 1, 1, None, forward, step, 8, 0, 0, None)
 
 
-def test_minutes_become_the_epochs_that_fit_into_them(configs, folder):
+def test_minutes_are_converted_into_epochs(configs, folder):
     names = [Path(config.filename).stem for config in configs]
-    speeds = (1.0, 2.0, 0.01, 1.0)  # clips a second, of 6 clips; 6 others are tested
+    speeds = (1.0, 2.0, 0.01, 1.0)  # clips per second; 6 train and 6 test clips
     models = [costs(name, speed) for name, speed in zip(names, speeds, strict=True)]
     benchmark = Benchmark(names[0], 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
-    allowed = within_budget(configs, Budget(minutes=1), benchmark, folder / 'same')
+    allowed = apply_train_budget(configs, TrainBudget(minutes=1), benchmark, folder / 'same')
     assert [config.train_cfg.max_epochs for config in allowed] == [8, 16, 1, 8]
     assert [config.param_scheduler[-1].end for config in allowed] == [8, 16, 1, 8]
     assert {config.train_cfg.max_epochs for config in configs} == {2}
     assert allowed[1].options['train_cfg.max_epochs'] == 16
-    same = within_budget(configs, Budget(epochs=4), benchmark, folder / 'same')
+    same = apply_train_budget(configs, TrainBudget(epochs=4), benchmark, folder / 'same')
     assert {config.train_cfg.max_epochs for config in same} == {4}
     assert [job.epochs for job in jobs_of(same)] == [4] * 4
 
 
-def test_what_cannot_be_compared_is_refused(folder):
+def test_repeated_config_and_other_inputs_are_refused(folder):
     with pytest.raises(UserError, match='tiny: named more than once'):
-        on_same_terms([folder / 'tiny.py'] * 2, folder / 'twice')
+        configs_on_equal_terms([folder / 'tiny.py'] * 2, folder / 'twice')
     audio = folder / 'audio.py'
     audio.write_text(
         "_base_ = 'tiny.py'\ntrain_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadAudioFeature')]))\n"
     )
-    with pytest.raises(UserError, match='does not learn from video clips alone'):
-        on_same_terms([folder / 'tiny.py', audio], folder / 'audio')
+    with pytest.raises(UserError, match='is not trained on video clips alone'):
+        configs_on_equal_terms([folder / 'tiny.py', audio], folder / 'audio')
 
 
-def test_decoding_goes_on_beside_a_gpu_and_not_beside_a_cpu():
+def test_decoding_overlaps_with_a_gpu_but_not_with_a_cpu():
     decoding = replace(costs('any', clips_per_second=10), data=Timing(median_ms=400, p95_ms=0))
     assert epoch_seconds(decoding, 100, 8, workers=2, device='cpu') == pytest.approx(10 + 1 + 108 * 0.4 / 2)
     assert epoch_seconds(decoding, 100, 8, workers=2, device='cuda') == pytest.approx(108 * 0.4 / 2)
 
 
-def test_network_that_has_a_result_keeps_its_epochs(configs, folder):
-    """Measured again beside a new network, it would get others, and its result would be refused."""
+def test_network_with_a_result_keeps_its_epochs(configs, folder):
+    """New timings would change them, and its result would be refused."""
     work_dir = folder / 'kept'
-    kept = on_same_terms([folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py'], work_dir)
+    kept = configs_on_equal_terms([folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py'], work_dir)
     entry = networks(['tiny', 'tsn_r18_ucf50'], ['a', 'b']).entries[0]
     result = replace(entry.result, protocol=replace(entry.result.protocol, epochs=5))
     result.save(Path(kept[1].work_dir) / 'result.json')
     models = [costs(Path(config.filename).stem, 1.0) for config in kept]
     benchmark = Benchmark('tiny', 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
-    allowed = within_budget(kept, Budget(minutes=1), benchmark, work_dir)
+    allowed = apply_train_budget(kept, TrainBudget(minutes=1), benchmark, work_dir)
     assert [config.train_cfg.max_epochs for config in allowed] == [8, 5]
 
 
-def test_what_the_first_config_lacks_the_others_lack_too(folder):
+def test_missing_variables_of_the_first_config_are_removed_from_all(folder):
     (folder / 'constant.py').write_text("_base_ = 'tiny.py'\nparam_scheduler = None\n")
-    _, tsn = on_same_terms([folder / 'constant.py', COMPARE / 'tsn_r18_ucf50.py'], folder / 'constant')
+    _, tsn = configs_on_equal_terms([folder / 'constant.py', COMPARE / 'tsn_r18_ucf50.py'], folder / 'constant')
     assert not tsn.param_scheduler
 
 
 def test_c3d_may_be_the_first(folder):
     files = [COMPARE / 'c3d_ucf50.py', folder / 'tiny.py']
-    c3d, tiny = on_same_terms(files, folder / 'c3d', str(folder / 'lists'), protocol='twothirds')
+    c3d, tiny = configs_on_equal_terms(files, folder / 'c3d', str(folder / 'lists'), protocol='twothirds')
     assert steps(c3d)['Resize'].scale == steps(tiny)['Resize'].scale == (112, 112)
     assert steps(tiny)['SampleFrames'].num_clips == 2
 
@@ -186,17 +192,19 @@ def test_c3d_may_be_the_first(folder):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('omnisource_slowonly_r50_ucf50', 'does not learn from video clips alone'),
+        ('omnisource_slowonly_r50_ucf50', 'is not trained on video clips alone'),
         ('timesformer_ucf50', 'or use --own-input'),
-        ('../motion/tvn1_rgb_difference_ucf50', 'it sees motion, .* use tools/train.py'),
+        ('../motion/tvn1_rgb_difference_ucf50', 'it reads motion, .* Train it with tools/train.py'),
     ],
 )
-def test_network_that_cannot_take_the_terms_is_named(folder, name, message):
+def test_network_that_cannot_take_the_terms_is_refused(folder, name, message):
     with pytest.raises(UserError, match=f'{name}.* cannot be compared.*{message}'):
-        on_same_terms([folder / 'tiny.py', COMPARE / f'{name}.py'], folder / 'other', options={'clip.size': 40})
+        configs_on_equal_terms(
+            [folder / 'tiny.py', COMPARE / f'{name}.py'], folder / 'other', options={'clip.size': 40}
+        )
 
 
-def test_pretrained_training_that_went_on_is_known(configs, folder):
+def test_resumed_pretrained_training_is_recognised(configs, folder):
     config = read_config(folder / 'tiny.py', options={'load_from': 'published.pth'})
     (job,) = jobs_of([config])
     configure_training(config)

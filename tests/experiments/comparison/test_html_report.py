@@ -1,4 +1,4 @@
-"""The page, the Markdown and the table of a comparison."""
+"""Report of a comparison as HTML, Markdown and CSV."""
 
 import base64
 import csv
@@ -41,7 +41,7 @@ def test_all_three_have_the_same_numbers(comparison, report):
     rows = [row for group in groups.values() for row in group]
     for row, line in zip(rows, csv.DictReader(report['.csv'].splitlines()), strict=True):
         assert {name: '' if value is None else str(value) for name, value in asdict(row).items()} == line
-        for columns in (tables.COLUMNS,) if row.reference else (tables.COLUMNS, tables.TEST_COLUMNS):
+        for columns in (tables.RESULT_COLUMNS,) if row.reference else (tables.RESULT_COLUMNS, tables.TEST_COLUMNS):
             cells = [column.text(row) for column in columns]
             assert '| ' + ' | '.join(map(html.escape, cells)) + ' |' in report['.md']
             for cell in cells[1:]:
@@ -57,22 +57,28 @@ def test_columns_are_plain_numbers_with_units(report):
     assert (first['input_frames'], first['input_height_px'], first['input_width_px']) == ('8', '200', '200')
 
 
-def test_kinds_have_tables_of_their_own(report):
+def test_each_kind_of_initial_weights_has_its_own_table(report):
     for text in (report['.md'], report['.html']):
         scratch, pretrained = text.index('Trained from scratch'), text.index('Pretrained')
         between = text[scratch:pretrained]
         assert 'c3d' in between and 'slowfast' not in between and 'k400' not in between
 
 
-def test_protocol_leak_differences_and_doubts_are_stated(report):
+def test_protocol_leak_differences_and_caveats_are_stated(report):
     for text in (report['.md'], report['.html']):
-        for words in ('group5', 'no test clip has a sibling', 'Großer Prozessor', 'float32', 'Not the same for all'):
+        for words in (
+            'group5',
+            'no test clip has a sibling',
+            'Großer Prozessor',
+            'float32',
+            'Differences between networks',
+        ):
             assert words in text, words
-        assert 'the p-values flatter' in text and 'another seed' in text
+        assert 'the p-values are too small' in text and 'another seed' in text
     assert '* epochs: 40 (tvn1, tsm_r50, c3d); 20 (slowfast_k400)' in report['.md']
 
 
-def test_names_are_never_obeyed(report):
+def test_names_of_classes_are_escaped(report):
     page_text = report['.html']
     assert '<script>alert' not in page_text and '<script>alert' not in report['.md']
     assert '&lt;script&gt;alert(1)&lt;/script&gt;' in page_text
@@ -81,14 +87,14 @@ def test_names_are_never_obeyed(report):
     assert page_text.count('plotly.js v') == 1
 
 
-def test_names_of_networks_data_and_options_are_never_obeyed():
-    """The page has the tags and attributes of its template, and no others."""
+def test_names_of_networks_data_and_options_are_escaped():
+    """The page has only the tags and attributes of its template."""
     labels = np.array([0, 0, 1, 1])
     scores = [scores_of(labels, predicted, ['a', 'b']) for predicted in ([0, 0, 1, 1], [0, 1, 1, 0])]
 
     def tags(name: str) -> list[tuple[str, tuple[str, ...]]]:
-        told = dict(data=name, split=name, initial_weights=name, precision=name)
-        entries = [entry_of(name, part, options={name: name}, **told) for part in scores]
+        changes = dict(data=name, split=name, initial_weights=name, precision=name)
+        entries = [entry_of(name, part, options={name: name}, **changes) for part in scores]
         comparison = Comparison(entries)
         assert '<img' not in tables.comparison_markdown(comparison)
         found = []
@@ -101,7 +107,7 @@ def test_names_of_networks_data_and_options_are_never_obeyed():
     assert tags(hostile) == tags('a' * len(hostile))
 
 
-def test_page_may_not_ask_the_network(report):
+def test_page_loads_nothing_from_the_internet(report):
     assert "default-src 'none'" in report['.html']
     own = report['.html'].replace(page.get_plotlyjs(), '')
     assert not [tag for tag in ('src="http', 'href="http', '@import', 'url(') if tag in own]
@@ -114,14 +120,14 @@ def test_thumbnails_are_small_and_keep_their_colour():
     assert image.shape == (120, 160, 3) and image[60, 80, 0] > 240 and image[60, 80, 2] < 20
 
 
-def test_nothing_is_written_where_not_all_can_be(comparison, tmp_path, monkeypatch):
+def test_nothing_is_written_if_one_file_fails(comparison, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, 'comparison_csv', lambda comparison: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(comparison, {}, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_losses_are_as_plain_as_wins():
+def test_losses_are_reported_like_gains():
     labels = np.repeat([0, 1], 30)
     right, wrong = scores_of(labels, labels, 'ab'), scores_of(labels, [0] * 60, 'ab')
     comparison = Comparison([entry_of('reference', right), entry_of('loser', wrong), entry_of('equal', right)])
@@ -131,11 +137,11 @@ def test_losses_are_as_plain_as_wins():
         'no significant difference': ['equal (0.0 points)'],
     }
     text = tables.comparison_markdown(comparison)
-    assert '▼ −50.0' in text and '  * suffer: b −100.0 (+0 −30 of 30)' in text
+    assert '▼ −50.0' in text and '  * get worse: b −100.0 (+0 −30 of 30)' in text
 
 
-def test_report_of_little_knowledge():
-    """No costs, no history, no pipeline, nothing known of the training, a class without clips."""
+def test_report_without_costs_history_or_protocol():
+    """Also with a class without clips."""
     labels = np.array([0, 0, 1, 1])
     scores = [scores_of(labels, predicted, ['a', 'b', 'never']) for predicted in ([0, 0, 1, 1], [0, 2, 1, 0])]
     unknown = dict(latency_ms=None, test_pipeline=None, train_pipeline=None, epochs=None, split=None)
@@ -145,7 +151,7 @@ def test_report_of_little_knowledge():
         for entry in entries
     ]
     comparison = Comparison(entries)
-    assert 'latency was not measured of one, other' in page.comparison_page(comparison, {})
+    assert 'latency was not measured for one, other' in page.comparison_page(comparison, {})
     text = tables.comparison_markdown(comparison)
     assert not re.search(r'\b(?:None|nan)\b', text)
 

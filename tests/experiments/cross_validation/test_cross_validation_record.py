@@ -1,4 +1,4 @@
-"""The record of a cross-validation: pooling, saving, telling."""
+"""Record of a cross-validation: pooling, file and description."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from tvn_mmaction.experiments.cross_validation.cross_validation_record import (
 from tvn_mmaction.utils.errors import UserError
 
 CLASSES = ['Biking', 'Diving', 'Straße']
-# By fold: labels of its test clips, and what was predicted.
+# Labels and predictions of the test clips, by fold.
 FOLDS = {0: ([0, 0, 1, 1], [0, 0, 1, 0]), 1: ([0, 1, 1], [1, 0, 1]), 3: ([0, 1], [0, 1])}
 
 
@@ -87,7 +87,7 @@ def test_pools_the_clips_of_all_folds():
     assert record.environment == {'device': 'Größe', 'threads': [1, 2]}
 
 
-def test_protocol_is_what_the_folds_share_and_the_sums_of_their_counts():
+def test_protocol_has_common_fields_and_summed_counts():
     protocol = pooled()[0].protocol
     assert (protocol.split, protocol.split_fold, protocol.test_clips) == ('logo', None, 9)
     assert (protocol.test_clips_with_sibling_in_train, protocol.test_clips_with_copy_in_train) == (0, 4)
@@ -111,7 +111,7 @@ def test_folds_of_different_protocols_are_refused(change):
         pooled(results)
 
 
-def test_seeds_that_were_drawn_may_differ():
+def test_training_seeds_may_differ():
     results = [result_of(fold) for fold in FOLDS]
     results[1] = replace(results[1], protocol=replace(results[1].protocol, training_seed=1234))
     assert pooled(results)[0].protocol.training_seed is None
@@ -154,9 +154,9 @@ def test_description_has_folds_intervals_classes_confusions_and_leak():
     assert '   2 Diving taken for Biking' in text
     assert 'no test clip has a sibling' in text and 'leak: 4 of the 9 test clips are in train as well' in text
     assert 'dropped: 3 clips' in text
-    assert 'not in it: 2' in text
+    assert 'unfinished folds, not included: 2' in text
 
 
-def test_picture_of_folds(tmp_path):
+def test_plot_of_folds(tmp_path):
     plot_folds({0: Estimate(1.0, 0.8, 1.0), 3: Estimate(0.5, 0.4, 0.6)}, tmp_path / 'folds.png')
     assert (tmp_path / 'folds.png').read_bytes().startswith(b'\x89PNG')

@@ -1,4 +1,4 @@
-"""Arithmetic of late fusion: averages, planted optima, and how errors overlap."""
+"""Averages, fitted weights, classifiers and error overlaps of late fusion."""
 
 import numpy as np
 import pytest
@@ -7,44 +7,44 @@ from scipy.special import softmax
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.experiments.fusion.fusion_methods import (
     CLASSIFIERS,
-    aligned,
-    average,
+    align_scores,
+    error_overlaps,
     fit_weights,
     margins_as_scores,
-    overlaps,
-    probabilities,
+    to_probabilities,
+    weighted_average,
 )
 
 CLASSES = 5
 
 
 def draw(clips: int, seed: int = 0) -> np.ndarray:
-    """Three networks that know nothing of each other."""
+    """Return the scores of three independent networks."""
     return softmax(2 * np.random.default_rng(seed).normal(size=(3, clips, CLASSES)), axis=2)
 
 
 def labels_from(scores: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Labels drawn by the probabilities of each clip."""
+    """Return labels sampled from the probabilities of each clip."""
     shares = np.random.default_rng(seed).uniform(size=(len(scores), 1))
     return (scores.cumsum(1) < shares).sum(1).clip(max=CLASSES - 1)
 
 
-def test_average_is_free_of_order_and_of_one_network_is_itself():
+def test_average_does_not_depend_on_order():
     scores = draw(20)
-    np.testing.assert_allclose(average(scores), average(scores[[2, 0, 1]]))
-    np.testing.assert_array_equal(average(scores[:1]), scores[0])
-    np.testing.assert_allclose(average(scores, [0, 1, 0]), scores[1])
+    np.testing.assert_allclose(weighted_average(scores), weighted_average(scores[[2, 0, 1]]))
+    np.testing.assert_array_equal(weighted_average(scores[:1]), scores[0])
+    np.testing.assert_allclose(weighted_average(scores, [0, 1, 0]), scores[1])
 
 
 @pytest.mark.parametrize('planted', [(0.6, 0.3, 0.1), (0.0, 1.0, 0.0), (0.5, 0.0, 0.5)])
 def test_weights_recover_a_planted_optimum(planted):
     scores = draw(20000)
-    found = fit_weights(scores, labels_from(average(scores, planted)))
+    found = fit_weights(scores, labels_from(weighted_average(scores, planted)))
     assert found.sum() == pytest.approx(1) and found.min() >= 0
     np.testing.assert_allclose(found, planted, atol=0.05)
     order = [1, 2, 0]
     np.testing.assert_allclose(
-        fit_weights(scores[order], labels_from(average(scores, planted))), found[order], atol=1e-3
+        fit_weights(scores[order], labels_from(weighted_average(scores, planted))), found[order], atol=1e-3
     )
 
 
@@ -54,41 +54,41 @@ def test_weight_of_one_network_is_1():
 
 
 @pytest.mark.parametrize('name', CLASSIFIERS)
-def test_classifier_finds_what_no_average_finds(name):
-    """A network that always takes a class for the next one knows all about it."""
+def test_classifier_learns_systematic_confusions(name):
+    """A network that always predicts the next class is fully informative."""
     pytest.importorskip('sklearn')
     scores = draw(600)
     scores[0] += 2 * np.eye(CLASSES)[(labels := labels_from(scores[0])) - 1]
     scores[0] /= scores[0].sum(1, keepdims=True)
     fused = CLASSIFIERS[name](scores[:, 300:], scores[:, :300], labels[:300])
     np.testing.assert_allclose(fused.sum(1), 1)
-    assert (average(scores)[300:].argmax(1) == labels[300:]).mean() < 0.3
+    assert (weighted_average(scores)[300:].argmax(1) == labels[300:]).mean() < 0.3
     assert (fused.argmax(1) == labels[300:]).mean() > 0.9
     order = [2, 0, 1]
     again = CLASSIFIERS[name](scores[order, 300:], scores[order, :300], labels[:300])
     assert (again.argmax(1) == fused.argmax(1)).mean() > 0.98
 
 
-def test_scores_that_are_no_probabilities_become_some():
+def test_logits_become_probabilities():
     logits = np.array([[2.0, -1.0, 0.0], [0.5, 0.25, 0.0]])
-    np.testing.assert_allclose(probabilities(logits), softmax(logits, axis=1))
-    np.testing.assert_array_equal(probabilities(softmax(logits, axis=1)), softmax(logits, axis=1))
+    np.testing.assert_allclose(to_probabilities(logits), softmax(logits, axis=1))
+    np.testing.assert_array_equal(to_probabilities(softmax(logits, axis=1)), softmax(logits, axis=1))
     np.testing.assert_allclose(margins_as_scores(np.array([3.0, -1.0])).argmax(1), [1, 0])
 
 
-def test_clips_are_put_in_one_order():
+def test_clips_are_aligned():
     rows = softmax(np.random.default_rng(0).normal(size=(3, 4)), axis=1)
     classes, labels = list('wxyz'), np.array([0, 1, 2])
     one, other = (
         Scores(list('abc'), classes, labels, rows),
         Scores(list('cab'), classes, labels[[2, 0, 1]], rows[[2, 0, 1]]),
     )
-    np.testing.assert_array_equal(*aligned([one, other]))
+    np.testing.assert_array_equal(*align_scores([one, other]))
 
 
-def test_overlaps_of_two_networks_are_all_clips():
+def test_overlap_shares_sum_to_1():
     right = np.array([[1, 1, 1, 0, 0], [1, 0, 0, 1, 0], [0, 0, 0, 0, 0]], bool)
-    first, *others = overlaps(['a', 'b', 'c'], right)
+    first, *others = error_overlaps(['a', 'b', 'c'], right)
     assert (first.networks, first.only_first, first.only_second, first.both, first.none) == (
         ('a', 'b'),
         0.4,

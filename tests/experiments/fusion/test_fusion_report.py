@@ -1,4 +1,4 @@
-"""Tested networks fused: what is found, what is refused, and that a fusion is a result like every other."""
+"""Fusion of tested networks: record, refused inputs, and files that can be compared and fused again."""
 
 import json
 from dataclasses import replace
@@ -12,19 +12,24 @@ from tests.experiments.comparison.synthetic import entry_of
 from tvn_mmaction.evaluation.report import results_table
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.experiments.comparison.comparison import Comparison
-from tvn_mmaction.experiments.fusion.fusion_report import describe_fusion, fuse, load_entry, write_fusion
+from tvn_mmaction.experiments.fusion.fusion_report import (
+    describe_fusion,
+    fuse_networks,
+    load_tested_network,
+    write_fusion,
+)
 from tvn_mmaction.utils.errors import UserError
 
 CLASSES = ['Biking', 'Diving', 'Fencing', 'Straße']
 
 
 def draw(side: str, network: int, per_class: int = 30, **changes):
-    """A network that sees two classes well, which differ from network to network, tested on one side of a split."""
+    """Return a network with two good classes, which differ between networks, tested on one side of a split."""
     generator = np.random.default_rng([network, ord(side[0])])
     labels = np.repeat(np.arange(len(CLASSES)), per_class)
     logits = generator.normal(size=(len(labels), len(CLASSES)))
-    sees = (labels + network) % 4 < 2
-    logits[np.arange(len(labels)), labels] += np.where(sees, 3, 0.7)
+    good = (labels + network) % 4 < 2
+    logits[np.arange(len(labels)), labels] += np.where(good, 3, 0.7)
     clips = [f'{CLASSES[label]}/v_{side}_{i}.avi' for i, label in enumerate(labels)]
     scores = Scores(clips, CLASSES, labels, softmax(logits, axis=1).astype(np.float32))
     entry = entry_of(f'network{network}', scores, **changes)
@@ -42,7 +47,7 @@ def validation():
 
 
 def test_fusion_of_one_network_is_that_network(members):
-    fusion, entry, _ = fuse(members[:1])
+    fusion, entry, _ = fuse_networks(members[:1])
     assert np.array_equal(entry.scores.scores, members[0].scores.scores)
     assert entry.result.metrics == members[0].result.metrics
     assert fusion.members[0].difference.value == 0 and fusion.members[0].weight == 1
@@ -51,7 +56,7 @@ def test_fusion_of_one_network_is_that_network(members):
 
 def test_order_does_not_matter(members):
     shuffled = [replace(member, scores=shuffle(member.scores, seed)) for seed, member in enumerate(members)]
-    one, other = fuse(members), fuse(shuffled[::-1])
+    one, other = fuse_networks(members), fuse_networks(shuffled[::-1])
     assert one[0].top1 == other[0].top1 and one[0].oracle == other[0].oracle and one[0].classes == other[0].classes
     by_clip = [dict(zip(entry.scores.clips, entry.scores.scores, strict=True)) for _, entry, _ in (one, other)]
     for clip, scores in by_clip[0].items():
@@ -64,7 +69,7 @@ def shuffle(scores: Scores, seed: int) -> Scores:
 
 
 def test_differences_are_those_of_the_fusion_to_each_network(members):
-    fusion, entry, _ = fuse(members)
+    fusion, entry, _ = fuse_networks(members)
     fused = entry.scores.scores.argmax(1) == entry.scores.labels
     assert fusion.top1 == fused.mean() > max(member.top1 for member in fusion.members)
     for member, network in zip(fusion.members, members, strict=True):
@@ -87,70 +92,74 @@ def test_differences_are_those_of_the_fusion_to_each_network(members):
 def test_what_is_learned_on_a_validation_helps_on_the_test(members, validation, method):
     if method != 'fit':
         pytest.importorskip('sklearn')
-    fusion, entry, _ = fuse(members, method, validation)
+    fusion, entry, _ = fuse_networks(members, method, validation)
     assert fusion.top1 > max(member.top1 for member in fusion.members)
     assert fusion.validation_clips == len(validation[0].scores.clips)
     np.testing.assert_allclose(entry.scores.scores.sum(1), 1, rtol=1e-5)
     assert all((member.weight is None) == (method != 'fit') for member in fusion.members)
 
 
-def test_useless_network_gets_no_weight(members, validation):
-    fusion, _, _ = fuse([members[1], blind(members[0])], 'fit', [validation[1], blind(validation[0])])
+def test_uninformative_network_gets_no_weight(members, validation):
+    fusion, _, _ = fuse_networks([members[1], blind(members[0])], 'fit', [validation[1], blind(validation[0])])
     assert fusion.members[0].weight > 0.9
 
 
 def blind(entry):
-    """A network of the same clips that finds all classes alike."""
+    """Return a network with equal scores for all classes."""
     alike = replace(entry.scores, scores=np.full_like(entry.scores.scores, 1 / len(CLASSES)))
     return entry_of('blind', alike)
 
 
 def test_fusion_is_a_result_that_can_be_compared_and_fused_again(members, tmp_path):
-    fusion, entry, comparison = fuse(members[:2])
+    fusion, entry, comparison = fuse_networks(members[:2])
     write_fusion(fusion, entry, comparison, tmp_path)
     names = ['classes.png', 'confusion_matrix.png', 'fusion.json', 'result.json', 'scores.npz']
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    loaded = load_entry(tmp_path / 'result.json')
-    assert loaded.result == entry.result and load_entry(tmp_path).result == entry.result
+    loaded = load_tested_network(tmp_path / 'result.json')
+    assert loaded.result == entry.result and load_tested_network(tmp_path).result == entry.result
     assert loaded.result.name == 'network0 + network1' and loaded.result.costs['parameters'] == sum(
         member.result.costs['parameters'] for member in members[:2]
     )
     record = json.loads((tmp_path / 'fusion.json').read_text(encoding='utf-8'))
     assert [member['weight'] for member in record['members']] == [0.5, 0.5]
     Comparison([loaded, members[2]])
-    again, _, _ = fuse([loaded, members[2]])
+    again, _, _ = fuse_networks([loaded, members[2]])
     assert [member.name for member in again.members] == ['network0 + network1', 'network2']
     text = describe_fusion(again)
     assert 'only network0 + network1' in text and 'Straße' in text and f'any of them {again.oracle:.1%}' in text
 
 
-def test_fusion_takes_the_place_of_no_other_result(members, validation, tmp_path):
-    write_fusion(*fuse(members), tmp_path)
+def test_fusion_never_overwrites_another_result(members, validation, tmp_path):
+    write_fusion(*fuse_networks(members), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    for others in (fuse(members[:2]), fuse(members, 'fit', validation), fuse([draw('other', i) for i in range(3)])):
+    for others in (
+        fuse_networks(members[:2]),
+        fuse_networks(members, 'fit', validation),
+        fuse_networks([draw('other', i) for i in range(3)]),
+    ):
         with pytest.raises(UserError, match=r'result\.json is there already, of another .*: name another --out'):
             write_fusion(*others, tmp_path)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/result.json').write_text('mine')
     with pytest.raises(UserError, match='is something else than what is to be written'):
-        write_fusion(*fuse(members), tmp_path / 'mine')
-    write_fusion(*fuse(members), tmp_path)
+        write_fusion(*fuse_networks(members), tmp_path / 'mine')
+    write_fusion(*fuse_networks(members), tmp_path)
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items() if name.endswith('json'))
 
 
-def test_method_and_gain_are_told(members, validation):
+def test_description_has_method_and_gain(members, validation):
     best = max(members, key=lambda entry: entry.result.metrics['top1'].value)
-    told = describe_fusion(fuse(members, 'fit', validation)[0])
-    assert told.startswith('fused by weights, a mean of the probabilities of least log loss, learned from 120 vali')
-    assert f'points more than the best one alone, {best.result.name}\n' in told
-    alone = describe_fusion(fuse([best, blind(best)])[0])
+    text = describe_fusion(fuse_networks(members, 'fit', validation)[0])
+    assert text.startswith('fused by fitted weights, ') and ', learned from 120 validation clips\n' in text
+    assert f'points more than the best member, {best.result.name}\n' in text
+    alone = describe_fusion(fuse_networks([best, blind(best)])[0])
     assert alone.startswith('fused by equal weights, the mean of the probabilities\n')
-    assert f'\nnothing is gained: {best.result.name} alone gets ' in alone and 'points more' not in alone
+    assert f'\nno gain: {best.result.name} alone has ' in alone and 'points more' not in alone
 
 
-def test_protocol_says_what_the_networks_have_in_common():
+def test_protocol_has_the_common_fields_of_the_members():
     pretrained = draw('test', 0, initial_weights='k400.pth', views=3, test_pipeline=[])
-    _, entry, _ = fuse([draw('test', 1), pretrained])
+    _, entry, _ = fuse_networks([draw('test', 1), pretrained])
     protocol = entry.result.protocol
     assert (protocol.split, protocol.epochs, protocol.initial_weights) == ('group5', 40, 'k400.pth')
     assert (protocol.views, protocol.test_pipeline) == (1, [])
@@ -160,16 +169,16 @@ def test_protocol_says_what_the_networks_have_in_common():
     ('change', 'message'),
     [
         (lambda members, validation: (members, validation[:2]), '2 results for 3 networks'),
-        (lambda members, validation: (members, validation[::-1]), 'in the place of network0 is of another network'),
+        (lambda members, validation: (members, validation[::-1]), 'the result for network0 is of another network'),
         (lambda members, validation: (members, [replaced(validation[0], checkpoint_sha256='7' * 64), *validation[1:]]),
-         'in the place of network0 is of other weights .*two trainings of a config are two networks'),
-        (lambda members, validation: (members, members), 'is a clip of the test as well .120 such clips'),
+         'the result for network0 is of other weights .*Two trainings of a config are two networks'),
+        (lambda members, validation: (members, members), 'is also a test clip .120 such clips'),
         (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 120)]),
          'network2 was trained on 120 of these 120 clips'),
         (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 3)]),
-         'network2 was trained on 3 of these 120 clips, and 2% may be copies'),
+         'network2 was trained on 3 of these 120 clips, more than the 2% that may be duplicates'),
         (lambda members, validation: (members, [*validation[:2], replaced(validation[2], options={'budget': 0.5})]),
-         'network2 has the option budget 0.5 there and None in its test, .*: test it alike on both'),
+         'network2 has the option budget 0.5 there and None in its test, .* with the same settings on both'),
         (lambda members, validation: (members, [*validation[:2], replaced(validation[2], name='other')]),
          'network2 has the config other there and network2 in its test'),
         (lambda members, validation: (members, [*validation[:2], draw('validation', 2, views=10)]),
@@ -177,16 +186,16 @@ def test_protocol_says_what_the_networks_have_in_common():
         (lambda members, validation: (members, [*validation[:2], draw('validation', 2, test_pipeline=[{'type': 'A'}])]),
          'network2 has step 0 of the pipeline .*A.* there and .*DecordInit.* in its test'),
         (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], None)]),
-         'nobody knows whether network2'),
+         'it is unknown whether network2'),
         (lambda members, validation: ([*members[:2], draw('other', 2)], validation), 'was tested on .* was not'),
         (lambda members, validation: (members, [*validation[:2], draw('other', 2)]), 'was tested on .* was not'),
         (lambda members, validation: (members, [of_classes(entry, 3) for entry in validation]), 'no clip of Straße'),
     ],
 )  # fmt: skip
-def test_what_does_not_belong_together_is_refused(members, validation, change, message):
+def test_invalid_validation_is_refused(members, validation, change, message):
     members, validation = change(members, validation)
     with pytest.raises(UserError, match=message):
-        fuse(members, 'stacking', validation)
+        fuse_networks(members, 'stacking', validation)
 
 
 def trained_on(entry, clips):
@@ -197,28 +206,28 @@ def replaced(entry, **changes):
     return replace(entry, result=replace(entry.result, **changes))
 
 
-def test_a_few_copies_are_no_training_on_the_validation(members, validation):
-    fusion, _, _ = fuse(members, 'fit', [trained_on(entry, 2) for entry in validation])
+def test_few_duplicates_in_the_validation_are_accepted(members, validation):
+    fusion, _, _ = fuse_networks(members, 'fit', [trained_on(entry, 2) for entry in validation])
     assert fusion.validation_clips == 120
 
 
-def test_budgets_of_one_network_are_members_with_names_of_their_own(members):
+def test_budgets_of_one_network_are_members_with_different_names(members):
     half, full = (replaced(members[0], options={'budget': budget}) for budget in (0.5, 1.0))
-    _, entry, _ = fuse([half, full])
+    _, entry, _ = fuse_networks([half, full])
     assert entry.result.name == 'network0 budget=0.5 + network0 budget=1.0'
 
 
-def test_flow_of_every_network_is_paid(members):
+def test_flow_costs_are_summed(members):
     flow = [
         replaced(one, costs=one.result.costs | {'flow_ms_per_clip': ms})
         for one, ms in zip(members[:2], (3, 40), strict=True)
     ]
-    _, entry, _ = fuse([*flow, members[2]])
+    _, entry, _ = fuse_networks([*flow, members[2]])
     assert entry.result.costs['flow_ms_per_clip'] == 43
 
 
 def of_classes(entry, classes):
-    """The same network, tested on clips of the first classes only."""
+    """Return the same network, tested on clips of the first classes only."""
     scores, kept = entry.scores, np.flatnonzero(entry.scores.labels < classes)
     scores = Scores([scores.clips[i] for i in kept], scores.classes, scores.labels[kept], scores.scores[kept])
     made = entry_of(entry.result.name, scores)

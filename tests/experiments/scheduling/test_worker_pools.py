@@ -1,4 +1,4 @@
-"""Dividing a machine among jobs, and ending what was started, whatever it takes."""
+"""Division of a machine among jobs, and the end of their processes."""
 
 import json
 import os
@@ -12,15 +12,15 @@ from tests.processes import wait_until
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.experiments.scheduling import worker_pools as pools
 from tvn_mmaction.experiments.scheduling.job import Job
-from tvn_mmaction.experiments.scheduling.worker_pools import LocalPool, divide
+from tvn_mmaction.experiments.scheduling.worker_pools import LocalPool, divide_gpus
 from tvn_mmaction.utils.errors import UserError
 
 
 class Recorder(Job):
-    """A job whose process only tells what it was given; a bad one misses a clip."""
+    """A job whose process only saves its environment. A bad one has a user error."""
 
     def run(self):
-        """Write the environment down."""
+        """Save the environment."""
         self.folder.joinpath('given.json').write_text(json.dumps({**os.environ}))
         if self.name == 'bad':
             raise UserError('the clip is missing\nget it')
@@ -47,16 +47,16 @@ def job(tmp_path):
     ],
 )
 def test_gpus_are_divided_among_jobs(workers, gpus_per_job, gpus, expected):
-    assert divide(workers, gpus_per_job, gpus, default=1) == expected
+    assert divide_gpus(workers, gpus_per_job, gpus, default=1) == expected
 
 
-def test_share_of_no_gpu_is_refused():
+def test_gpu_share_without_a_gpu_is_refused():
     with pytest.raises(UserError, match='there is no GPU'):
-        divide(None, 0.5, 0, default=1)
+        divide_gpus(None, 0.5, 0, default=1)
 
 
 @pytest.mark.slow
-def test_local_pool_gives_threads_and_gpus_and_retries_no_mistake(job, tmp_path, monkeypatch):
+def test_local_pool_sets_threads_and_gpus_and_does_not_retry_user_errors(job, tmp_path, monkeypatch):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.setenv('PYTHONPATH', str(REPOSITORY))  # where the processes find Recorder
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: range(12))
@@ -73,13 +73,13 @@ def test_local_pool_gives_threads_and_gpus_and_retries_no_mistake(job, tmp_path,
     assert {entry['CUDA_VISIBLE_DEVICES'] for entry in given} == {'4', '7'}
 
 
-def test_processes_that_miss_the_first_interruption_end(job, tmp_path, monkeypatch):
-    """Python drops a KeyboardInterrupt that comes within `__del__`; such a process trained on for ever."""
+def test_processes_that_ignore_sigterm_are_killed(job, tmp_path, monkeypatch):
+    """Python drops a KeyboardInterrupt within `__del__`, after which a training would continue without end."""
     deaf = tmp_path / 'python'
     deaf.write_text(f'#!/bin/sh\ntrap "" TERM\ntouch {tmp_path}/started\nwhile true; do sleep 0.1; done\n')
     deaf.chmod(0o755)
     monkeypatch.setattr('sys.executable', str(deaf))
-    monkeypatch.setattr(pools, 'ENDING_S', 0.2)
+    monkeypatch.setattr(pools, 'END_SIGNAL_INTERVAL_S', 0.2)
     pool = LocalPool(1, None, [])
     future = pool.submit(job)
     wait_until((tmp_path / 'started').exists)

@@ -1,4 +1,4 @@
-"""Ray Tune's scheduler on processes whose epochs are planned: who goes on, who is stopped, and that nobody stays."""
+"""Ray Tune's scheduler with processes of planned accuracies: trials that continue, stop early or fail."""
 
 import argparse
 import json
@@ -10,18 +10,18 @@ import pytest
 
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.experiments.scheduling.job import Job
-from tvn_mmaction.experiments.sweep.sweep_plan import PlannedTrial
+from tvn_mmaction.experiments.sweep.sweep_plan import stopped_early
 from tvn_mmaction.utils.errors import UserError
 from tvn_mmaction.utils.io import write_atomically
 
 EPOCHS = 9
 
 
-class Planned(Job):
-    """A job whose process has the accuracy that is its name after every epoch; two bad ones end after the first."""
+class PlannedJob(Job):
+    """A job whose name is its accuracy after every epoch. Two of them fail after the first epoch."""
 
     def run(self):
-        """Write down one epoch after the other, and where the process is."""
+        """Write one epoch after the other, and the id of the process."""
         with (self.folder / 'processes').open('a') as processes:
             print(os.getpid(), file=processes)
         for epoch in range(1, self.epochs + 1):
@@ -31,43 +31,43 @@ class Planned(Job):
             if self.name == '0.95':
                 raise RuntimeError('broken on purpose')
             if self.name == '0.97':
-                raise UserError('wrong on purpose: mend it')
+                raise UserError('wrong on purpose. Correct it.')
         (self.folder / 'result.json').touch()
 
     def result(self):
-        """Return whether it ran to its end."""
+        """Return whether all epochs have run."""
         return (self.folder / 'result.json').exists() or None
 
 
-def processes_of(trial: PlannedTrial) -> list[int]:
-    return [int(line) for line in (trial.job.folder / 'processes').read_text().split()]
+def processes_of(job: Job) -> list[int]:
+    return [int(line) for line in (job.folder / 'processes').read_text().split()]
 
 
-def runs(process: int) -> bool:
+def is_running(process: int) -> bool:
     status = Path(f'/proc/{process}/status')
     return status.exists() and 'State:\tZ' not in status.read_text()
 
 
 @pytest.mark.slow
-def test_trials_that_lag_behind_are_stopped(tmp_path, monkeypatch, capsys):
-    """At a ninth of the epochs one goes on that is among the best third of those before it."""
+def test_worse_trials_are_stopped_early(tmp_path, monkeypatch, capsys):
+    """At a ninth of the epochs, a trial continues if it is among the best third of those before it."""
     pytest.importorskip('ray.tune', exc_type=ImportError)
     from tvn_mmaction.experiments.sweep.ray_tune import run_with_early_stopping
 
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(REPOSITORY), os.environ.get('PYTHONPATH', '')]))
-    trials = []
+    jobs = []
     for name in ('0.6', '0.5', '0.95', '0.97'):
         folder = tmp_path / name
         folder.mkdir()
-        job = Planned(name, EPOCHS, 'tiny.py', {}, 'lists', tmp_path, folder, frozenset(), ('lists', None, None))
-        trials.append(PlannedTrial({}, job))
-    args = argparse.Namespace(workers=1, gpus_per_job=None, address=None)
-    assert not run_with_early_stopping(args, trials)
-    assert [trial.stopped for trial in trials] == [False, True, False, False]
-    assert [len(trial.job.history) == EPOCHS for trial in trials] == [True, False, False, False]
-    assert not any(runs(process) for trial in trials for process in processes_of(trial))
-    assert [len(processes_of(trial)) for trial in trials] == [1, 1, 2, 1]  # what dies is retried, a mistake is not
+        clips = ('lists', None, None)
+        jobs.append(PlannedJob(name, EPOCHS, 'tiny.py', {}, 'lists', tmp_path, folder, frozenset(), clips))
+    args = argparse.Namespace(runner='ray', workers=1, gpus_per_job=None, address=None)
+    assert not run_with_early_stopping(args, jobs, jobs, 'trials')
+    assert [stopped_early(job) for job in jobs] == [False, True, False, False]
+    assert [len(job.history) == EPOCHS for job in jobs] == [True, False, False, False]
+    assert not any(is_running(process) for job in jobs for process in processes_of(job))
+    assert [len(processes_of(job)) for job in jobs] == [1, 1, 2, 1]  # only a crash is retried, not a user error
     out, err = capsys.readouterr()
     assert not out and '0.6  finished' in err and '0.5  stopped after epoch 1' in err
-    assert '0.95  failed: RuntimeError: broken on purpose' in err and 'with --resume runs them again' in err
-    assert '0.97  failed: wrong on purpose: mend it' in err
+    assert '0.95  failed: RuntimeError: broken on purpose' in err and 'same command with --resume' in err
+    assert '0.97  failed: wrong on purpose. Correct it.' in err

@@ -1,1 +1,1 @@
-"""Ablation of a recipe: the trainings, their record and its plots."""
+"""Ablation of a recipe: a training without each of its parts."""

@@ -1,4 +1,4 @@
-"""The charts of a comparison, in the colours of a light or a dark page."""
+"""Charts of a comparison, in a light or dark colour theme."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -8,25 +8,25 @@ import numpy as np
 from plotly import graph_objects as go
 
 from .comparison import FROM_SCRATCH, Comparison
-from .tables import price_note
+from .tables import cost_note
 
 SYMBOLS = ('circle', 'square', 'diamond', 'triangle-up', 'triangle-down', 'pentagon', 'hexagram', 'star', 'x')
 DASHES = ('solid', 'dash', 'dot', 'dashdot')
-FRONT_DASHES = ('dot', 'dash', 'dashdot')  # by kind of network
-FEW_CLASSES = 15  # up to which a number fits into a cell of a confusion matrix
+FRONT_DASHES = ('dot', 'dash', 'dashdot')  # by kind of initial weights
+FEW_CLASSES = 15  # with more, numbers do not fit into the cells of a confusion matrix
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours that people who are blind to some can tell apart, on one background."""
+    """Colours for one background, distinguishable with colour blindness."""
 
-    ink: str  # text, and the reference
+    ink: str  # text and reference
     muted: str
     grid: str
     surface: str
     series: tuple[str, ...]  # of the other networks
-    tints: tuple[str, str]  # of a share of 0 and of 1, on which ink can be read
-    shades: tuple[str, str, str]  # of a share of 0, a half and 1, where nothing is written
+    tints: tuple[str, str]  # of a share of 0 and of 1, with readable text on them
+    shades: tuple[str, str, str]  # of a share of 0, 0.5 and 1, without text on them
     better: str
     worse: str
 
@@ -58,19 +58,19 @@ DARK = Theme(
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart, in one or more views between which the page lets choose."""
+    """One chart, with one or several views to choose from."""
 
-    key: str  # of its element in the page
+    key: str  # id of its element in the page
     title: str
     caption: str
-    views: Mapping[str, go.Figure]  # by what to choose
-    least_width_px: int = 0  # below which its box scrolls
-    half: bool = False  # stands beside another
+    views: Mapping[str, go.Figure]  # by choice
+    least_width_px: int = 0  # its box scrolls if narrower
+    half: bool = False  # takes half of the page width
 
 
 def make_charts(comparison: Comparison, theme: Theme) -> list[Chart]:
-    """Return the charts for which there is something to draw."""
-    charts = [_accuracy_against_price(comparison, theme)]
+    """Return all charts that have data."""
+    charts = [_accuracy_against_cost(comparison, theme)]
     if any(entry.result.history for entry in comparison.entries):
         charts.append(_learning_curve(comparison, theme, 'loss'))
     if any('test_top1' in epoch for entry in comparison.entries for epoch in entry.result.history):
@@ -84,17 +84,17 @@ def make_charts(comparison: Comparison, theme: Theme) -> list[Chart]:
 
 
 def network_colours(comparison: Comparison, theme: Theme) -> list[str]:
-    """Return the colour of each network; the reference has that of the text."""
+    """Return the colour of each network. The reference has the text colour."""
     return [theme.ink, *(theme.series[i % len(theme.series)] for i in range(len(comparison.entries) - 1))]
 
 
 def _text(names: Sequence[str]) -> list[str]:
-    """Names as plotly shows them letter by letter; it would obey tags."""
+    """Escape names, in which plotly would interpret tags."""
     return [html.escape(name, quote=False) for name in names]
 
 
 def _labels(comparison: Comparison) -> list[str]:
-    """The networks' names, with what they learned from where that is not only the clips at hand."""
+    """Return the names of the networks, with their initial weights unless from scratch."""
     starts = [entry.start for entry in comparison.entries]
     return _text(
         [n if s == FROM_SCRATCH else f'{n} ({s.lower()})' for n, s in zip(comparison.names, starts, strict=True)]
@@ -102,7 +102,7 @@ def _labels(comparison: Comparison) -> list[str]:
 
 
 def _figure(theme: Theme, height_px: int, top_px: int = 28) -> go.Figure:
-    """An empty figure that stays still under a finger, so that a page of charts scrolls; its button is at the top."""
+    """Return an empty figure without touch gestures, so that the page scrolls on a phone."""
     axis = dict(
         gridcolor=theme.grid,
         linecolor=theme.grid,
@@ -128,7 +128,7 @@ def _figure(theme: Theme, height_px: int, top_px: int = 28) -> go.Figure:
     return go.Figure(layout=layout)
 
 
-def _accuracy_against_price(comparison: Comparison, theme: Theme) -> Chart:
+def _accuracy_against_cost(comparison: Comparison, theme: Theme) -> Chart:
     figure = _figure(theme, 440 + 12 * len(comparison.entries))
     colours, labels = network_colours(comparison, theme), _labels(comparison)
     unit = 'ms' if comparison.latency_known else 'parameters'
@@ -137,7 +137,7 @@ def _accuracy_against_price(comparison: Comparison, theme: Theme) -> Chart:
         if len(front) < 2:
             continue
         figure.add_scatter(
-            x=[comparison.price[i] for i in front],
+            x=[comparison.cost[i] for i in front],
             y=[100 * top1[i].value for i in front],
             mode='lines',
             line=dict(color=theme.muted, width=1.5, dash=dash, shape='hv'),
@@ -145,10 +145,10 @@ def _accuracy_against_price(comparison: Comparison, theme: Theme) -> Chart:
             hoverinfo='skip',
         )
     on_front = {i for front in comparison.fronts for i in front}
-    for i in sorted(range(len(top1)), key=lambda i: -top1[i].value):  # the legend from the top down, like the points
+    for i in sorted(range(len(top1)), key=lambda i: -top1[i].value):  # legend in the order of the points, from the top
         value, low, high = (100 * part for part in (top1[i].value, top1[i].low, top1[i].high))
         figure.add_scatter(
-            x=[comparison.price[i]],
+            x=[comparison.cost[i]],
             y=[value],
             error_y=dict(array=[high - value], arrayminus=[value - low], thickness=1.3, width=4),
             mode='markers',
@@ -168,11 +168,11 @@ def _accuracy_against_price(comparison: Comparison, theme: Theme) -> Chart:
         figure.update_xaxes(tickformat='~g')
     figure.update_yaxes(title_text='top-1 accuracy, %')
     return Chart(
-        'accuracy_against_price',
-        'Accuracy against what it costs',
-        f'Top-1 with its 95 % interval, against {price_note(comparison)}. Up and to the left is better. The dotted '
-        'line is the Pareto front, filled marks lie on it; hollow ones are beaten in both by another network.'
-        + (' Each kind of network has a front of its own.' if len(comparison.groups) > 1 else ''),
+        'accuracy_against_cost',
+        'Accuracy against cost',
+        f'Top-1 with its 95 % interval against {cost_note(comparison)}. Up and to the left is better. Filled marks lie '
+        'on the Pareto front, the dotted line; another network beats hollow ones in both.'
+        + (' Each kind of initial weights has its own front.' if len(comparison.groups) > 1 else ''),
         {'': figure},
     )
 
@@ -180,11 +180,11 @@ def _accuracy_against_price(comparison: Comparison, theme: Theme) -> Chart:
 def _learning_curve(comparison: Comparison, theme: Theme, measure: str) -> Chart:
     figure = _figure(theme, 380 + 12 * len(comparison.entries))
     scale = 1 if measure == 'loss' else 100
-    colours, labels, silent = network_colours(comparison, theme), _labels(comparison), []
+    colours, labels, unrecorded = network_colours(comparison, theme), _labels(comparison), []
     for i, entry in enumerate(comparison.entries):
         epochs = [epoch for epoch in entry.result.history if epoch.get(measure) is not None]
         if not epochs:
-            silent.append(comparison.names[i])
+            unrecorded.append(comparison.names[i])
             continue
         figure.add_scatter(
             x=[epoch['epoch'] for epoch in epochs],
@@ -197,27 +197,27 @@ def _learning_curve(comparison: Comparison, theme: Theme, measure: str) -> Chart
     figure.update_xaxes(title_text='epoch', showline=True, rangemode='tozero', showgrid=False)
     figure.update_yaxes(title_text='training loss' if measure == 'loss' else 'test top-1, %', rangemode='tozero')
     title, caption = {
-        'loss': ('Training loss by epoch', 'The mean over the clips of an epoch.'),
+        'loss': ('Training loss by epoch', 'Mean over the clips of an epoch.'),
         'test_top1': (
             'Test top-1 by epoch',
-            'On the test clips. The results are of the checkpoint that was tested: to pick the best epoch here '
-            'would flatter.',
+            'On the test clips. The results are those of the tested checkpoint; choosing the best epoch here would '
+            'bias them.',
         ),
     }[measure]
-    if silent:
-        caption += f' Not recorded: {", ".join(silent)}.'
+    if unrecorded:
+        caption += f' Not recorded: {", ".join(unrecorded)}.'
     return Chart(measure, title, caption, {'': figure}, half=True)
 
 
 def _dash(network: int, theme: Theme) -> str:
-    """Neighbours differ in their dash, and so do networks of one colour."""
+    """Return a dash that differs from those of neighbours and of networks of the same colour."""
     return DASHES[(network - 1 + (network - 1) // len(theme.series)) % len(DASHES)] if network else 'solid'
 
 
 def _class_differences(comparison: Comparison, theme: Theme) -> Chart:
     views = {}
     by_network = {name: comparison.class_changes(i) for i, name in enumerate(comparison.names) if i}
-    reach = max(1, *(abs(change.points) for changes in by_network.values() for change in changes))  # one scale for all
+    reach = max(1, *(abs(change.points) for changes in by_network.values() for change in changes))  # same scale for all
     for name, changes in by_network.items():
         changes = changes[::-1]  # plotly draws upwards
         figure = _figure(theme, 100 + 20 * len(changes), top_px=56)
@@ -236,10 +236,9 @@ def _class_differences(comparison: Comparison, theme: Theme) -> Chart:
         views[name] = figure
     return Chart(
         'class_differences',
-        f'Classes that improve and suffer against {comparison.names[0]}',
-        'In points of the accuracy of the class. Blue to the right: more of its clips are right than with the '
-        'reference; orange to the left: fewer. '
-        'A class has few clips, so a single bar proves little.',
+        f'Classes that improve and get worse against {comparison.names[0]}',
+        'Change of the accuracy of the class in points. Blue, to the right: more correct clips than the reference; '
+        'orange, to the left: fewer. A class has few clips, so a single bar proves little.',
         views,
     )
 
@@ -269,7 +268,7 @@ def _class_accuracies(comparison: Comparison, theme: Theme) -> Chart:
     return Chart(
         'class_accuracies',
         'Accuracy by class, %',
-        'Classes from the easiest to the hardest over all networks; networks from the left to the right: '
+        'Classes from the easiest to the hardest over all networks. Networks from left to right: '
         f'{", then ".join(start.lower() for start in comparison.groups)}, each by accuracy.',
         {'': figure},
         least_width_px=180 + 34 * len(networks),
@@ -306,8 +305,8 @@ def _confusion_matrices(comparison: Comparison, theme: Theme) -> Chart:
     return Chart(
         'confusion_matrices',
         'Confusion matrix',
-        'Rows are true classes, columns predicted ones; the shade is the share of the class'
-        + (', the number its clips.' if few else '.'),
+        'Rows are true classes, columns predicted classes. The shade is the share of the class'
+        + (', the number is that of clips.' if few else '.'),
         views,
         least_width_px=150 + 14 * len(classes),
     )

@@ -1,4 +1,4 @@
-"""The page of a comparison, complete in one file, and the files beside it."""
+"""Report of a comparison: a self-contained HTML page, Markdown and CSV."""
 
 import base64
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ JPEG_QUALITY = 80
 
 
 def write_report(comparison: Comparison, frames: Mapping[str, np.ndarray], folder: str | Path) -> list[Path]:
-    """Write `report.html`, `report.md` and `report.csv`; none of them unless all can be made.
+    """Write `report.html`, `report.md` and `report.csv`, all or none of them.
 
     Args:
-        comparison: What to report.
-        frames: `(H, W, 3)` uint8 RGB frames of `comparison.disputed_clips` by name, of those that can be read.
-        folder: Where to, made if need be.
+        comparison: Comparison to report.
+        frames: `(H, W, 3)` uint8 RGB frames of the readable ones of `comparison.disputed_clips`, by name.
+        folder: Output folder, created if needed.
 
     Returns:
         The files.
@@ -43,7 +43,7 @@ def write_report(comparison: Comparison, frames: Mapping[str, np.ndarray], folde
 
 
 def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) -> str:
-    """Return the page, which asks nothing of the network."""
+    """Return the HTML page, which loads nothing from the Internet."""
     light, dark = make_charts(comparison, LIGHT), make_charts(comparison, DARK)
     figures = {
         by_light.key: {'light': list(by_light.views.values()), 'dark': list(by_dark.views.values())}
@@ -51,7 +51,7 @@ def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) ->
     }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('tvn_mmaction.experiments.comparison', ''),
-        autoescape=True,  # names of classes, clips and configs are anybody's
+        autoescape=True,  # names of classes, clips and configs are untrusted
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -63,16 +63,16 @@ def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) ->
     return environment.get_template('page.html.jinja').render(
         comparison=comparison,
         groups=tables.comparison_rows(comparison),
-        columns=tables.COLUMNS,
+        columns=tables.RESULT_COLUMNS,
         test_columns=tables.TEST_COLUMNS,
         verdicts=tables.verdicts(comparison),
         common=common,
         different=different,
-        pairing=tables.PAIRING,
-        independence=tables.INDEPENDENCE,
+        pairing=tables.PAIRING_NOTE,
+        independence=tables.INDEPENDENCE_NOTE,
         changes=tables.extreme_changes(comparison),
         describe_change=tables.describe_change,
-        changes_note=tables.CHANGES,
+        changes_note=tables.CHANGES_NOTE,
         charts=light,
         figures=figures,
         colours=dict(zip(comparison.names, colours, strict=True)),
@@ -87,7 +87,7 @@ def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) ->
 
 
 def _thumbnail(frame: np.ndarray) -> str:
-    """Return a small JPEG of an RGB frame as a data address."""
+    """Return a small JPEG of an RGB frame as a data URL."""
     height, width = frame.shape[:2]
     if width > THUMBNAIL_WIDTH_PX:
         size = (THUMBNAIL_WIDTH_PX, max(1, round(height * THUMBNAIL_WIDTH_PX / width)))

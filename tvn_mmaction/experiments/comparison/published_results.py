@@ -1,26 +1,27 @@
-"""Accuracies on UCF50 and UCF101 that others published, each under its own protocol: context, never a comparison."""
+"""Published accuracies on UCF50 and UCF101, each under its own protocol: context, not a comparison."""
 
 from typing import NamedTuple
 
-HMDB = 'HMDB paper, table 2'
-SLIDES = 'slides of the experiment'  # that this package reproduces
+from ...utils.markdown import markdown_table
 
+HMDB = 'HMDB paper, table 2'
+SLIDES = 'slides of the experiment'  # reproduced by this package
 
 NOTE = (
-    'Context, never a comparison: each accuracy has a protocol of its own, and most have one that lets clips of one '
-    'long video into train and test, or began with other data.'
+    'Context, not a comparison: each accuracy has its own protocol. Most protocols put clips of one source video into '
+    'train and test, or use pretraining on other data.'
 )
-TITLES = ('data', 'protocol', 'began with', 'method', 'top-1, %', 'source')
+TITLES = ('data', 'protocol', 'initial weights', 'method', 'top-1, %', 'source')
 
 
 class Published(NamedTuple):
-    """What a publication says of one method."""
+    """Published accuracy of one method."""
 
     data: str
     protocol: str
-    weights: str  # what the training began with
+    weights: str  # initial weights of the training
     method: str
-    top1: str  # in percent, as it was published
+    top1: str  # in percent, as published
     source: str
 
 
@@ -59,6 +60,5 @@ PUBLISHED = (
 
 
 def published_table() -> str:
-    """Return them as a Markdown table, below the note."""
-    rows = [TITLES, ['---'] * len(TITLES), *PUBLISHED]
-    return NOTE + '\n\n' + ''.join(f'| {" | ".join(row)} |\n' for row in rows)
+    """Return the note and a Markdown table of all published accuracies."""
+    return f'{NOTE}\n\n{markdown_table(TITLES, PUBLISHED)}'

@@ -1,4 +1,4 @@
-"""The rows of a comparison, and the report in Markdown and CSV; the page shows the same rows."""
+"""Rows of a comparison, and its report in Markdown and CSV. The HTML report shows the same rows."""
 
 import csv
 import html
@@ -11,31 +11,33 @@ from typing import Any
 from ...datasets.transforms.pipeline_inspection import input_size
 from ...evaluation.report import describe_leak
 from ...evaluation.result import count_of_threads
+from ...utils.markdown import markdown_table
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
 from .published_results import published_table
 
-NOT_KNOWN = '–'
-INDEPENDENCE = (
-    'The tests and intervals take the clips for independent of each other. Clips of one group are cut from one long '
-    'video and are not: the p-values flatter and the intervals are too narrow. Nor do they know of the chance in '
-    'training: another seed may move an accuracy by as much.'
+UNKNOWN = '–'
+INDEPENDENCE_NOTE = (
+    'The tests and intervals assume independent clips. Clips of one group come from one source video and are not: '
+    'the p-values are too small and the intervals too narrow. They do not cover the variance between trainings either: '
+    'another seed may change an accuracy by as much.'
 )
-CHANGES = (
-    'In points of the accuracy of the class, against the reference; in brackets its clips gained, lost and in all.'
+CHANGES_NOTE = (
+    'Change of the accuracy of the class against the reference, in points; in brackets, clips gained, clips lost, and '
+    'clips in total.'
 )
-PAIRING = (
+PAIRING_NOTE = (
     'Each network against the reference, on the same clips: McNemar’s exact test on the clips that only one of the two '
-    'gets right, p corrected over all comparisons by Benjamini and Hochberg; the difference with the paired 95 % '
-    'interval of Bonett and Price.'
+    'gets right, with p corrected over all comparisons by Benjamini and Hochberg, and the difference with the paired '
+    '95 % interval of Bonett and Price.'
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One network in plain numbers; shares in [0, 1], units in names, None where not known."""
+class ComparisonRow:
+    """Plain numbers of one network: accuracies in [0, 1], units in names, None if unknown."""
 
     network: str
-    start: str  # trained from scratch, or pretrained
+    start: str  # kind of initial weights
     reference: bool
     initial_weights: str | None
     top1: float
@@ -54,7 +56,7 @@ class Row:
     significant: bool | None
     pareto_front: bool
     parameters: int
-    gmacs: float | None  # of one view
+    gmacs: float | None  # of all views
     latency_batch1_median_ms: float | None
     latency_batch1_p95_ms: float | None
     latency_ratio: float | None  # to the reference
@@ -66,15 +68,15 @@ class Row:
     input_width_px: int | None
     views: int
     epochs: int | None
-    train_seconds: float | None  # with those of a pretraining
+    train_seconds: float | None  # with pretraining
 
 
-def comparison_rows(comparison: Comparison) -> dict[str, list[Row]]:
-    """Return the networks that may be ranked together, by accuracy, under the name of their kind."""
+def comparison_rows(comparison: Comparison) -> dict[str, list[ComparisonRow]]:
+    """Return the rows by kind of initial weights, each kind ranked by accuracy."""
     return {start: [_row(comparison, i) for i in group] for start, group in comparison.groups.items()}
 
 
-def _row(comparison: Comparison, network: int) -> Row:
+def _row(comparison: Comparison, network: int) -> ComparisonRow:
     entry, difference = comparison.entries[network], comparison.differences[network]
     result, costs = entry.result, entry.costs
     frames, height, width = input_size(result.protocol.test_pipeline, result.protocol.views)
@@ -82,7 +84,7 @@ def _row(comparison: Comparison, network: int) -> Row:
     top1, mean_class = result.metrics['top1'], result.metrics['mean_class']
     timing = costs.forward.get('1') if costs else None
     reference_latency_ms = comparison.entries[0].latency_ms
-    return Row(
+    return ComparisonRow(
         network=comparison.names[network],
         start=entry.start,
         reference=network == 0,
@@ -121,16 +123,16 @@ def _row(comparison: Comparison, network: int) -> Row:
 
 @dataclass(frozen=True)
 class Column:
-    """A column as people read it: its words, and the field of `Row` by which it is sorted."""
+    """A displayed column, sorted by a field of `ComparisonRow`."""
 
     title: str
     field: str
-    text: Callable[[Row], str]
-    best_first: bool = False  # the higher the better: the first click sorts downwards
+    text: Callable[[ComparisonRow], str]
+    best_first: bool = False  # higher is better: the first click sorts in descending order
 
 
 def _number(value: float | None, style: str, unit: str = '') -> str:
-    return NOT_KNOWN if value is None else f'{value:{style}}{unit}'
+    return UNKNOWN if value is None else f'{value:{style}}{unit}'
 
 
 def _share(value: float, low: float, high: float) -> str:
@@ -138,11 +140,11 @@ def _share(value: float, low: float, high: float) -> str:
 
 
 def _points(value: float) -> str:
-    """A difference of 0 has no sign, and a minus is as wide as a plus."""
+    """Return points with a sign, except for 0."""
     return f'{value:+.1f}'.replace('-', '−').replace('+0.0', '0.0').replace('−0.0', '0.0')
 
 
-def _difference(row: Row) -> str:
+def _difference(row: ComparisonRow) -> str:
     if row.reference:
         return 'reference'
     sign = ('▲' if row.difference_points > 0 else '▼') if row.significant else '≈'
@@ -151,8 +153,8 @@ def _difference(row: Row) -> str:
 
 
 def p_value_text(value: float | None) -> str:
-    """Return a p-value as far as its figures say something."""
-    return NOT_KNOWN if value is None else '< 0.001' if value < 0.001 else f'{value:.3f}'
+    """Return a p-value to its meaningful digits."""
+    return UNKNOWN if value is None else '< 0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def _count(value: int) -> str:
@@ -161,32 +163,32 @@ def _count(value: int) -> str:
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return NOT_KNOWN
+        return UNKNOWN
     minutes = round(seconds / 60)
     return f'{seconds:.0f} s' if seconds < 120 else f'{minutes} min' if minutes < 120 else f'{seconds / 3600:.1f} h'
 
 
-def _latency(row: Row) -> str:
+def _latency(row: ComparisonRow) -> str:
     if row.latency_batch1_median_ms is None:
-        return NOT_KNOWN
+        return UNKNOWN
     return f'{row.latency_batch1_median_ms:.1f} / {row.latency_batch1_p95_ms:.1f}'
 
 
-def _input(row: Row) -> str:
+def _input(row: ComparisonRow) -> str:
     size = (row.input_frames, row.input_width_px, row.input_height_px)
-    return NOT_KNOWN if None in size else ' × '.join(map(str, size))
+    return UNKNOWN if None in size else ' × '.join(map(str, size))
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: ComparisonRow) -> str:
     if row.reference:
-        return NOT_KNOWN
+        return UNKNOWN
     return 'no significant difference' if not row.significant else 'better' if row.difference_points > 0 else 'worse'
 
 
-COLUMNS = (
+RESULT_COLUMNS = (
     Column('network', 'network', lambda row: row.network),
     Column('top-1 (95 % interval)', 'top1', lambda row: _share(row.top1, row.top1_low, row.top1_high), True),
-    Column('to the reference, points (95 %)', 'difference_points', _difference, True),
+    Column('difference to the reference, points (95 %)', 'difference_points', _difference, True),
     Column('parameters', 'parameters', lambda row: _count(row.parameters)),
     Column('GMACs', 'gmacs', lambda row: _number(row.gmacs, '.2f')),
     Column('latency, ms: median / p95', 'latency_batch1_median_ms', _latency),
@@ -198,14 +200,10 @@ COLUMNS = (
     Column('train time', 'train_seconds', lambda row: _duration(row.train_seconds)),
 )
 TEST_COLUMNS = (
-    COLUMNS[0],
-    COLUMNS[2],
-    Column('clips only it gets right', 'clips_only_network_right', lambda row: str(row.clips_only_network_right), True),
-    Column(
-        'clips only the reference gets right',
-        'clips_only_reference_right',
-        lambda row: str(row.clips_only_reference_right),
-    ),
+    RESULT_COLUMNS[0],
+    RESULT_COLUMNS[2],
+    Column('only the network right', 'clips_only_network_right', lambda row: str(row.clips_only_network_right), True),
+    Column('only the reference right', 'clips_only_reference_right', lambda row: str(row.clips_only_reference_right)),
     Column('p', 'mcnemar_p', lambda row: p_value_text(row.mcnemar_p)),
     Column('p, corrected', 'mcnemar_p_corrected', lambda row: p_value_text(row.mcnemar_p_corrected)),
     Column('verdict', 'significant', _verdict, True),
@@ -213,7 +211,7 @@ TEST_COLUMNS = (
 
 
 def verdicts(comparison: Comparison) -> dict[str, list[str]]:
-    """Return the networks that are better, worse, or not to be told from the reference, in words."""
+    """Return the networks by verdict: better or worse than the reference, or no significant difference."""
     found = {'better': [], 'worse': [], 'no significant difference': []}
     for rows in comparison_rows(comparison).values():
         for row in rows:
@@ -224,7 +222,7 @@ def verdicts(comparison: Comparison) -> dict[str, list[str]]:
 
 
 def extreme_changes(comparison: Comparison, count: int = 5) -> dict[str, tuple[list[ClassChange], list[ClassChange]]]:
-    """Return for each network the classes that gain most and those that lose most against the reference."""
+    """Return the classes of each network that gain most and that lose most against the reference."""
     changes = {name: comparison.class_changes(i) for i, name in enumerate(comparison.names) if i}
     return {
         name: (
@@ -236,12 +234,12 @@ def extreme_changes(comparison: Comparison, count: int = 5) -> dict[str, tuple[l
 
 
 def describe_change(change: ClassChange) -> str:
-    """Return a class, its points, and in brackets its clips gained, lost and in all."""
+    """Return a class with its change in points, and in brackets clips gained, lost and in total."""
     return f'{change.name} {_points(change.points)} (+{change.gained} −{change.lost} of {change.clips})'
 
 
 def _steps(pipeline: Sequence[dict] | None) -> str | None:
-    """Write a pipeline in one line."""
+    """Return a pipeline as one line."""
     if pipeline is None:
         return None
     steps = []
@@ -252,27 +250,21 @@ def _steps(pipeline: Sequence[dict] | None) -> str | None:
 
 
 def protocol_facts(comparison: Comparison) -> tuple[dict[str, str], dict[str, dict[str, list[str]]]]:
-    """Return the terms of the comparison, by name.
-
-    Returns:
-        What all networks have in common; and of what differs, the networks by value.
-    """
+    """Return the protocol fields that all networks share, and the networks by value for each field that differs."""
     facts = [_facts_of(entry.result) for entry in comparison.entries]
     common, different = {}, {}
     for name in facts[0]:
         values = {}
         for network, of_network in zip(comparison.names, facts, strict=True):
             value = of_network[name]
-            values.setdefault('not known' if value is None else str(value), []).append(network)
-        if len(values) == 1:
-            common[name] = next(iter(values))
-        else:
-            different[name] = values
+            values.setdefault('unknown' if value is None else str(value), []).append(network)
+        (common if len(values) == 1 else different)[name] = values
+    common = {name: next(iter(values)) for name, values in common.items()}
     if benchmark := comparison.benchmark:
         common['latency measured'] = (
             f'{benchmark.device} ({benchmark.environment["device"]}), {count_of_threads(benchmark.threads)}, '
-            f'{benchmark.precision}, {benchmark.memory_format} inputs, {benchmark.rounds} rounds, the networks in '
-            'turns; one view at a time, times the views, from normalised pixels to scores'
+            f'{benchmark.precision}, {benchmark.memory_format} inputs, {benchmark.rounds} rounds over all '
+            'networks; time of one view times the number of views, from normalised pixels to scores'
         )
     return common, different
 
@@ -283,10 +275,10 @@ def _facts_of(result: Any) -> dict[str, Any]:
         'data': protocol.data,
         'split': protocol.split,
         'fold': protocol.split_fold,
-        'seed of the split': 'none needed' if protocol.split and protocol.split_seed is None else protocol.split_seed,
+        'seed of the split': 'not needed' if protocol.split and protocol.split_seed is None else protocol.split_seed,
         'train clips': protocol.train_clips,
         'test clips': f'{protocol.test_clips} of {protocol.classes} classes',
-        'siblings and copies': '; '.join(describe_leak(protocol)) or None,
+        'leaked groups and copies': '; '.join(describe_leak(protocol)) or None,
         'initial weights': protocol.initial_weights,
         'epochs': protocol.epochs,
         'batch size': protocol.batch_size,
@@ -302,25 +294,25 @@ def _facts_of(result: Any) -> dict[str, Any]:
     }
 
 
-def price_note(comparison: Comparison) -> str:
-    """Say what accuracy is compared with, and why if not with latency."""
+def cost_note(comparison: Comparison) -> str:
+    """Return the measure of cost, and the reason if it is not latency."""
     if comparison.latency_known:
-        return 'latency, the median forward pass of a clip, all its views'
+        return 'latency, the median time of the forward passes of all views of a clip'
     untimed = [n for n, entry in zip(comparison.names, comparison.entries, strict=True) if not entry.latency_ms]
-    return f'parameters, as the latency was not measured of {", ".join(untimed)}'
+    return f'parameters, as latency was not measured for {", ".join(untimed)}'
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """Return one line a network, plain numbers with their units in the header."""
+    """Return a CSV with a line per network, in plain numbers with units in the header."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator='\n')
+    writer = csv.DictWriter(text, [field.name for field in fields(ComparisonRow)], lineterminator='\n')
     writer.writeheader()
     writer.writerows(asdict(row) for rows in comparison_rows(comparison).values() for row in rows)
     return text.getvalue()
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """Return the whole report but its charts."""
+    """Return the report without charts."""
     common, different = protocol_facts(comparison)
     groups = comparison_rows(comparison)
     data = f'of {_escape(comparison.entries[0].result.protocol.data)}'
@@ -330,25 +322,25 @@ def comparison_markdown(comparison: Comparison) -> str:
         lines.append(f'* {verdict}: {", ".join(map(_escape, networks)) or "none"}')
     lines += ['', '## Protocol', '', *(f'* {name}: {_escape(value)}' for name, value in common.items())]
     if different:
-        lines += ['', 'Not the same for all:', '']
+        lines += ['', 'Differences between networks:', '']
         for name, values in different.items():
-            by_value = '; '.join(f'{_escape(value)} ({_escape(", ".join(who))})' for value, who in values.items())
+            by_value = '; '.join(f'{_escape(value)} ({_escape(", ".join(names))})' for value, names in values.items())
             lines.append(f'* {name}: {by_value}')
     for start, rows in groups.items():
-        lines += ['', f'## {start}', '', *_table(COLUMNS, rows)]
-    lines += ['', '## Significance', '', PAIRING, '', f'**{INDEPENDENCE}**']
+        lines += ['', f'## {start}', '', _table(RESULT_COLUMNS, rows).strip()]
+    lines += ['', '## Significance', '', PAIRING_NOTE, '', f'**{INDEPENDENCE_NOTE}**']
     for start, rows in groups.items():
         others = [row for row in rows if not row.reference]
         if others:
-            lines += ['', f'{start}:', '', *_table(TEST_COLUMNS, others)]
-    lines += ['', '## Classes that change most', '', CHANGES, '']
+            lines += ['', f'{start}:', '', _table(TEST_COLUMNS, others).strip()]
+    lines += ['', '## Classes that change most', '', CHANGES_NOTE, '']
     for name, (gains, losses) in extreme_changes(comparison).items():
         lines.append(f'* {_escape(name)}')
-        for word, changes in (('improve', gains), ('suffer', losses)):
+        for word, changes in (('improve', gains), ('get worse', losses)):
             listed = ', '.join(_escape(describe_change(change)) for change in changes)
             lines.append(f'  * {word}: {listed or "none"}')
     fronts = ['; '.join(_escape(comparison.names[i]) for i in front) for front in comparison.fronts]
-    lines += ['', '## Pareto front', '', f'Accuracy against {_escape(price_note(comparison))}:', '']
+    lines += ['', '## Pareto front', '', f'Accuracy against {_escape(cost_note(comparison))}:', '']
     lines += [f'* {start}: {front}' for start, front in zip(groups, fronts, strict=True)]
     if comparison.of_ucf:
         lines += ['', '## Published elsewhere', '', published_table()]
@@ -356,19 +348,16 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 
 def markdown_tables(comparison: Comparison) -> str:
-    """Return the networks as Markdown tables, those trained from scratch apart from pretrained ones."""
-    lines = []
-    for start, rows in comparison_rows(comparison).items():
-        lines += [f'{start}:', '', *_table(COLUMNS, rows), '']
-    return '\n'.join(lines)
+    """Return a Markdown table of networks for each kind of initial weights."""
+    groups = comparison_rows(comparison).items()
+    return '\n'.join(f'{start}:\n\n{_table(RESULT_COLUMNS, rows)}' for start, rows in groups)
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    header = [[column.title for column in columns], ['---'] * len(columns)]
-    cells = [[_escape(column.text(row)) for column in columns] for row in rows]
-    return ['| ' + ' | '.join(line) + ' |' for line in header + cells]
+def _table(columns: Sequence[Column], rows: Sequence[ComparisonRow]) -> str:
+    titles = [column.title for column in columns]
+    return markdown_table(titles, ([_escape(column.text(row)) for column in columns] for row in rows))
 
 
 def _escape(text: str) -> str:
-    """Keep names from being read as HTML, as Markdown, or as the end of a cell or line."""
+    """Escape HTML, Markdown and the end of a cell or line."""
     return re.sub(r'([\\`*|\[\]])', r'\\\1', html.escape(' '.join(text.split()), quote=False))

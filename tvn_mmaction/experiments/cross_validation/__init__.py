@@ -1,1 +1,1 @@
-"""Cross-validation: the folds and their record."""
+"""Cross-validation over the folds of a protocol."""

@@ -1,4 +1,4 @@
-"""All folds of a protocol: which there are, and what they say together."""
+"""Folds of a protocol: planning their trainings and collecting their results."""
 
 import copy
 from collections.abc import Sequence
@@ -23,53 +23,54 @@ from .cross_validation_record import CrossValidation, pool_folds
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The folds of a protocol for one config."""
+class CrossValidationPlan:
+    """Folds of a protocol for one config."""
 
     config: Config
     folds: list[Job]  # by number
-    folder: Path  # which theirs are in
-    dropped_clips: int  # which the protocol neither trains nor tests on
+    folder: Path  # contains the folders of the folds
+    dropped_clips: int  # neither trained nor tested on in this protocol
 
     def choose(self, numbers: Sequence[int]) -> list[Job]:
         """Return folds by number.
 
         Raises:
-            UserError: There is no such fold; the network that made the features, or selected the frames, that the
-                config reads may have seen its test; or they lack clips.
+            UserError: There is no such fold, the config reads features or frame selections of a network that may have
+                seen the test clips of the fold, or these artifacts lack clips.
         """
-        check_artifacts(RunPlan(self.config))  # the clips of all folds, but for the dropped ones, are those of any fold
+        check_artifacts(RunPlan(self.config))  # all folds together have the same clips
         pipeline = dataset_of(self.config, 'test_dataloader').get('pipeline', [])
+        count = len(self.folds)
         for number in numbers:
-            if number >= len(self.folds):
+            if number >= count:
                 raise UserError(
-                    f'there is no fold {number}: the protocol has {len(self.folds)}, from 0 to {len(self.folds) - 1}'
+                    f'there is no fold {number}: the protocol has {count}. Use folds from 0 to {count - 1}.'
                 )
-            if read := foreign_training(pipeline, self.folds[number].clips[1]):
+            if artifact := foreign_training(pipeline, self.folds[number].clips[1]):
                 raise UserError(
-                    f'fold {number}: {self.config.filename} reads {read}, a network that was not trained on just the '
-                    'clips that the fold trains on, so that it may have seen its test: choose the fold that it was '
-                    'trained for with --folds'
+                    f'fold {number}: {self.config.filename} reads {artifact}, which comes from a network that was not '
+                    'trained on exactly the train clips of this fold and may have seen its test clips. Choose the '
+                    'fold that it was trained for with --folds.'
                 )
         return [self.folds[number] for number in numbers]
 
 
-def plan(config: Config, protocol: str | None = None) -> Plan:
-    """Return the folds of a protocol; a demo set that is not there yet is drawn.
+def plan_cross_validation(config: Config, protocol: str | None = None) -> CrossValidationPlan:
+    """Return the folds of a protocol. Draws the demo data set if it does not exist yet.
 
     Args:
-        config: As `read_config` returns it; changed in place to the protocol.
-        protocol: A name in `PROTOCOLS`, by default the config's own.
+        config: Config from `read_config`; changed in place to the protocol.
+        protocol: A name in `PROTOCOLS`, by default that of the config.
 
     Raises:
-        UserError: The config does not say how it divides clips; clips are missing, do not allow the protocol, or would
-            leave a fold nothing to train on.
+        UserError: The config defines no split, clips are missing, their groups do not allow the protocol, or a fold
+            would have no clips to train on.
     """
     train_dataset = dataset_of(config, 'train_dataloader')
     if not {'protocol', 'seed'} <= set(config.get('split') or ()) or 'protocol' not in train_dataset:
         raise UserError(
-            f'{config.filename} has no split = dict(protocol=..., fold=..., seed=...) for a UCF50Dataset to follow; '
-            'configs/_base_/ucf50.py shows both'
+            f'{config.filename} has no split = dict(protocol=..., fold=..., seed=...) for a UCF50Dataset. Add both as '
+            'in configs/_base_/ucf50.py.'
         )
     use_split(config, protocol=protocol or config.split.protocol, fold=0)
     dataset = build_without_videos(config, 'train_dataloader')
@@ -80,16 +81,15 @@ def plan(config: Config, protocol: str | None = None) -> Plan:
     for number in range(max(assigned) + 1):
         fold_config = copy.deepcopy(config)
         use_split(fold_config, fold=number)
-        folds.append(Job.of(fold_config, f'fold {number}', folder / f'fold{number}'))
-    dropped = dropped_clips(dataset.clips, assigned)
-    return Plan(config, folds, folder, dropped)
+        folds.append(Job.from_config(fold_config, f'fold {number}', folder / f'fold{number}'))
+    return CrossValidationPlan(config, folds, folder, dropped_clips(dataset.clips, assigned))
 
 
-def collect(plan: Plan) -> CrossValidation | None:
-    """Put together what the finished folds found, and write record, scores and pictures into the plan's folder.
+def collect_cross_validation(plan: CrossValidationPlan) -> CrossValidation | None:
+    """Pool the finished folds, and write record, scores and plots into the plan's folder.
 
     Returns:
-        The record; None where no fold is finished.
+        The record, or None if no fold is finished.
 
     Raises:
         UserError: The folds do not belong together.

@@ -1,1 +1,1 @@
-"""Late fusion of several networks: methods and report."""
+"""Late fusion of tested networks."""

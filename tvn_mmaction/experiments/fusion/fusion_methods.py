@@ -1,52 +1,53 @@
-"""Late fusion of scores: averages, weights, and classifiers on top; and how much the errors of networks differ.
+"""Late fusion of scores by averages, learned weights and classifiers, and the overlap of the errors of networks.
 
-Scores of several networks for the same clips are `(networks, clips, classes)`, probabilities; labels are `(clips,)`.
+Scores of several networks for the same clips are probabilities `(networks, clips, classes)`; labels are `(clips,)`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from ...evaluation.result import Scores
 from ...utils.errors import UserError
 
-LEAST_PROBABILITY = 1e-6  # float32 rounds what is certain to 1 and 0, whose logarithm is infinite
+MIN_PROBABILITY = 1e-6  # float32 rounds certain predictions to 1 and 0, and the logarithm of 0 is infinite
 
 
-def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Return scores `(clips, classes)` as probabilities: as they are where they are some, otherwise their softmax."""
+def to_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Return scores `(clips, classes)` unchanged if they are probabilities, otherwise their softmax."""
     if (scores >= 0).all() and np.allclose(scores.sum(1), 1, atol=1e-3):
         return scores
-    from scipy.special import softmax  # which importing the package need not wait for
+    from scipy.special import softmax  # deferred: slow import
 
     return softmax(scores, axis=1)
 
 
-def aligned(members: Sequence[Scores]) -> np.ndarray:
-    """Return the probabilities of networks `(networks, clips, classes)` in the order of the first one's clips."""
+def align_scores(members: Sequence[Scores]) -> np.ndarray:
+    """Return the probabilities of networks `(networks, clips, classes)` in the clip order of the first one."""
     rows = []
     for member in members:
         position = {clip: index for index, clip in enumerate(member.clips)}
-        rows.append(probabilities(member.scores)[[position[clip] for clip in members[0].clips]])
+        rows.append(to_probabilities(member.scores)[[position[clip] for clip in members[0].clips]])
     return np.stack(rows).astype(np.float64)
 
 
-def average(scores: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
-    """Return the weighted mean of networks `(clips, classes)`; by default all weigh alike."""
+def weighted_average(scores: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
+    """Return the weighted mean over networks `(clips, classes)`, by default with equal weights."""
     return np.average(scores, axis=0, weights=weights)
 
 
 def fit_weights(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the weights, none below 0 and 1 in all, whose average has the least log loss.
+    """Return the non-negative weights with sum 1 whose average has the lowest log loss.
 
-    The loss is convex in the weights, so that there is no other optimum.
+    The loss is convex in the weights, so the optimum is global.
     """
     from scipy.optimize import minimize
 
-    right = scores[:, np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)  # (networks, clips)
+    right = scores[:, np.arange(len(labels)), labels].clip(MIN_PROBABILITY)  # (networks, clips)
     count = len(scores)
     found = minimize(
         lambda weights: -np.log(weights @ right).mean(),
@@ -61,78 +62,72 @@ def fit_weights(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def stacked(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return what a logistic regression on the log-probabilities of all networks makes of them `(clips, classes)`.
+def stacking(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return probabilities `(clips, classes)` of a logistic regression on the log-probabilities of all networks.
 
     Args:
-        scores: Of the clips to be told.
+        scores: Scores to fuse.
         validation: Scores to learn from.
-        labels: Of `validation`, all classes.
+        labels: Labels of `validation`, with all classes.
 
     Raises:
-        UserError: scikit-learn is missing.
+        UserError: scikit-learn is not installed.
     """
     check_scikit_learn()
     from sklearn.linear_model import LogisticRegression
 
-    def features(part: np.ndarray) -> np.ndarray:
-        return np.concatenate(np.log(part.clip(LEAST_PROBABILITY)), axis=1)
-
-    model = LogisticRegression(max_iter=1000).fit(features(validation), labels)
+    model, features = _fitted(
+        LogisticRegression(max_iter=1000), lambda part: np.log(part.clip(MIN_PROBABILITY)), validation, labels
+    )
     return model.predict_proba(features(scores))
 
 
-def by_svm(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return what a linear SVM on the L2-normalised scores of all networks makes of them (arXiv 1406.2199, section 2).
+def svm_fusion(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the softmax of the margins of a linear SVM on L2-normalised scores (arXiv 1406.2199, section 2).
 
-    Args:
-        scores: Of the clips to be told.
-        validation: Scores to learn from.
-        labels: Of `validation`, all classes.
-
-    Returns:
-        The softmax of its margins `(clips, classes)`.
-
-    Raises:
-        UserError: scikit-learn is missing.
+    See `stacking`.
     """
     check_scikit_learn()
     from sklearn.svm import LinearSVC
 
-    def features(part: np.ndarray) -> np.ndarray:
-        return np.concatenate(part / np.linalg.norm(part, axis=2, keepdims=True), axis=1)
-
-    model = LinearSVC(random_state=0).fit(features(validation), labels)
+    model, features = _fitted(
+        LinearSVC(random_state=0), lambda part: part / np.linalg.norm(part, axis=2, keepdims=True), validation, labels
+    )
     return margins_as_scores(model.decision_function(features(scores)))
 
 
+def _fitted(model: Any, transform: Callable, validation: np.ndarray, labels: np.ndarray) -> tuple[Any, Callable]:
+    """Return a classifier that has learned from transformed scores, and the function that gives it its features."""
+
+    def features(part: np.ndarray) -> np.ndarray:
+        return np.concatenate(transform(part), axis=1)
+
+    return model.fit(features(validation), labels), features
+
+
 def margins_as_scores(margins: np.ndarray) -> np.ndarray:
-    """Return the softmax `(clips, classes)` of an SVM's margins; of two classes, scikit-learn has those of one."""
+    """Return the softmax `(clips, classes)` of SVM margins; for two classes, these may be `(clips,)`."""
     from scipy.special import softmax
 
     return softmax(np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins, axis=1)
 
 
 def check_scikit_learn() -> None:
-    """Check that scikit-learn is there.
-
-    Raises:
-        UserError: It is not.
-    """
+    """Raise a UserError if scikit-learn is not installed."""
     if not find_spec('sklearn'):
-        raise UserError('scikit-learn is not installed; pip install -e ".[fusion]"')
+        raise UserError('scikit-learn is not installed. Run pip install -e ".[fusion]".')
 
 
-# By the name of a way to fuse, what it does with scores, those of a validation, and its labels.
+# Functions of scores, validation scores and validation labels, by method.
 CLASSIFIERS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    'stacking': stacked,
-    'svm': by_svm,
+    'stacking': stacking,
+    'svm': svm_fusion,
 }
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Of two networks, the shares of clips that only one, both and none of them get right."""
+    """Shares of clips that only one, both and none of two networks get right."""
 
     networks: tuple[str, str]
     only_first: float
@@ -141,12 +136,12 @@ class Overlap:
     none: float
 
 
-def overlaps(names: Sequence[str], right: np.ndarray) -> list[Overlap]:
-    """Return how the errors of each two networks overlap.
+def error_overlaps(names: Sequence[str], right: np.ndarray) -> list[Overlap]:
+    """Return the overlap of the errors of each pair of networks.
 
     Args:
-        names: Of the networks.
-        right: Whether each network is right about each clip, `(networks, clips)`.
+        names: Names of the networks.
+        right: Correct predictions, `(networks, clips)`.
     """
     return [
         Overlap(

@@ -1,1 +1,1 @@
-"""Running many trainings as processes, on this machine or a Ray cluster."""
+"""Parallel trainings as processes of this machine or of a Ray cluster."""

@@ -1,4 +1,4 @@
-"""One training and test among several: its folder, what it has got to, and the process that runs it."""
+"""One training and test of a set of experiments: its work directory, its state, and the process that runs it."""
 
 import copy
 import os
@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,31 +33,31 @@ from ...utils.io import folder_lock
 from ...utils.output_paths import make_folder
 from ...utils.training_history import HISTORY, read_history
 
-GRACE_S = 30  # for the step that a process is in when the tool that started it ends
-ATTEMPT = '=== process'  # how the log of each process that took on a job begins
+GRACE_S = 30  # for a running training step after the parent process has ended
+ATTEMPT = '=== process'  # first line in the log of each process that runs the job
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to know to train and test a config, and how to tell that this has been done."""
+    """Everything a process needs to train and test a config, and to detect that this has been done."""
 
     name: str  # such as 'fold 3'
     epochs: int
     config: str  # file
     options: dict[str, Any]  # of the command line, and the split
     data_root: str
-    directory: Path  # where relative paths begin
-    folder: Path  # of checkpoints, log and result; absolute
-    config_digests: frozenset[str]  # with which it may have been trained
-    clips: tuple[str, str | None, str | None]  # name of the data root, digests of its train and its test clips
+    directory: Path  # base of relative paths
+    folder: Path  # work directory with checkpoints, log and result; absolute
+    config_digests: frozenset[str]  # of a fresh and of a resumed training
+    clips: tuple[str, str | None, str | None]  # name of the data root, digests of the train and of the test clips
 
     @classmethod
-    def of(cls, config: Config, name: str, folder: Path) -> 'Job':
-        """Return the job of a config, as `read_config` returns it, that writes into `folder`; no video is read.
+    def from_config(cls, config: Config, name: str, folder: Path) -> 'Job':
+        """Return the job of a config from `read_config` that writes into `folder`. Reads no video.
 
         Raises:
-            UserError: Clips are missing, or a teacher; weights have seen its test; or its pretraining cannot be. It is
-                told before the first of all jobs.
+            UserError: Clips or a teacher are missing, initial weights have seen the test clips, or the pretraining
+                cannot run. Raised before the first of all jobs starts.
         """
         check_teachers_are_there(config)
         plan = RunPlan(config)
@@ -66,6 +67,8 @@ class Job:
                 pretraining_plan(plan)
         data_root = plan.dataset('train_dataloader').data_root
         split = {f'split.{key}': value for key, value in (config.get('split') or {}).items()}
+        trained = copy.deepcopy(config)
+        configure_training(trained)
         return cls(
             name=name,
             epochs=config.train_cfg.get('max_epochs', 1),
@@ -74,75 +77,75 @@ class Job:
             data_root=data_root,
             directory=Path.cwd(),
             folder=folder.absolute(),
-            config_digests=_digests_of_training(config),
+            config_digests=digests_of_training(trained),
             clips=(Path(data_root).resolve().name, plan.digest('train_dataloader'), plan.digest('test_dataloader')),
         )
 
+    @classmethod
+    def from_options(
+        cls, config_file: str, name: str, folder: Path, data_root: str | None, options: Mapping[str, Any]
+    ) -> 'Job':
+        """Return the job of a config file with options; see `from_config`."""
+        with silent():
+            config = read_config(config_file, str(folder), data_root, options)
+        return cls.from_config(config, name, folder)
+
     @property
     def log(self) -> Path:
-        """What its processes said on their terminal."""
+        """Terminal output of all processes of the job."""
         return self.folder / 'terminal.log'
 
     @property
     def attempts(self) -> int:
-        """How many processes took it on, since `prepare`."""
+        """Number of processes that have run the job since `prepare`."""
         return self.log.read_text(errors='replace').count(ATTEMPT) if self.log.exists() else 0
 
     @property
     def history(self) -> list[dict]:
-        """The epochs it has behind it, see `EpochHistoryHook`."""
+        """Finished epochs, see `EpochHistoryHook`."""
         return read_history(self.folder)
 
     @property
     def pretraining_history(self) -> list[dict]:
-        """The epochs of its pretraining, where it has one in its folder."""
+        """Finished epochs of the pretraining in the job's folder, if there is one."""
         return read_history(self.folder / PRETRAINING)
 
     def result(self) -> Result | None:
-        """Return the result where the job is finished, else None.
+        """Return the result of a finished job, else None.
 
         Raises:
-            UserError: The result in its folder is of another configuration or other clips, or cannot be read.
+            UserError: The result belongs to another configuration or other clips, or cannot be read.
         """
         if not (self.folder / 'result.json').exists():
             return None
         result = Result.load(self.folder / 'result.json')
         tested = result.protocol
         clips = tested.data, tested.train_list_sha256, tested.test_list_sha256
-        if what := config_mismatch(result.config_sha256, self.config_digests, clips, self.clips):
-            raise UserError(f'{self.folder} holds the result of {what}: name another --work-dir, or remove the folder')
+        self._check_same(result.config_sha256, clips, self.clips, 'holds the result')
         return result
 
     def prepare(self, resume: bool) -> None:
-        """Get the folder ready for the first process: to go on from the last checkpoint or to start anew.
+        """Prepare the folder for the first process, to resume from the last checkpoint or to start from scratch.
 
         Raises:
-            UserError: The checkpoint to go on from cannot be read; there is one of another configuration or other
-                clips; the folder cannot be written; or another process works on the job.
+            UserError: The checkpoint cannot be read, or belongs to another configuration or other clips; the folder
+                cannot be written; or another process runs the job.
         """
         make_folder(self.folder, '--work-dir')
         with folder_lock(self.folder, LOCK_S):
-            self._prepare(resume)
-
-    def _prepare(self, resume: bool) -> None:
-        if checkpoint := newest_checkpoint(self.folder):
-            trained = checkpoint.meta.get('training', {})
-            what = config_mismatch(
-                trained.get('config_sha256'), self.config_digests, trained.get('train_list_sha256'), self.clips[1]
-            )
-            if what:
-                raise UserError(
-                    f'{self.folder} has checkpoints of {what}: name another --work-dir, or remove the folder'
+            if checkpoint := newest_checkpoint(self.folder):
+                trained = checkpoint.meta.get('training', {})
+                self._check_same(
+                    trained.get('config_sha256'), trained.get('train_list_sha256'), self.clips[1], 'has checkpoints'
                 )
-        stale = ['terminal.log'] if resume else ['terminal.log', 'last_checkpoint', HISTORY]
-        for name in stale:
-            (self.folder / name).unlink(missing_ok=True)
+            for name in ['terminal.log', *([] if resume else ['last_checkpoint', HISTORY])]:
+                (self.folder / name).unlink(missing_ok=True)
 
     def run(self) -> None:
-        """Train and test in this process, going on from the last checkpoint where there is one.
+        """Train and test in this process, resuming from the last checkpoint if there is one.
 
         Raises:
-            UserError: As `read_config` and `train`.
+            UserError: See `read_config` and `train`.
         """
         os.chdir(self.directory)
         print(f'{ATTEMPT} {os.getpid()} on {platform.node()}', flush=True)
@@ -150,23 +153,21 @@ class Job:
         configure_training(config, resume='auto' if (self.folder / 'last_checkpoint').exists() else None)
         print(describe(train(config), config.work_dir))
 
+    def _check_same(self, config_sha256: str | None, clips: Any, expected_clips: Any, found: str) -> None:
+        if what := config_mismatch(config_sha256, self.config_digests, clips, expected_clips):
+            raise UserError(f'{self.folder} {found} of {what}: name another --work-dir, or remove the folder')
+
 
 def main() -> None:
-    """Run the job that comes pickled on stdin, for as long as the other end of stdin is open."""
+    """Run the job that is pickled on stdin, until the other end of stdin is closed."""
     job = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_the_tool, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     run_tool(job.run)
 
 
-def _digests_of_training(config: Config) -> frozenset[str]:
-    trained = copy.deepcopy(config)
-    configure_training(trained)
-    return digests_of_training(trained)
-
-
-def _end_with_the_tool() -> None:
-    """End this process and its data loaders when the tool that started it ends, however that comes about."""
-    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the tool is no more
-    os.killpg(0, signal.SIGTERM)  # ends the process behind the step that it is in
+def _end_with_parent() -> None:
+    """End this process and its data loaders when the parent process ends, for whatever reason."""
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the parent has ended
+    os.killpg(0, signal.SIGTERM)  # ends the process after the current training step
     time.sleep(GRACE_S)
-    os.killpg(0, signal.SIGKILL)  # that step does not end
+    os.killpg(0, signal.SIGKILL)  # the step hangs

@@ -1,6 +1,6 @@
-"""Where jobs run: processes of this machine, or a Ray cluster.
+"""Worker pools for jobs: processes of this machine, or a Ray cluster.
 
-Both give each job a process of its own and a second one, which goes on from the last checkpoint, when that dies.
+Each job runs in a process of its own. If the process dies, a second one resumes from the last checkpoint.
 """
 
 import logging
@@ -27,82 +27,90 @@ from ...utils.errors import UserError
 from .job import Job
 
 ATTEMPTS = 2
-ENDINGS = (signal.SIGTERM,) * 3 + (signal.SIGKILL,)  # Python drops an interruption that comes while an object is freed
-ENDING_S = 5.0  # between two of them
+# SIGTERM is repeated because Python drops an interruption that arrives while an object is freed.
+END_SIGNALS = (signal.SIGTERM,) * 3 + (signal.SIGKILL,)
+END_SIGNAL_INTERVAL_S = 5.0
 
 
-class Pool(Protocol):
-    """What runs jobs."""
+class WorkerPool(Protocol):
+    """Runs jobs in parallel."""
 
     workers: int  # jobs at the same time
 
     def submit(self, job: Job) -> Future[str | None]:
-        """Run a job when there is room; the result is None, or what a user has to mend; it raises when a job dies."""
+        """Run a job when a worker is free. The future's result is None or a user error; it raises if the job dies."""
 
     def close(self) -> None:
         """End all processes."""
+
+
+def open_pool(runner: str, workers: int | None, gpus_per_job: float | None, address: str | None) -> WorkerPool:
+    """Return the pool of a `--runner`, see `LocalPool` and `RayPool`."""
+    if runner == 'ray':
+        return RayPool(workers, gpus_per_job, address)
+    return LocalPool(workers, gpus_per_job, visible_gpus())
 
 
 class LocalPool:
     """Processes of this machine, `workers` at a time, spread over the GPUs that PyTorch sees.
 
     Args:
-        workers: How many; by default what `gpus_per_job` allows, or one without a GPU.
-        gpus_per_job: Above 0, to 1; by default all that `workers` leaves.
+        workers: Jobs at the same time, by default as many as `gpus_per_job` allows, or one without GPUs.
+        gpus_per_job: Share of a GPU in (0, 1], by default the largest that `workers` allows.
         gpus: Names for `CUDA_VISIBLE_DEVICES`.
 
     Raises:
-        UserError: There is no GPU to give a share of.
+        UserError: `gpus_per_job` is given, but there is no GPU.
     """
 
     def __init__(self, workers: int | None, gpus_per_job: float | None, gpus: Sequence[str]):
-        self.workers, share = divide(workers, gpus_per_job, len(gpus), default=1)
-        self.environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # the log has what was said in its order
+        self.workers, share = divide_gpus(workers, gpus_per_job, len(gpus), default=1)
+        self.environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}  # keeps stdout and stderr in order in the log
         self.environment.setdefault('OMP_NUM_THREADS', str(max(1, len(os.sched_getaffinity(0)) // self.workers)))
-        self.places = SimpleQueue()  # a GPU for each job that runs at the same time
+        self.free_gpus = SimpleQueue()  # an entry per job that can run at the same time
         for i in range(self.workers):
-            self.places.put(gpus[i % len(gpus)] if share else None)
+            self.free_gpus.put(gpus[i % len(gpus)] if share else None)
         self.threads = ThreadPoolExecutor(self.workers)
         self.running = set()
         self.closed = False
-        self.lock = threading.Lock()  # of the two above
+        self.lock = threading.Lock()  # for `running` and `closed`
 
     def submit(self, job: Job) -> Future[str | None]:
-        """See `Pool`."""
+        """See `WorkerPool`."""
         return self.threads.submit(self._run, job)
 
     def close(self) -> None:
-        """See `Pool`."""
+        """See `WorkerPool`."""
         with self.lock:
             self.closed = True
             running = set(self.running)
         self.threads.shutdown(wait=False, cancel_futures=True)
-        for ending in ENDINGS:
+        for end_signal in END_SIGNALS:
             for process in running:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, ending)
-            deadline = time.monotonic() + ENDING_S
+                    os.killpg(process.pid, end_signal)
+            deadline = time.monotonic() + END_SIGNAL_INTERVAL_S
             while any(process.poll() is None for process in running) and time.monotonic() < deadline:
                 time.sleep(0.05)
             running = {process for process in running if process.poll() is None}
         self.threads.shutdown()
 
     def _run(self, job: Job) -> str | None:
-        gpu = self.places.get()
+        gpu = self.free_gpus.get()
         try:
             for _ in range(ATTEMPTS):
                 code = self._run_process(job, gpu)
                 if code == 0:
                     return None
-                if mistake := mistake_of(job, code):
-                    return mistake
+                if user_error := user_error_of(job, code):
+                    return user_error
                 reason = f'killed by {signal.Signals(-code).name}' if code < 0 else last_line_of(job.log)
             raise RuntimeError(reason or f'exit code {code}')
         finally:
-            self.places.put(gpu)
+            self.free_gpus.put(gpu)
 
     def _run_process(self, job: Job, gpu: str | None) -> int:
-        """Run the job in a process, and return its exit code."""
+        """Run the job in a process and return its exit code."""
         environment = self.environment if gpu is None else {**self.environment, 'CUDA_VISIBLE_DEVICES': gpu}
         with self.lock:
             if self.closed:
@@ -117,30 +125,23 @@ class LocalPool:
 
 
 def start_process(job: Job, environment: Mapping[str, str]) -> subprocess.Popen:
-    """Start a process of a job, in a process group of its own, which ends when its stdin is closed."""
-    command = [
-        sys.executable,
-        '-c',
-        'from tvn_mmaction.experiments.scheduling.job import main; main()',
-        str(job.folder),
-    ]
+    """Start a process of a job in its own process group. It ends when its stdin is closed."""
+    code = 'from tvn_mmaction.experiments.scheduling.job import main; main()'
+    command = [sys.executable, '-c', code, str(job.folder)]
     with job.log.open('ab') as log:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
-    with suppress(BrokenPipeError):  # its exit code tells
+    with suppress(BrokenPipeError):  # the exit code shows why
         process.stdin.write(pickle.dumps(job))
         process.stdin.flush()
     return process
 
 
-def mistake_of(job: Job, code: int) -> str | None:
-    """Return what a user has to mend, where a process of a job ended with exit code 2 and said so."""
-    if code != 2:
-        return None
-    said = job.log.read_text(errors='replace').strip()
-    _, told, mistake = f'\n{said}'.rpartition('\nerror: ')
-    return mistake if told else None
+def user_error_of(job: Job, code: int) -> str | None:
+    """Return the user error that ended a process of a job with exit code 2, else None."""
+    _, found, user_error = f'\n{job.log.read_text(errors="replace").strip()}'.rpartition('\nerror: ')
+    return user_error if code == 2 and found else None
 
 
 def last_line_of(log: Path) -> str:
@@ -149,26 +150,26 @@ def last_line_of(log: Path) -> str:
 
 
 class RayPool:
-    """A Ray cluster, which has this file system: a new one on this machine, or that at an address.
+    """A Ray cluster that shares this file system: a new one on this machine, or a running one.
 
     Args:
-        workers: How many jobs at a time; by default what `gpus_per_job` allows, or one a node without GPUs. Each
-            job gets its part of the CPUs.
-        gpus_per_job: Above 0, to 1; by default all that `workers` leaves.
-        address: Of a running cluster, as `ray.init` takes it.
+        workers: Jobs at the same time, by default as many as `gpus_per_job` allows, or one per node without GPUs. The
+            CPUs are divided among them.
+        gpus_per_job: Share of a GPU in (0, 1], by default the largest that `workers` allows.
+        address: Address of a running cluster for `ray.init`.
 
     Raises:
-        UserError: Ray is not installed, there is no cluster, or it has no GPU to give a share of.
+        UserError: Ray is not installed, there is no cluster, or `gpus_per_job` is given and it has no GPU.
     """
 
     def __init__(self, workers: int | None, gpus_per_job: float | None, address: str | None):
         os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-        os.environ.setdefault('RAY_task_oom_retries', '1')  # else a job that needs too much memory is retried for ever
-        os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # without it Ray tells us of a change to come
+        os.environ.setdefault('RAY_task_oom_retries', '1')  # else Ray retries a job without end that runs out of memory
+        os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # else Ray warns of a future change
         try:
             import ray
         except ModuleNotFoundError:
-            raise UserError('--runner ray: Ray is not installed; pip install -e ".[ray]"') from None
+            raise UserError('--runner ray: Ray is not installed. Run pip install -e ".[ray]".') from None
         self.ray = ray
         try:
             if address and '://' not in address and ':' in address:
@@ -176,35 +177,36 @@ class RayPool:
                 socket.create_connection((host, int(port)), timeout=10).close()  # Ray would try for many minutes
             ray.init(address or 'local', include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise UserError(f'--runner ray: no cluster at {address or "this machine"}: {error}') from None
+            reason = f'no cluster at {address or "this machine"} ({error})'
+            raise UserError(f'--runner ray: {reason}. Start one, or correct --address.') from None
         nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
         gpus = int(sum(node.get('GPU', 0) for node in nodes))
-        self.workers, share = divide(workers, gpus_per_job, gpus, default=len(nodes))
+        self.workers, share = divide_gpus(workers, gpus_per_job, gpus, default=len(nodes))
         cpus = [int(node.get('CPU', 0)) for node in nodes]
         self.cpus_per_job, self.gpus_per_job = max(1, min(max(cpus), sum(cpus) // self.workers)), share
         self.task = ray.remote(
             num_cpus=self.cpus_per_job,
             num_gpus=self.gpus_per_job,
-            max_calls=1,  # each job has a process of its own
+            max_calls=1,  # a new process for each job
             max_retries=ATTEMPTS - 1,
             retry_exceptions=True,
         )(run_in_ray)
         self.tasks = []
 
     def submit(self, job: Job) -> Future[str | None]:
-        """See `Pool`."""
+        """See `WorkerPool`."""
         self.tasks.append(self.task.remote(job))
         return self.tasks[-1].future()
 
     def close(self) -> None:
-        """See `Pool`."""
+        """See `WorkerPool`."""
         for task in self.tasks:
             self.ray.cancel(task, force=True)
         self.ray.shutdown()
 
 
 def run_in_ray(job: Job) -> str | None:
-    """Run a job in a Ray worker; what it says goes into the job's log. Returns what a user has to mend."""
+    """Run a job in a Ray worker with its output in the job's log. Returns a user error, or None."""
     with job.log.open('ab') as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -220,22 +222,22 @@ def run_in_ray(job: Job) -> str | None:
 
 
 def visible_gpus() -> list[str]:
-    """Return the GPUs of this machine that PyTorch may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    """Return the GPUs of this machine that PyTorch can use, by their names in `CUDA_VISIBLE_DEVICES`."""
     count = torch.cuda.device_count()
     named = os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',')[:count]
     return named if any(named) else [str(number) for number in range(count)]
 
 
-def divide(workers: int | None, gpus_per_job: float | None, gpus: int, default: int) -> tuple[int, float]:
-    """Return how many jobs run at a time and which share of a GPU each has; `default` jobs without GPUs.
+def divide_gpus(workers: int | None, gpus_per_job: float | None, gpus: int, default: int) -> tuple[int, float]:
+    """Return the number of jobs at the same time (`default` without GPUs), and the share of a GPU for each.
 
     Raises:
-        UserError: There is no GPU to give a share of.
+        UserError: `gpus_per_job` is given, but there is no GPU.
     """
     if not gpus:
         if gpus_per_job:
-            raise UserError(f'--gpus-per-job {gpus_per_job}: there is no GPU; leave it out')
+            raise UserError(f'--gpus-per-job {gpus_per_job}: there is no GPU. Leave the option out.')
         return workers or default, 0.0
     share = gpus_per_job or 1 / math.ceil((workers or gpus) / gpus)
-    room = gpus * int(1 / share + 1e-6)
-    return min(workers or room, room), math.floor(share * 1e4) / 1e4  # Ray counts in ten thousandths
+    most = gpus * int(1 / share + 1e-6)
+    return min(workers or most, most), math.floor(share * 1e4) / 1e4  # Ray counts in ten thousandths

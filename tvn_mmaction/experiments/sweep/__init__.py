@@ -1,1 +1,1 @@
-"""Search over config options: the trials and their record."""
+"""Sweep over values of config options: trials and their record."""

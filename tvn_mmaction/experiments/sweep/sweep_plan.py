@@ -1,7 +1,7 @@
-"""A search over values of a config: which trials it has, and what they found.
+"""Sweep over values of config options: planning its trials and collecting their results.
 
-scikit-learn enumerates or draws the values; all trials run in the pools of any other jobs, and with Ray those
-that lag behind are stopped by its scheduler (`jobs/tuning.py`).
+scikit-learn enumerates or samples the values. Trials are jobs like any others; with Ray, its scheduler stops trials
+with low accuracy early (`ray_tune.py`).
 """
 
 import json
@@ -20,105 +20,95 @@ from ...config.loading import config_name, read_config
 from ...evaluation.provenance import environment
 from ...utils.console import silent
 from ...utils.errors import UserError
-from ...utils.io import read_yaml, sha256_of
-from ..ablation.ablation_plots import plot_search
+from ...utils.io import sha256_of
 from ..fusion.fusion_methods import check_scikit_learn
+from ..options_file import option_words, read_options_file
 from ..scheduling.job import Job
-from ..validation_split import on_validation, warn_of_siblings
-from .sweep_record import Sweep, Trial, as_options, ranked
+from ..training_plots import plot_sweep
+from ..validation_split import validation_options, warn_of_group_leakage
+from .sweep_record import Sweep, Trial, rank_trials
 
-DISTRIBUTIONS = ('uniform', 'loguniform', 'randint')  # of scipy.stats, each from a lower to an upper bound
-STOPPED = 'stopped_early'  # a file in the folder of a trial
-FIGURES = 4  # of a number that is drawn
+DISTRIBUTIONS = ('uniform', 'loguniform', 'randint')  # of scipy.stats, each with a lower and an upper bound
+STOPPED = 'stopped_early'  # a marker file in the folder of a trial
+SAMPLE_DIGITS = 4  # significant digits of sampled numbers
 
-Space = Mapping[str, Any]  # by option, a list of values, or a distribution as `{name: [low, high]}`
-
-
-@dataclass(frozen=True)
-class PlannedTrial:
-    """A trial before its training."""
-
-    options: dict[str, Any]
-    job: Job
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the scheduler has ended it before its last epoch."""
-        return (self.job.folder / STOPPED).exists() and self.job.result() is None
+Space = Mapping[str, Any]  # a list of values, or a distribution `{name: [low, high]}`, by option
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """All trials of a search."""
+    """All trials of a sweep."""
 
-    config: Config  # of all trials
+    config: Config  # with the options of all trials
     options: dict[str, Any]  # of the command line
     space: dict[str, Any]
-    trials: list[PlannedTrial]
+    choices: list[dict[str, Any]]  # options by trial
+    jobs: list[Job]  # by trial
     folder: Path
 
 
+def stopped_early(job: Job) -> bool:
+    """Return whether the scheduler has stopped a trial before its last epoch."""
+    return (job.folder / STOPPED).exists() and job.result() is None
+
+
 def read_space(file: str | Path) -> Space:
-    """Read what is to be searched: YAML with, by option, a list of values or `{distribution: [low, high]}`.
+    """Read a search space: YAML with a list of values or `{distribution: [low, high]}` by option.
 
     Raises:
-        UserError: There is no such file, or something else in it.
+        UserError: There is no such file, or it has another content.
     """
-    space = read_yaml(Path(file), 'space', 'name a file of lines such as "optim_wrapper.optimizer.lr: [0.01, 0.1]"')
-    if not isinstance(space, dict) or not space:
-        raise UserError(f'{file} searches nothing: give lines of "option: [value, value]"')
+    space = read_options_file(
+        file,
+        'space',
+        'name a file of lines such as "optim_wrapper.optimizer.lr: [0.01, 0.1]"',
+        'defines no search space. Use lines of "option: [value, value]".',
+    )
     for name, values in space.items():
         if not isinstance(name, str) or not re.fullmatch(r'[\w-]+(\.[\w-]+)*', name):
-            raise UserError(f'{file}: {name!r} is no option; give a name or names with dots between')
+            raise UserError(f'{file}: {name!r} is not an option. Give a name, or several names joined by dots.')
         if isinstance(values, list) and values:
             continue
-        drawn = list(values.items()) if isinstance(values, dict) else []
-        if len(drawn) != 1 or drawn[0][0] not in DISTRIBUTIONS or not _is_range(drawn[0][1]):
+        ((kind, bounds),) = values.items() if isinstance(values, dict) and len(values) == 1 else ((None, None),)
+        if kind not in DISTRIBUTIONS or not _is_range(bounds):
             raise UserError(
-                f'{file}: {name} is {values!r}; give a list of values, or one of {", ".join(DISTRIBUTIONS)} with a '
-                'lower and an upper bound, as in {loguniform: [0.001, 0.1]}'
+                f'{file}: {name} is {values!r}. Give a list of values, or one of {", ".join(DISTRIBUTIONS)} with a '
+                'lower and an upper bound, as in {loguniform: [0.001, 0.1]}.'
             )
-        if drawn[0][0] == 'randint' and not all(isinstance(bound, int) for bound in drawn[0][1]):
-            raise UserError(f'{file}: {name} is {values!r}; both bounds of a randint are whole numbers')
-        if drawn[0][0] == 'loguniform' and drawn[0][1][0] <= 0:
-            raise UserError(f'{file}: {name} is {values!r}; both bounds of a loguniform are above 0')
+        if kind == 'randint' and not all(isinstance(bound, int) for bound in bounds):
+            raise UserError(f'{file}: {name} is {values!r}. Use whole numbers as bounds of a randint.')
+        if kind == 'loguniform' and bounds[0] <= 0:
+            raise UserError(f'{file}: {name} is {values!r}. Use bounds above 0 for a loguniform.')
     return space
 
 
 def _is_range(bounds: Any) -> bool:
-    return (
-        isinstance(bounds, list)
-        and len(bounds) == 2
-        and all(isinstance(bound, int | float) for bound in bounds)
-        and bounds[0] < bounds[1]
-    )
+    numbers = isinstance(bounds, list) and all(isinstance(bound, int | float) for bound in bounds)
+    return numbers and len(bounds) == 2 and bounds[0] < bounds[1]
 
 
-def choices(space: Space, samples: int | None) -> list[dict[str, Any]]:
-    """Return the choices to try: all of a grid, or some of it, or of distributions, by chance, the same each time.
+def expand_space(space: Space, samples: int | None) -> list[dict[str, Any]]:
+    """Return the choices to try: the whole grid, or reproducible random samples of it or of distributions.
 
     Raises:
-        UserError: All choices are asked for, and a distribution has endlessly many; or scikit-learn is missing.
+        UserError: A distribution is given without a number of samples, or scikit-learn is missing.
     """
     check_scikit_learn()
     from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-    drawn = {name: _distribution(*next(iter(values.items()))) for name, values in space.items() if is_drawn(values)}
-    if drawn and not samples:
-        raise UserError(
-            f'{", ".join(drawn)} is drawn from a distribution: say with --samples how many trials there are'
-        )
-    whole = {name: drawn.get(name, values) for name, values in space.items()}
-    if samples and not drawn:
+    sampled = {
+        name: _distribution(*next(iter(values.items()))) for name, values in space.items() if isinstance(values, dict)
+    }
+    if sampled and not samples:
+        raise UserError(f'{", ".join(sampled)} is a distribution. Give the number of trials with --samples.')
+    whole = {name: sampled.get(name, values) for name, values in space.items()}
+    if samples and not sampled:
         samples = min(samples, len(ParameterGrid(whole)))
     found = ParameterSampler(whole, samples, random_state=0) if samples else ParameterGrid(whole)
-    short = ({name: _short(choice[name]) if name in drawn else choice[name] for name in space} for choice in found)
-    return list({json.dumps(choice, default=str): choice for choice in short}.values())  # each once
-
-
-def is_drawn(values: Any) -> bool:
-    """Return whether values of a space are a distribution."""
-    return isinstance(values, dict)
+    choices = [
+        {name: _rounded(choice[name]) if name in sampled else choice[name] for name in space} for choice in found
+    ]
+    return list({json.dumps(choice, default=str): choice for choice in choices}.values())  # without duplicates
 
 
 def _distribution(name: str, bounds: Sequence[float]) -> Any:
@@ -128,13 +118,13 @@ def _distribution(name: str, bounds: Sequence[float]) -> Any:
     return scipy.stats.uniform(low, high - low) if name == 'uniform' else scipy.stats.loguniform(low, high)
 
 
-def _short(value: Any) -> Any:
-    """Return a drawn value as Python's own, and as short as it may be."""
+def _rounded(value: Any) -> Any:
+    """Return a sampled value as a Python number of few digits."""
     value = value.item() if hasattr(value, 'item') else value
-    return float(f'{value:.{FIGURES}g}') if isinstance(value, float) else value
+    return float(f'{value:.{SAMPLE_DIGITS}g}') if isinstance(value, float) else value
 
 
-def plan(
+def plan_sweep(
     config_file: str,
     space: Space,
     samples: int | None,
@@ -143,86 +133,79 @@ def plan(
     data_root: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> SweepPlan:
-    """Return the trials of a search, all measured on the validation; no video is read.
+    """Return the trials of a sweep, all measured on the validation. Reads no video.
 
     Args:
-        config_file: Of all trials.
+        config_file: Config of all trials.
         space: See `read_space`.
-        samples: How many choices to draw; by default all are tried.
-        work_dir: Each trial gets a folder in it, named by its values.
-        data_root: The folder of the manifest; by default the config's own.
-        options: Of the command line, for all trials.
+        samples: Number of trials to sample; by default all choices are tried.
+        work_dir: Parent folder of all trials, named by a digest of their values.
+        data_root: Folder of the manifest, by default that of the config.
+        options: Options of the command line, for all trials.
 
     Raises:
-        UserError: A config cannot be read, has no validation or no epochs, or a choice does not fit; or the split is
-            searched, or what the validation sets is set.
+        UserError: A config cannot be read or has no validation, a choice does not fit, the split is searched, or an
+            option contradicts the validation.
     """
     options = dict(options or {})
     if both := sorted(set(options) & set(space)):
-        raise UserError(f'--cfg-options {", ".join(both)}: it is what is searched; leave one of the two out')
+        raise UserError(f'--cfg-options {", ".join(both)}: the sweep searches this option. Remove one of the two.')
     base = read_config(config_file, data_root=data_root, options=options)
-    held_out = on_validation(base, {**options, **space})
+    measuring = validation_options(base, {**options, **space})
     if split := [name for name in space if name.partition('.')[0] == 'split']:
-        raise UserError(f'{split[0]} is searched: trials are compared on the same clips; set it with --cfg-options')
-    last = Counter(option.rpartition('.')[2] for option in space)
-    names = {option: part if last[part := option.rpartition('.')[2]] == 1 else option for option in space}
-    trials = []
-    for choice in choices(space, samples):
-        name = ' '.join(as_options({names[option]: value for option, value in choice.items()}))
+        raise UserError(f'{split[0]} cannot be searched: all trials need the same clips. Set it with --cfg-options.')
+    last_parts = Counter(option.rpartition('.')[2] for option in space)
+    names = {option: part if last_parts[part := option.rpartition('.')[2]] == 1 else option for option in space}
+    choices = expand_space(space, samples)
+    jobs = []
+    for choice in choices:
+        name = ' '.join(option_words({names[option]: value for option, value in choice.items()}))
         folder = work_dir / f'trial_{sha256_of(json.dumps(choice, sort_keys=True, default=str))[:10]}'
-        with silent():
-            trial = read_config(config_file, str(folder), data_root, {**options, **choice, **held_out})
-        trials.append(PlannedTrial(choice, Job.of(trial, name, folder)))
+        jobs.append(Job.from_options(config_file, name, folder, data_root, {**options, **choice, **measuring}))
     with silent():
-        whole = read_config(config_file, data_root=data_root, options={**options, **held_out})
-    warn_of_siblings(whole)
-    return SweepPlan(whole, options, dict(space), trials, work_dir)
+        config = read_config(config_file, data_root=data_root, options={**options, **measuring})
+    warn_of_group_leakage(config)
+    return SweepPlan(config, options, dict(space), choices, jobs, work_dir)
 
 
-def collect(plan: SweepPlan) -> Sweep | None:
-    """Put together what the trials found, and write record and picture into the plan's folder.
+def collect_sweep(plan: SweepPlan) -> Sweep | None:
+    """Collect the results of all trials, and write record and plot into the plan's folder.
 
     Returns:
-        The record; None where no trial has ended.
+        The record, or None if no trial has ended.
 
     Raises:
-        UserError: A folder holds the result of another configuration.
+        UserError: A folder has the result of another configuration.
     """
-    found = {number: _trial(planned) for number, planned in enumerate(plan.trials)}
-    trials = ranked([trial for trial in found.values() if trial])
+    ended = [_ended_trial(choice, job) for choice, job in zip(plan.choices, plan.jobs, strict=True)]
+    trials = rank_trials([trial for trial in ended if trial])
     if not trials:
         return None
     record = Sweep(
         name=config_name(plan.config.filename),
         options=plan.options,
         space=plan.space,
-        data=plan.trials[0].job.clips[0],
+        data=plan.jobs[0].clips[0],
         split=dict(plan.config.get('split') or {}),
         train_clips=len(build_without_videos(plan.config, 'train_dataloader')),
         validation_clips=len(build_without_videos(plan.config, 'test_dataloader')),
         epochs=plan.config.train_cfg.get('max_epochs', 1),
         trials=trials,
-        missing=[plan.trials[number].job.name for number, trial in found.items() if not trial],
+        missing=[job.name for job, trial in zip(plan.jobs, ended, strict=True) if not trial],
         environment=environment(plan.config),
     )
-    plot_search(
-        {option: [trial.options[option] for trial in trials] for option in plan.space},
-        [trial.top1 for trial in trials],
-        [not trial.stopped for trial in trials],
-        plan.folder / 'sweep.png',
-    )
+    plot_sweep(record, plan.folder / 'sweep.png')
     record.save(plan.folder / 'sweep.json')
     return record
 
 
-def _trial(planned: PlannedTrial) -> Trial | None:
-    """Return what a trial found; None where it has not ended."""
-    result = planned.job.result()
-    if result:
+def _ended_trial(choice: dict[str, Any], job: Job) -> Trial | None:
+    """Return a trial that is finished or was stopped early, else None."""
+    if result := job.result():
         seconds = result.training_seconds or 0.0
-        return Trial(planned.options, result.metrics['top1'].value, result.protocol.epochs, False, seconds)
-    measured = [epoch for epoch in planned.job.history if 'validation_top1' in epoch]
-    if not planned.stopped or not measured:
+        return Trial(choice, result.metrics['top1'].value, result.protocol.epochs, False, seconds)
+    measured = [epoch for epoch in job.history if 'validation_top1' in epoch]
+    if not stopped_early(job) or not measured:
         return None
-    seconds = sum(epoch['train_seconds'] for epoch in (*planned.job.pretraining_history, *planned.job.history))
-    return Trial(planned.options, measured[-1]['validation_top1'], measured[-1]['epoch'], True, seconds)
+    seconds = sum(epoch['train_seconds'] for epoch in (*job.pretraining_history, *job.history))
+    return Trial(choice, measured[-1]['validation_top1'], measured[-1]['epoch'], True, seconds)
