@@ -119,7 +119,7 @@ def call(folder, monkeypatch):
         ('tiny.py nowhere.py', 'no config at nowhere.py'),
         ('tiny.py other.py --workers 0', '--workers: 0: give a whole number above 0'),
         ('tiny.py other.py --address auto', 'Add --runner ray'),
-        ('fuse a', 'a alone cannot be fused'),
+        ('fuse a --out b', 'a alone cannot be fused'),
     ],
 )
 def test_refused_command_lines(call, arguments, message, capsys):

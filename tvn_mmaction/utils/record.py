@@ -70,18 +70,20 @@ def from_plain(kind: Any, value: Any) -> Any:
     """Return plain data as the annotated type, the inverse of `dataclasses.asdict`.
 
     Args:
-        kind: A dataclass, or a list, dict or optional of one; data of other types is returned as it is.
+        kind: A dataclass, or a list, dict or optional of one; data of other types, and None, is returned as it is.
         value: Data read from JSON.
 
     Raises:
         TypeError, AttributeError: The fields are not those of the dataclass.
     """
+    if value is None:
+        return None
     if is_dataclass(kind):
         types = get_type_hints(kind)
         return kind(**{name: from_plain(types.get(name), part) for name, part in value.items()})
     origin, types = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return None if value is None else from_plain(types[0], value)
+        return from_plain(types[0], value)
     if origin in (list, Sequence):
         return [from_plain(types[0], part) for part in value]
     if origin in (dict, Mapping):
