@@ -87,7 +87,7 @@ def test_rows_are_trained_once(folder, call, capsys):
     assert '| + dropout = the recipe | 1 |' in out
     assert '--only adding is deprecated' in err and '--plain is deprecated' in err
     assert {path: path.stat().st_mtime for path in times} == times
-    with pytest.raises(UserError, match='holds the result of another configuration: name another --work-dir'):
+    with pytest.raises(UserError, match=r'holds the result of another configuration\. Use another --work-dir'):
         call(*first, '--cfg-options', 'train_cfg.max_epochs=3')
 
 

@@ -128,5 +128,5 @@ def test_refused_command_lines(call, arguments, message, capsys):
 
 @pytest.mark.slow
 def test_another_train_budget_in_the_same_folder_is_refused(second, call):
-    with pytest.raises(UserError, match='holds the result of another configuration: name another --work-dir'):
+    with pytest.raises(UserError, match=r'holds the result of another configuration\. Use another --work-dir'):
         call('tiny.py', 'other.py', 'fragile.py', '--work-dir', 'compared', '--train-budget', 'epochs=2')

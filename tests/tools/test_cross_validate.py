@@ -200,7 +200,7 @@ def test_finished_folds_start_no_process(resumed, call, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize('option', ['train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=0.5'])
 def test_another_configuration_in_the_same_folder_is_refused(resumed, call, option):
-    with pytest.raises(UserError, match=r'fold0 holds the result of another configuration: name another --work-dir'):
+    with pytest.raises(UserError, match=r'fold0 holds the result of another configuration\. Use another --work-dir'):
         call('--protocol', 'twothirds', '--cfg-options', option)
 
 
@@ -212,7 +212,7 @@ def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
     clips = read_manifest(data_root)
     write_manifest(data_root / 'manifest.csv', [clip._replace(group=f'x{clip.group}') for clip in clips])
     try:
-        with pytest.raises(UserError, match=r'fold\d holds the result of other clips: name another --work-dir'):
+        with pytest.raises(UserError, match=r'fold\d holds the result of other clips\. Use another --work-dir'):
             call('--protocol', 'twothirds')
     finally:
         (data_root / 'manifest.csv').write_bytes(whole)

@@ -48,9 +48,9 @@ class CrossValidationPlan:
                 )
             if artifact := foreign_training(pipeline, self.folds[number].clips[1]):
                 raise UserError(
-                    f'fold {number}: {self.config.filename} reads {artifact}, which comes from a network that was not '
-                    'trained on exactly the train clips of this fold and may have seen its test clips. Choose the '
-                    'fold that it was trained for with --folds.'
+                    f'fold {number}: {self.config.filename} reads {artifact}, a network that was not trained on '
+                    'exactly the train clips of this fold and may have seen its test clips. Choose the fold that it '
+                    'was trained for with --folds.'
                 )
         return [self.folds[number] for number in numbers]
 

@@ -155,7 +155,7 @@ class Job:
 
     def _check_same(self, config_sha256: str | None, clips: Any, expected_clips: Any, found: str) -> None:
         if what := config_mismatch(config_sha256, self.config_digests, clips, expected_clips):
-            raise UserError(f'{self.folder} {found} of {what}: name another --work-dir, or remove the folder')
+            raise UserError(f'{self.folder} {found} of {what}. Use another --work-dir, or remove the folder.')
 
 
 def main() -> None:
