@@ -1,4 +1,4 @@
-"""Tiny Video Networks as backbones, and networks that can be left early."""
+"""Backbones, heads, layers and recognizers, registered in MMAction2's `MODELS`."""
 
 from .backbones.msdnet import MSDNet, MultiScaleArchitecture
 from .backbones.online_tsm import OnlineResNetTSM

@@ -1,4 +1,4 @@
-"""The weights and clips on which the authors' release was run, and what it answered (data/released_networks.json).
+"""Weights and clips on which the authors' release was run, and its outputs (data/released_networks.json).
 
 A value is `offset + amplitude * u`, with u in [-1, 1) hashed from its flat index and the variable's number, so that the
 weights of 100 million parameters take one line each.

@@ -1,4 +1,4 @@
-"""Multi-scale dense networks: published sizes, exits that compute no more than they need, and their training."""
+"""Multi-scale dense networks: published sizes, and exits that compute only what they need."""
 
 import pytest
 import torch
@@ -10,13 +10,13 @@ from torch import nn
 from tvn_mmaction.models.backbones.msdnet import MSDNet, MultiScaleArchitecture
 from tvn_mmaction.models.recognizers.early_exit_recognizer import SCORED
 
-# At 224 x 224 pixels with classifiers of 1000 classes, at each exit with all those before: what the authors' counter
-# tells of the released network, in millions of operations and of parameters (kalviny/MSDNet-PyTorch, issue 10).
-# It counts multiply-accumulates of convolutions and linear layers, and what ReLUs and poolings touch.
+# Millions of operations and of parameters up to each exit, at 224 x 224 pixels with classifiers of 1000 classes, by the
+# authors' counter on the released network (kalviny/MSDNet-PyTorch, issue 10). It counts multiply-accumulates of
+# convolutions and linear layers, and the elements that ReLUs and poolings read.
 PUBLISHED = [(615.69, 8.76), (1436.39, 20.15), (2283.21, 31.73), (2967.42, 41.86), (3253.79, 62.31)]
-# Small, with three scales, which end after 2 and 4 layers.
+# A small network with three scales; the finer ones end after 2 and 4 layers.
 SMALL = {'blocks': [2, 1, 3], 'stem_channels': 8, 'growth': 4, 'factors': [1, 2, 4], 'bottlenecks': [1, 2, 4]}
-# So few layers that finer scales end before others, or nothing would read their last ones.
+# So few layers that finer scales must end early, or no layer would read their last one.
 SHORT = {'blocks': [2, 3], 'stem_channels': 4, 'growth': 2, 'factors': [1, 2, 4, 4], 'bottlenecks': [1, 2, 4, 4]}
 FRAMES = 2
 
@@ -34,7 +34,7 @@ def build(arch=SMALL, frames: int = FRAMES) -> MSDNet:
 
 
 def layer_by_layer(net: MSDNet, x: torch.Tensor) -> list[torch.Tensor]:
-    """Compute the published way: layer by layer at all scales that there are, from an input to the exits' features."""
+    """Compute the features of all exits in the published way: layer by layer at all scales."""
     features = []
     for layer in net.stem:
         x = layer(x)
@@ -52,7 +52,7 @@ def layer_by_layer(net: MSDNet, x: torch.Tensor) -> list[torch.Tensor]:
 
 
 def count(net: MSDNet) -> dict[str, int]:
-    """Return what fills, at every forward pass, with the operations of each layer."""
+    """Return a dict that every forward pass fills with the operations of each layer."""
     operations = {}
 
     def add(name: str, module: nn.Module, output: torch.Tensor) -> None:
@@ -66,7 +66,7 @@ def count(net: MSDNet) -> dict[str, int]:
 
 
 def is_before(name: str, exit_index: int, net: MSDNet) -> bool:
-    """Return whether a layer, or a parameter of it, belongs to the network up to an exit, with all scales."""
+    """Return whether a layer or parameter belongs to the network up to an exit, at all scales."""
     part, *place = name.split('.')
     if part == 'scales':
         return int(place[1]) < sum(net.arch.blocks[: exit_index + 1])
@@ -116,7 +116,7 @@ def test_any_size_goes_through(size):
 
 
 @torch.inference_mode()
-def test_clips_that_leave_change_nothing_for_others():
+def test_leaving_clips_do_not_change_the_others():
     net = build()
     x = torch.randn(4 * FRAMES, 3, 32, 32)
     expected = net(x)
@@ -128,8 +128,8 @@ def test_clips_that_leave_change_nothing_for_others():
 
 @torch.inference_mode()
 @pytest.mark.parametrize('arch', [SMALL, 'msdnet38'], ids=['three blocks', 'msdnet38'])
-def test_an_exit_computes_what_it_needs_alone(arch):
-    """Nothing of the blocks behind it, and of the finer scales only what the coarsest reads; nothing twice in all."""
+def test_exit_computes_only_what_it_needs(arch):
+    """No later blocks, only those layers of finer scales that the coarsest reads, and nothing twice."""
     with torch.device('meta'):
         net = build(arch, frames=1)
         x = torch.empty(1, 3, 64, 64)
@@ -149,7 +149,7 @@ def test_an_exit_computes_what_it_needs_alone(arch):
 
 @torch.inference_mode()
 @pytest.mark.parametrize('wanted', [[2], [0, 2], [1]])
-def test_exits_that_nobody_wants_compute_nothing_of_their_own(wanted):
+def test_unwanted_exits_are_not_computed(wanted):
     net = build()
     x = torch.randn(3 * FRAMES, 3, 32, 32)
     expected = net(x)
@@ -161,14 +161,14 @@ def test_exits_that_nobody_wants_compute_nothing_of_their_own(wanted):
     assert own == set(wanted) and all(is_before(name, wanted[-1], net) for name in operations)
 
 
-def test_of_a_name_and_of_its_dict_are_the_same():
+def test_name_and_dict_give_the_same_architecture():
     architecture = MultiScaleArchitecture.of('msdnet38')
     assert MultiScaleArchitecture.of(vars(architecture)) == architecture
     assert sum(architecture.blocks) + 3 == 38
 
 
 @pytest.mark.parametrize(
-    ('arch', 'told'),
+    ('arch', 'message'),
     [
         ('msdnet99', "unknown arch 'msdnet99'; known are msdnet23, msdnet33, msdnet38, msdnet_small, or give a dict"),
         ({**SMALL, 'depth': 38}, "'depth'.*the fields are .*'bottlenecks'"),
@@ -176,19 +176,19 @@ def test_of_a_name_and_of_its_dict_are_the_same():
         ({**SMALL, 'blocks': []}, 'at least one block'),
         ({**SMALL, 'growth': 0}, 'growth=0.*whole numbers above 0'),
         ({**SMALL, 'blocks': [2.5, 3]}, r'2\.5.*whole numbers above 0'),
-        ({**SMALL, 'factors': [1, 2]}, 'must be of as many scales'),
-        ({**SMALL, 'blocks': [2]}, 'at most as many as the 2 layers'),
+        ({**SMALL, 'factors': [1, 2]}, 'must have the same length'),
+        ({**SMALL, 'blocks': [2]}, 'at most 2, the number of layers'),
         ({**SMALL, 'growth': 3, 'factors': [1, 1, 2]}, r'growth 3 times the factors \(1, 2\) must be even'),
         ({**SMALL, 'reduction': 0}, 'reduction is 0'),
     ],
 )
-def test_wrong_architecture_is_told(arch, told):
-    with pytest.raises(ValueError, match=told):
+def test_invalid_architecture(arch, message):
+    with pytest.raises(ValueError, match=message):
         MSDNet(arch)
 
 
 @torch.inference_mode()
-def test_recognizer_computes_no_block_behind_the_exit_of_all_clips():
+def test_recognizer_computes_no_block_after_the_exit_of_all_clips():
     net = build()
     head = {'type': 'MultiExitHead', 'num_classes': 5, 'in_channels': net.exit_channels, 'init_std': 1.0}
     backbone = {'type': 'MSDNet', 'arch': SMALL, 'num_segments': FRAMES}

@@ -1,4 +1,4 @@
-"""The online temporal shift: frame by frame it computes what all frames at once do, and no frame twice."""
+"""Online temporal shift: frame by frame equals all frames at once, and no frame is computed twice."""
 
 import copy
 
@@ -31,7 +31,7 @@ def mmaction_scope():
 
 
 def build(frames: int = 8, **kwargs) -> OnlineResNetTSM:
-    """Return a network of 18 layers with other than its first batch norm statistics, so that they matter."""
+    """Return a network of 18 layers whose batch norm statistics are not the initial ones."""
     config = {'type': 'OnlineResNetTSM', 'depth': 18, 'num_segments': frames, 'exit_count': 4, **kwargs}
     net = MODELS.build(config)
     net.train()
@@ -42,9 +42,9 @@ def build(frames: int = 8, **kwargs) -> OnlineResNetTSM:
 
 
 def offline(net: OnlineResNetTSM, x: torch.Tensor) -> torch.Tensor:
-    """Return the last exit's features of frames that all go through at once."""
+    """Return the features of the last exit, computed from all frames at once."""
     clips = x.unflatten(0, (-1, net.num_segments))[:, net.order].transpose(1, 2)
-    return net._look_at(clips)[0]
+    return net._visit(clips)[0]
 
 
 @torch.inference_mode()
@@ -65,7 +65,7 @@ def test_online_equals_offline_at_all_exits(order, frames, exit_frames, clips):
 
 @torch.inference_mode()
 @orders
-def test_clips_that_leave_take_their_states_along(order):
+def test_states_follow_the_remaining_clips(order):
     net = build(order=order)
     x = torch.randn(5 * 8, 3, *SIZE)
     expected = offline(net, x)
@@ -82,7 +82,7 @@ def test_clips_that_leave_take_their_states_along(order):
 
 
 @torch.inference_mode()
-def test_two_batches_in_turns_do_not_meet():
+def test_interleaved_batches_are_independent():
     net = build()
     batches = [torch.randn(2 * 8, 3, *SIZE) for _ in range(2)]
     expected = [offline(net, batch) for batch in batches]
@@ -92,7 +92,7 @@ def test_two_batches_in_turns_do_not_meet():
 
 
 @torch.inference_mode()
-def test_no_frame_is_computed_twice_and_none_before_it_is_asked_for():
+def test_frames_are_computed_once_and_only_when_needed():
     net = build()
     frames = []
     net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
@@ -107,7 +107,7 @@ def test_no_frame_is_computed_twice_and_none_before_it_is_asked_for():
 
 @torch.inference_mode()
 @orders
-def test_frames_of_exits_that_nobody_wants_come_with_the_next(order):
+def test_frames_of_unwanted_exits_are_computed_with_the_next(order):
     net = build(order=order)
     x = torch.randn(2 * 8, 3, *SIZE)
     expected = offline(net, x)
@@ -120,7 +120,7 @@ def test_frames_of_exits_that_nobody_wants_come_with_the_next(order):
 
 @torch.inference_mode()
 @orders
-def test_features_tell_of_frames_before_alone(order):
+def test_features_depend_only_on_earlier_frames(order):
     """Each visited frame changes its own features and those of frames visited after it."""
     net = build(order=order)
     x = torch.randn(8, 3, *SIZE)
@@ -132,7 +132,7 @@ def test_features_tell_of_frames_before_alone(order):
         assert not differs[:visit].any() and differs[visit : visit + 2].all()
 
 
-def test_an_eighth_of_the_channels_is_of_the_frame_before():
+def test_an_eighth_of_channels_comes_from_the_previous_frame():
     shift = OnlineShift(torch.nn.Identity(), shift_div=8)
     shift.clips = 2
     x = torch.randn(2 * 3, 16, 1, 1)
@@ -152,7 +152,7 @@ def test_training_computes_all_frames_at_once():
     net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
     outputs = net(torch.randn(2 * 8, 3, *SIZE))
     assert frames == [2 * 8] and [features.shape[2] for features in outputs] == [1, 2, 4, 8]
-    copy.deepcopy(net)  # which tensors with a history, left in the shifts, would prevent
+    copy.deepcopy(net)  # fails if the shifts keep tensors with a gradient history
 
 
 @pytest.mark.parametrize('depth', [18, 50])
@@ -219,22 +219,22 @@ def test_fewest_frames_are_just_enough(exit_count):
     ).exit_frames
     assert exit_frames == sorted(set(exit_frames)) and exit_frames[-1] == frames
     if frames > 1:
-        with pytest.raises(ValueError, match=f'at least {frames} for so many exits'):
+        with pytest.raises(ValueError, match=f'at least {frames} frames for this number of exits'):
             OnlineResNetTSM(18, num_segments=frames - 1, exit_count=exit_count)
 
 
-def test_wrong_arguments_are_told():
+def test_invalid_arguments():
     with pytest.raises(ValueError, match="order is 'random'; known are natural, spread"):
         OnlineResNetTSM(18, order='random')
     with pytest.raises(ValueError, match='exit_count 0; give at least 1 exit'):
         OnlineResNetTSM(18, exit_count=0)
-    with pytest.raises(TypeError, match='temporal_pool'):  # which would mix frames with those behind them
+    with pytest.raises(TypeError, match='temporal_pool'):  # which would mix frames with later ones
         OnlineResNetTSM(18, temporal_pool=True)
 
 
 @torch.inference_mode()
 @orders
-def test_recognizer_computes_no_frame_behind_the_exit_of_each_clip(order):
+def test_recognizer_computes_no_frame_after_the_exit_of_each_clip(order):
     head = {'type': 'MultiExitHead', 'num_classes': 5, 'in_channels': [512] * 3, 'init_std': 1.0}
     backbone = {'type': 'OnlineResNetTSM', 'depth': 18, 'num_segments': 4, 'order': order}
     model = MODELS.build({'type': 'DynamicRecognizer2D', 'backbone': backbone, 'cls_head': head})
@@ -253,6 +253,6 @@ def test_recognizer_computes_no_frame_behind_the_exit_of_each_clip(order):
         torch.testing.assert_close(sample.exit_scores, other.exit_scores[: sample.exit + 1], rtol=1e-4, atol=1e-5)
 
 
-def test_clip_that_it_cannot_take_is_told():
+def test_clip_with_too_few_frames_is_refused():
     with pytest.raises(UserError, match=r'clip\.frames is 2; OnlineResNetTSM needs at least 3'):
         read_config(REPOSITORY / 'configs/early_exit/tsm_online_r18_ucf50.py', options={'clip.frames': 2})

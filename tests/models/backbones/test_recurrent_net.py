@@ -1,4 +1,4 @@
-"""A recurrent network on features: what is padded does not count, and all that it is told changes it."""
+"""Recurrent network on features: padding, normalisation and unknown cells."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def net(**arguments) -> RecurrentNet:
 
 @pytest.mark.parametrize('cell', ['LSTM', 'GRU'])
 @pytest.mark.parametrize('bidirectional', [False, True])
-def test_answer_does_not_depend_on_padding_nor_on_the_other_clips(cell, bidirectional):
+def test_output_is_independent_of_padding_and_other_clips(cell, bidirectional):
     model = net(cell=cell, layers=2, bidirectional=bidirectional).eval()
     clips = [torch.randn(1, steps, 6) for steps in (4, 1, 7)]
     padded = torch.full((3, 9, 6), NAN)
@@ -29,7 +29,7 @@ def test_answer_does_not_depend_on_padding_nor_on_the_other_clips(cell, bidirect
     assert not torch.allclose(together[0], model(clips[0].flip(1))[0])  # and so does their order
 
 
-def test_gradients_are_numbers_where_clips_are_padded():
+def test_gradients_of_padded_clips_are_finite():
     model = net(dropout=0.5, layers=2)
     x = torch.randn(2, 4, 6)
     x[0, 2:] = NAN
@@ -38,13 +38,13 @@ def test_gradients_are_numbers_where_clips_are_padded():
     assert all(parameter.grad.any() for parameter in model.parameters())
 
 
-def test_normalisation_takes_scale_and_mean_away():
+def test_normalisation_removes_scale_and_mean():
     x = torch.randn(2, 4, 6)
     normalising, plain = net().eval(), net(normalise=False).eval()
     torch.testing.assert_close(normalising(100 * x + 5), normalising(x), atol=1e-3, rtol=1e-3)
     assert not torch.allclose(plain(100 * x + 5), plain(x), atol=1e-3)
 
 
-def test_unknown_cell_is_told():
+def test_unknown_cell_lists_known_cells():
     with pytest.raises(ValueError, match='unknown cell RNN; known are LSTM, GRU'):
         RecurrentNet(6, cell='RNN')

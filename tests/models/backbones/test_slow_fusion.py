@@ -1,4 +1,4 @@
-"""Slow fusion: the paper's layers, and what it takes."""
+"""Slow fusion: the layers of the paper, and accepted input shapes."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_shapes_are_those_of_the_table():
     assert [layer.in_features for layer in network.linear if isinstance(layer, nn.Linear)] == [9216, 4096]
 
 
-def test_every_frame_and_their_order_count():
+def test_output_depends_on_every_frame_and_their_order():
     torch.manual_seed(0)
     network = SlowFusion(32).eval()
     network.init_weights()
@@ -35,7 +35,7 @@ def test_every_frame_and_their_order_count():
     answer.square().sum().backward()
     assert (clip.grad.abs().amax((0, 1, 3, 4)) > 0).all()
     assert not torch.allclose(network(clip.flip(2)), answer, rtol=0.1)
-    assert 0.1 < answer.std() < 10  # of inputs of 1: He's values carry through
+    assert 0.1 < answer.std() < 10  # He initialisation keeps the scale of unit inputs
 
 
 @pytest.mark.parametrize('shape', [(1, 3, 8, 32, 32), (1, 3, 10, 48, 48), (1, 2, 10, 32, 32)])
@@ -47,5 +47,5 @@ def test_other_clips_are_refused(shape):
 
 
 def test_smallest_frames():
-    with pytest.raises(ValueError, match='spatial_size is 31: nothing is left of such frames; give 32 or more'):
+    with pytest.raises(ValueError, match='spatial_size is 31, too small for the layers; give 32 or more'):
         SlowFusion(31)

@@ -1,9 +1,11 @@
-"""Every network has the published sizes, keeps clips apart and trains; every layer is what its definition says."""
+"""Tiny Video Networks: published sizes, independence of clips, options, initial values and temporal layers."""
 
 import copy
 import functools
 import math
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +14,16 @@ from mmaction.registry import MODELS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tvn_mmaction.models.backbones import tvn_architectures
 from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, TemporalLayer, TinyVideoNet
 from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
 from tvn_mmaction.models.layers.same_padding import SameConv2d, SamePool2d, same_padding
 
 from ..layers.test_same_padding import windows
 
-# Name, frames, pixels a side: trainable parameters of the backbone and of a classifier of 50 classes, moving statistics
-# of the batch norms, multiply-accumulates of one clip, and each block's output C x T x H x W. Counted in the graph of
-# the authors' release.
+# Name, frames, side length in pixels: trainable parameters of the backbone and of a classifier of 50 classes, running
+# statistics of the batch norms, multiply-accumulates of one clip, and the output C x T x H x W of each block. They were
+# counted in the graph of the authors' release.
 SIZES = {
     ('tvn1', 2, 224): (
         (25_720_110, 102_450, 17_920, 4_325_568_768),
@@ -68,7 +71,7 @@ SIZES = {
     ),
 }
 
-# Small, with every kind of layer and every option of a block.
+# A small network with every kind of layer and every option of a block.
 SMALL = {
     'frames': 4,
     'frame_stride': 1,
@@ -98,7 +101,7 @@ WIDE = {
 
 @functools.cache
 def without_memory(name: str, **kwargs) -> TinyVideoNet:
-    """Return a network of shapes only, which computes shapes only."""
+    """Return a network on the meta device, which computes only shapes."""
     with torch.device('meta'):
         return TinyVideoNet(name, **kwargs).eval()
 
@@ -111,9 +114,9 @@ def i3d_head(network: TinyVideoNet) -> nn.Module:
 
 
 def with_statistics(network: TinyVideoNet, clips: torch.Tensor) -> TinyVideoNet:
-    """Let each batch norm bring these clips to size 1, all channels alike, so that deep networks keep their signal.
+    """Set running statistics from these clips, one value for all channels, so that deep networks keep their signal.
 
-    The statistics of each channel would come from a few values, some of them next to equal.
+    Statistics of a single channel would come from few values, some of them almost equal.
     """
 
     def measure(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
@@ -130,7 +133,7 @@ def with_statistics(network: TinyVideoNet, clips: torch.Tensor) -> TinyVideoNet:
 
 
 def assert_same(features: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-3) -> None:
-    """Compare relative to the features' size."""
+    """Compare features, with a tolerance relative to their standard deviation."""
     assert features.shape == expected.shape
     assert expected.std() > 0.01
     assert (features - expected).abs().max() <= tolerance * expected.std()
@@ -138,7 +141,7 @@ def assert_same(features: torch.Tensor, expected: torch.Tensor, tolerance: float
 
 @pytest.fixture(scope='module', params=ARCHITECTURES)
 def network(request):
-    """Each network in turn, in evaluation mode; pytest keeps one of them at a time."""
+    """Each network in turn, in evaluation mode; only one of them is in memory at a time."""
     torch.manual_seed(0)
     network = TinyVideoNet(request.param)
     return with_statistics(network, torch.randn(2, 3, network.frames, 32, 32))
@@ -153,10 +156,17 @@ def small():
 # Published sizes
 
 
-def test_every_network_has_its_sizes_here():
+def test_sizes_cover_every_network():
     native = {(name, arch.frames, arch.image_size) for name, arch in ARCHITECTURES.items()}
     assert native <= set(SIZES)
     assert {name for name, _, _ in SIZES} == set(ARCHITECTURES)
+
+
+def test_table_states_the_output_of_each_block():
+    source = Path(tvn_architectures.__file__).read_text()
+    stated = [tuple(map(int, shape)) for shape in re.findall(r'# (\d+) x (\d+) x (\d+) x (\d+)\n', source)]
+    native = [SIZES[name, arch.frames, arch.image_size] for name, arch in ARCHITECTURES.items()]
+    assert stated == [shape for _, shapes in native for shape in shapes]
 
 
 @pytest.mark.parametrize(('name', 'frames', 'image_size'), SIZES)
@@ -214,7 +224,7 @@ def test_any_image_size(name, height, width):
 
 @pytest.mark.parametrize('frames', [1, 2, 3, 4, 9])
 @pytest.mark.parametrize('name', ARCHITECTURES)
-def test_other_lengths_run_exactly_where_the_weights_are_the_same(name, frames):
+def test_other_clip_lengths_run_only_with_the_same_weights(name, frames):
     native, other = without_memory(name), without_memory(name, num_segments=frames)
     clip = torch.empty(1, 3, frames, 32, 32, device='meta')
     expected = other(clip).shape
@@ -227,7 +237,7 @@ def test_other_lengths_run_exactly_where_the_weights_are_the_same(name, frames):
 
 def test_networks_with_temporal_convolutions_refuse_single_frames():
     for name in set(ARCHITECTURES) - {'tvn1'}:
-        with pytest.raises(ValueError, match='clips of 1 frames need other layers'):
+        with pytest.raises(ValueError, match='clips of 1 frames need different layers'):
             without_memory(name)(torch.empty(1, 3, 1, 32, 32, device='meta'))
 
 
@@ -235,7 +245,7 @@ def test_networks_with_temporal_convolutions_refuse_single_frames():
 
 
 @torch.inference_mode()
-def test_clips_of_a_batch_do_not_meet(network):
+def test_clips_of_a_batch_are_independent(network):
     clips = torch.randn(3, 3, network.frames, 32, 40)
     together = network(clips)
     assert_same(network(clips[1:2]), together[1:2])
@@ -259,14 +269,14 @@ def test_tvn1_takes_clips_of_any_length(network):
     frame = torch.randn(2, 3, 1, 32, 32)
     still = network(frame)
     for frames in range(1, 9):
-        # A picture that does not move is the same at any length.
+        # A still image gives the same features at any clip length.
         features = network(frame.expand(-1, -1, frames, -1, -1))
         assert_same(features, still.expand(-1, -1, math.ceil(frames / 2), -1, -1))
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize('network', ['tvn1'], indirect=True)
-def test_tvn1_is_blind_to_the_direction_of_time(network):
+def test_tvn1_ignores_direction_of_time(network):
     head = i3d_head(network)
     clips = torch.randn(2, 3, 4, 32, 32)
     assert_same(head(network(clips.flip(2))), head(network(clips)))
@@ -274,7 +284,7 @@ def test_tvn1_is_blind_to_the_direction_of_time(network):
 
 
 @torch.inference_mode()
-def test_networks_with_temporal_convolutions_see_the_direction_of_time(network):
+def test_temporal_convolutions_depend_on_direction_of_time(network):
     if not any(block.temporal.kind == 'conv' and block.temporal.kernel > 1 for block in network.arch.blocks):
         assert network.arch is ARCHITECTURES['tvn1']
         return
@@ -286,7 +296,7 @@ def test_networks_with_temporal_convolutions_see_the_direction_of_time(network):
 @pytest.mark.parametrize(
     ('num_segments', 'shape'),
     [
-        (None, (4, 3, 32, 32)),  # how many frames are a clip?
+        (None, (4, 3, 32, 32)),  # unknown number of frames
         (4, (6, 3, 32, 32)),
         (4, (3, 32, 32)),
         (4, (2, 1, 3, 4, 32, 32)),
@@ -300,7 +310,7 @@ def test_wrong_shapes(num_segments, shape):
 
 
 def test_other_channels_change_the_first_layer_only():
-    """As stacks of optical flow have them."""
+    """Stacks of optical flow have more than three channels."""
     with torch.device('meta'):
         frames, flow = TinyVideoNet(SMALL, num_segments=4), TinyVideoNet(SMALL, num_segments=4, in_channels=20)
     shapes = [[value.shape for value in network.state_dict().values()] for network in (frames, flow)]
@@ -351,8 +361,8 @@ def test_out_indices(small):
         ({'frozen_stages': -2}, 'frozen_stages -2'),
     ],
 )
-def test_blocks_that_are_not_there(kwargs, names):
-    with pytest.raises(ValueError, match='must name some of 3 blocks') as error:
+def test_unknown_block_indices(kwargs, names):
+    with pytest.raises(ValueError, match='must be indices of the 3 blocks') as error:
         TinyVideoNet(SMALL, **kwargs)
     assert names in str(error.value)
 
@@ -368,7 +378,7 @@ def test_train_and_eval_return_the_network(small):
 def test_frozen_stages(frozen_stages):
     torch.manual_seed(0)
     network = TinyVideoNet(SMALL, frozen_stages=frozen_stages)
-    # Frozen from the start, as mmengine builds the optimizer before it calls train().
+    # Frozen from the start: MMEngine builds the optimizer before it calls train().
     for index, block in enumerate(network.blocks):
         assert all(parameter.requires_grad == (index > frozen_stages) for parameter in block.parameters())
     network.eval().train()
@@ -411,11 +421,11 @@ def test_initial_values_are_those_of_the_release(arch):
         if not isinstance(module, nn.Conv2d):
             continue
         assert module.bias is None or (module.bias == 0).all(), name
-        # All channels count, also where each kernel sees only one of them.
+        # All channels count, even if each kernel sees only one of them.
         fan_in = module.in_channels * math.prod(module.kernel_size)
         assert module.weight.abs().max() <= 2 * math.sqrt(1.3 * 2 / fan_in), name
         if module.weight.numel() >= 2000:
-            tolerance = 4 / math.sqrt(2 * module.weight.numel())  # four times the error of a measured deviation
+            tolerance = 4 / math.sqrt(2 * module.weight.numel())  # four standard errors of a measured deviation
             expected = 1.003 * math.sqrt(2 / fan_in)
             assert module.weight.std().item() == pytest.approx(expected, rel=tolerance), name
             measured += 1
@@ -434,7 +444,7 @@ def test_initial_values_from_a_checkpoint(tmp_path, small, prefix):
         assert torch.equal(value, small.state_dict()[key]), key
 
 
-# Ways to run it
+# Execution modes
 
 
 @torch.inference_mode()
@@ -446,10 +456,10 @@ def test_channels_last_computes_the_same(network):
     def note_format(name, module, inputs, output):
         block, index = map(int, name.split('.')[1:3])
         temporal = network.arch.blocks[block].repetitions(network.frames)[index].temporal
-        # Pooling an even number of frames at stride 1 leaves a first one to cut off, which costs a copy.
+        # Pooling an even number of frames at stride 1 cuts off the first one, which costs a copy.
         cut = temporal and temporal.kind != 'conv' and temporal.stride == 1 and temporal.kernel % 2 == 0
         for x in (output,) if cut else (inputs[0], output):
-            last = x.stride(1) == 1 or x.shape[-2:] == (1, 1)  # also of a part of the pixels, as pooling leaves it
+            last = x.stride(1) == 1 or x.shape[-2:] == (1, 1)  # true for slices too, which pooling returns
             formats[name] = formats.get(name, True) and last
 
     see_the_clip = ('blocks.0.0.spatial.0.0', 'blocks.0.0.residual.0')
@@ -477,7 +487,7 @@ def test_autocast_is_close(small):
     with torch.autocast('cpu', torch.bfloat16):
         features = small(clips)
     assert features.isfinite().all()
-    assert not torch.equal(features, expected)  # it did run in bfloat16
+    assert not torch.equal(features, expected)  # it really ran in bfloat16
     assert (features - expected).norm() < 0.05 * expected.norm()
 
 
@@ -490,7 +500,7 @@ def test_autocast_trains(small):
 
 @pytest.mark.slow
 def test_compiled_computes_the_same(small):
-    small.double()  # in which no rounding turns a ReLU or the choice of a pooling round
+    small.double()  # so that rounding does not change the choice of a ReLU or max pooling
     clips = torch.randn(2, 3, 4, 32, 32, dtype=torch.float64)
     compiled = torch.compile(small)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The table of networks: what a config may write in it, and what each repetition of a block does."""
+"""Architecture table: values allowed in a config, and the repetitions of a block."""
 
 import pytest
 from mmengine.config import ConfigDict
@@ -10,7 +10,7 @@ ARCH = {'frames': 4, 'frame_stride': 1, 'image_size': 32, 'blocks': [BLOCK, {**B
 
 
 def as_dict(architecture: Architecture) -> dict:
-    """Return an architecture as a config would write it."""
+    """Return an architecture as a dict, as in a config."""
     blocks = [
         {**vars(block), 'spatial': [*block.spatial], 'temporal': [*block.temporal]} for block in architecture.blocks
     ]
@@ -22,7 +22,7 @@ def test_names():
 
 
 @pytest.mark.parametrize('name', ARCHITECTURES)
-def test_of_a_name_and_of_its_dict_are_the_same(name):
+def test_name_and_dict_give_the_same_architecture(name):
     architecture = Architecture.of(name)
     assert architecture is ARCHITECTURES[name]
     assert Architecture.of(as_dict(architecture)) == architecture
@@ -35,7 +35,7 @@ def test_plain_lists_become_layers():
     assert architecture.blocks[0].temporal.kind == 'maxpool'
 
 
-def test_dict_is_left_as_it_was():
+def test_dict_is_not_changed():
     blocks = [{**BLOCK}]
     Architecture.of({**ARCH, 'blocks': blocks})
     assert blocks == [BLOCK]
@@ -48,7 +48,7 @@ def test_channels():
     assert (inverted.wide_channels, inverted.out_channels) == (16, 8)
 
 
-def test_unknown_name_lists_the_known():
+def test_unknown_name_lists_known_names():
     with pytest.raises(ValueError, match="unknown arch 'tvn5'") as error:
         Architecture.of('tvn5')
     assert all(name in str(error.value) for name in ARCHITECTURES)
@@ -86,7 +86,7 @@ def test_value_out_of_range_is_named(field, value, names):
 
 
 @pytest.mark.parametrize('kind', ['spatial', 'temporal'])
-def test_unknown_kind_lists_the_known(kind):
+def test_unknown_kind_lists_known_kinds(kind):
     with pytest.raises(ValueError, match=r"'conv'.*'maxpool'.*'avgpool'"):
         Block(**{**BLOCK, kind: ['none', 1, 1]})
 
@@ -104,8 +104,8 @@ def test_unknown_kind_lists_the_known(kind):
         (None, 'None'),
     ],
 )
-def test_wrong_fields_are_named_beside_the_right_ones(arch, names):
-    with pytest.raises(ValueError, match='arch describes no network') as error:
+def test_unknown_fields_list_known_fields(arch, names):
+    with pytest.raises(ValueError, match='arch is not an architecture') as error:
         Architecture.of(arch)
     reason, fields = str(error.value).split('the fields are')
     assert names in reason
@@ -115,7 +115,7 @@ def test_wrong_fields_are_named_beside_the_right_ones(arch, names):
 
 @pytest.mark.parametrize('block', [block for arch in ARCHITECTURES.values() for block in arch.blocks])
 @pytest.mark.parametrize('frames', [1, 2, 3, 8])
-def test_only_the_first_repetition_strides_and_every_second_works_along_time(block, frames):
+def test_first_repetition_has_strides_and_every_second_a_temporal_layer(block, frames):
     repetitions = block.repetitions(frames)
     assert len(repetitions) == block.repeats
     works_along_time = block.temporal.kernel > 1 and (frames > 1 or block.temporal.kind != 'conv')
@@ -134,16 +134,16 @@ def test_only_the_first_repetition_strides_and_every_second_works_along_time(blo
             assert repetition.temporal == (block.temporal.kind, block.temporal.kernel, 1)
 
 
-def test_one_frame_meets_no_temporal_convolution():
+def test_single_frame_has_no_temporal_convolution():
     block = Block(spatial=Layer('conv', 3, 2), temporal=Layer('conv', 3, 2), filters=8, expand=2, repeats=5)
     assert [repetition.temporal for repetition in block.repetitions(1)] == [None] * 5
-    # The first repetition turns 2 frames into 1, so those after it have none either.
+    # The first repetition reduces 2 frames to 1, so later ones have none either.
     assert [repetition.temporal for repetition in block.repetitions(2)] == [block.temporal, None, None, None, None]
     inner = block.temporal._replace(stride=1)
     assert [repetition.temporal for repetition in block.repetitions(3)] == [block.temporal, None, inner, None, inner]
 
 
-def test_residual_only_where_the_number_of_frames_stays():
+def test_residual_only_if_number_of_frames_stays():
     block = Block(**{**BLOCK, 'repeats': 3, 'skip': True})  # max pool over 2 frames, stride 2
     assert [repetition.skip for repetition in block.repetitions(4)] == [False, True, True]
     assert [repetition.skip for repetition in block.repetitions(1)] == [True, True, True]

@@ -1,4 +1,4 @@
-"""The contrastive loss is the published formula, and the neighbours' vote is scikit-learn's."""
+"""Contrastive head: the loss is the published formula, and the neighbours' vote is that of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def head(**kwargs) -> ContrastiveHead:
 
 
 def test_loss_of_two_views_is_nt_xent():
-    """Chen et al., arXiv 2002.05709, equation 1, word for word."""
+    """Equation 1 of Chen et al., arXiv 2002.05709, computed literally."""
     torch.manual_seed(0)
     z, temperature, total = F.normalize(torch.randn(10, 16)), 0.2, 0.0
     for i in range(10):
@@ -38,8 +38,8 @@ def test_loss_of_two_views_is_nt_xent():
     assert found.item() == pytest.approx(total.item() / 10, rel=1e-5)
 
 
-def test_temporal_loss_is_of_one_video_alone():
-    """Its positives are the views of a part, its negatives the other parts of the same video."""
+def test_temporal_loss_compares_parts_of_one_video():
+    """Positives are the views of a part, negatives the other parts of the same video."""
     network, features = head(temperature=0.5), torch.randn(2 * 3 * 2, 8, 2, 1, 1)
     found = network.loss(features, samples([0, 1], (3, 2)))['loss_temporal']
     z = F.normalize(network.temporal(features.mean((2, 3, 4)))).reshape(2, 3, 2, -1)
@@ -54,7 +54,7 @@ def test_temporal_loss_is_of_one_video_alone():
     assert found.item() == pytest.approx(total.item() / 12, rel=1e-5)
 
 
-def test_no_label_reaches_a_gradient():
+def test_labels_do_not_affect_gradients():
     features = torch.randn(16, 8, 1, 2, 2)
     gradients = []
     for labels in ([0, 0, 1, 2], [2, 1, 0, 0]):
@@ -66,19 +66,19 @@ def test_no_label_reaches_a_gradient():
         assert torch.equal(one, other) and one.abs().sum() > 0
 
 
-def test_alike_clips_of_a_video_lose_nothing_and_are_found():
-    """Features that tell videos and their parts apart are what both losses ask for."""
+def test_loss_of_perfect_features_is_zero():
+    """Features that separate videos and their parts minimise both losses."""
     network = head(temperature=0.05)
     network.instance = network.temporal = torch.nn.Identity()
     videos = torch.eye(8)[:4].repeat_interleave(4, 0)
     losses = network.loss(videos[..., None, None, None], samples([0, 1, 2, 0]))
     assert losses['loss_instance'] < 1e-6 and losses['same_video'] == 1
-    assert losses['loss_temporal'] == pytest.approx(np.log(3), abs=1e-4)  # 1 of 3 that are alike, by chance
+    assert losses['loss_temporal'] == pytest.approx(np.log(3), abs=1e-4)  # chance level: 1 of 3 similar clips
     parts = torch.eye(8).repeat_interleave(2, 0)
     assert network.loss(parts[..., None, None, None], samples([0, 1, 2, 0]))['loss_temporal'] < 1e-6
 
 
-def test_vote_is_that_of_the_nearest_neighbours():
+def test_vote_equals_scikit_learn_neighbours():
     neighbours = pytest.importorskip('sklearn.neighbors')
     network, random = head(memory=40, neighbours=5), np.random.default_rng(0)
     seen, labels = random.normal(size=(48, 8)).astype(np.float32), random.integers(0, 3, 12)
@@ -95,7 +95,7 @@ def test_vote_is_that_of_the_nearest_neighbours():
     assert found.detach().numpy() == pytest.approx(model.predict_proba(asked), abs=1e-4)
 
 
-def test_before_a_training_all_classes_are_alike_and_frames_are_averaged():
+def test_untrained_scores_are_equal_and_frames_are_averaged():
     network = head().eval()
     assert network(torch.randn(2, 8, 1, 1, 1)).softmax(1).detach().numpy() == pytest.approx(1 / 3)
     network.loss(torch.randn(16, 8, 1, 1, 1), samples([0, 1, 2, 0]))

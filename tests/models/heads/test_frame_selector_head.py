@@ -1,4 +1,4 @@
-"""The frame selector's head: what its scores depend on, and that every part of it learns."""
+"""Frame selector head: dependencies of its scores, pairs of frames and the loss of single frames."""
 
 import pytest
 import torch
@@ -22,27 +22,27 @@ def features(clips: int = 3) -> torch.Tensor:
     return torch.randn(clips * FRAMES, CHANNELS, 2, 2, generator=torch.Generator().manual_seed(1))
 
 
-def test_scores_are_shares_of_each_clip_alone(head):
+def test_scores_depend_on_their_own_clip_only(head):
     x = features()
     scores = head.frame_scores(x, FRAMES)
     assert scores.shape == (3, FRAMES)
     assert scores.min() > 0 and scores.max() < 1
     torch.testing.assert_close(head.frame_scores(x[FRAMES:], FRAMES), scores[1:])
-    assert torch.equal(head.frame_scores(x, FRAMES), scores)  # nothing is drawn in a test
+    assert torch.equal(head.frame_scores(x, FRAMES), scores)  # testing is deterministic
     assert head.frame_scores(x[:1], 1).shape == (1, 1)
 
 
-def test_a_frame_is_worth_more_or_less_among_other_frames(head):
+def test_score_depends_on_the_other_frames(head):
     x = features(1)
     other = x.clone()
     other[-1] = 5
     before, after = (head.frame_scores(each, FRAMES)[0] for each in (x, other))
     assert not torch.isclose(before, after).any()
     single, single_after = (head.single(each.mean((2, 3)))[:-1] for each in (x, other))
-    assert torch.equal(single, single_after)  # by itself it is worth the same
+    assert torch.equal(single, single_after)  # the score as a single frame is the same
 
 
-def test_clip_is_classified_from_its_frames_as_weighted(head):
+def test_clip_scores_are_weighted_frame_scores(head):
     x = features()
     alone = torch.stack([head.fc_cls(frame) for frame in x.mean((2, 3))]).unflatten(0, (3, FRAMES))
     scores = head.frame_scores(x, FRAMES)
@@ -50,7 +50,7 @@ def test_clip_is_classified_from_its_frames_as_weighted(head):
     torch.testing.assert_close(head(x, FRAMES), (alone * weights[..., None]).sum(1))
 
 
-def test_pairs_look_ahead(head):
+def test_frames_are_paired_with_later_ones(head):
     frames = torch.zeros(1, FRAMES, CHANNELS)
     assert head._later_frames(frames).tolist() == [3, 4, 4, 5, 5, 5]
     head.train()
@@ -60,8 +60,8 @@ def test_pairs_look_ahead(head):
     assert sorted(set(drawn[:, 0].tolist())) == [1, 2, 3, 4, 5]
 
 
-def test_what_a_frame_is_worth_is_taught_by_the_true_class(head):
-    """A perfect perceptron loses as much as the probabilities are uncertain, and no less."""
+def test_single_frame_loss_is_minimal_at_true_class_probability(head):
+    """The loss of a perfect perceptron is the entropy of the probabilities."""
     x, samples = features(1), [ActionDataSample().set_gt_label(2)]
     taught = head.fc_cls(x.mean((2, 3))).softmax(1)[:, 2]
     head.single = torch.nn.Linear(CHANNELS, 1)
@@ -74,6 +74,6 @@ def test_what_a_frame_is_worth_is_taught_by_the_true_class(head):
 
 
 @pytest.mark.parametrize('shape', [(4, CHANNELS, 2, 2), (1, CHANNELS, FRAMES, 2, 2)])
-def test_features_of_no_single_frames_are_refused(head, shape):
-    with pytest.raises(ValueError, match='not those of 6 frames a clip'):
+def test_features_of_clips_are_refused(head, shape):
+    with pytest.raises(ValueError, match='not features of single frames, 6 for each clip'):
         head(torch.zeros(shape), FRAMES)

@@ -1,4 +1,4 @@
-"""Batch norms inside the weights compute what the layers compute one after the other, forwards and backwards."""
+"""Folded batch norms equal the layers one by one, in the forward and the backward pass."""
 
 import copy
 
@@ -41,7 +41,7 @@ def values_and_gradients(network: nn.Module, clips: torch.Tensor) -> dict[str, t
 
 @pytest.mark.parametrize('arch', [SMALL, 'tvn1'], ids=['small', 'tvn1'])
 @pytest.mark.parametrize('mode', ['train', 'eval', 'norm_eval'])
-def test_features_gradients_and_statistics_are_those_of_the_layers(arch, mode, clips, norm_batches):
+def test_features_gradients_and_statistics_equal_layer_by_layer(arch, mode, clips, norm_batches):
     network = TinyVideoNet(arch, norm_eval=mode == 'norm_eval').double().train(mode != 'eval')
     for name, value in network.named_buffers():
         if name.endswith('running_var'):
@@ -64,13 +64,13 @@ def test_float32_is_close(clips, norm_batches):
     assert norm_batches and error < 1e-4
 
 
-def test_small_variance_beside_a_large_mean():
-    """Where the mean product minus the product of means cancels: grey pictures, whose colours differ little."""
+def test_small_variance_with_large_mean():
+    """Catastrophic cancellation in the covariance: grey images, whose colours differ little."""
     torch.manual_seed(0)
     grey = 2 + torch.randn(8, 1, 32, 32)
     x = (grey + 0.02 * torch.randn(8, 3, 32, 32)).contiguous(memory_format=torch.channels_last)
     layer = ConvNormActivation(pointwise(3, 8))
-    layer[0].weight.data[0] = torch.tensor([1.0, -1.0, 0.0])[:, None, None]  # sees nothing but the difference
+    layer[0].weight.data[0] = torch.tensor([1.0, -1.0, 0.0])[:, None, None]  # depends only on the difference
     expected = copy.deepcopy(layer).double()
     expected = expected[1](expected[0](x.double()))
     assert can_fold(layer[0], layer[1], x)
@@ -89,17 +89,17 @@ def test_momentum_of_none_averages_all_batches():
         torch.testing.assert_close(layer.get_buffer(name), value)
 
 
-def test_what_cannot_be_folded_runs_layer_by_layer():
+def test_unsupported_layers_are_not_folded():
     x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
     conv, norm = ConvNormActivation(pointwise(4, 8))
     assert can_fold(conv, norm, x)
     assert not can_fold(conv, nn.SyncBatchNorm.convert_sync_batchnorm(norm), x)
-    assert not can_fold(conv, nn.Identity(), x)  # as mmengine's fuse_conv_bn leaves it
+    assert not can_fold(conv, nn.Identity(), x)  # after MMEngine's fuse_conv_bn
     assert not can_fold(conv, nn.BatchNorm2d(8, track_running_stats=False), x)
     assert not can_fold(conv, norm, x.double())
     assert not can_fold(conv, norm, x.contiguous())
     assert not can_fold(pointwise(4, 8, stride=2), norm, x)
-    assert not can_fold(pointwise(8, 8), norm, x)  # in training the covariance would cost more than it spares
+    assert not can_fold(pointwise(8, 8), norm, x)  # in training the covariance would cost more than it saves
     assert can_fold(pointwise(4, 8, stride=2), norm.eval(), x)
     with torch.autocast('cpu', torch.bfloat16):
         assert not can_fold(conv, norm, x)

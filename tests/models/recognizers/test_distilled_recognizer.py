@@ -1,4 +1,4 @@
-"""A student learns its teachers' scores from its own input; they stay as they are, and outside of it."""
+"""Knowledge distillation: the loss, and teachers that are frozen and not part of the student."""
 
 import copy
 import shutil
@@ -30,7 +30,7 @@ def teacher(tmp_path_factory) -> Path:
 
 
 def student(folder: Path, teachers: list[Path], more: str = '', **options):
-    """Return a config of the small network, taught, and its model."""
+    """Return a config of the small network with teachers, and its model."""
     taught = f"model.update(type='DistilledRecognizer2D', teachers={[str(file) for file in teachers]})\n" + more
     options = {'model.temperature': TEMPERATURE, 'model.cls_head.dropout_ratio': 0, **options}
     config = read_config(write_config(folder, teachers[0].parent / 'lists', taught), options=options)
@@ -51,7 +51,7 @@ def losses_of(model) -> dict[str, torch.Tensor]:
     return model(**data, mode='loss')
 
 
-def test_nothing_is_learned_of_an_equal_teacher(teacher, tmp_path):
+def test_equal_teacher_gives_zero_loss(teacher, tmp_path):
     _, model = student(tmp_path, [teacher], **{'model.backbone.norm_eval': True, 'model.teacher_share': 1.0})
     model.load_state_dict(torch.load(teacher, weights_only=True)['state_dict'])
     losses = losses_of(model.train())
@@ -86,8 +86,8 @@ def test_loss_is_the_formula_over_the_mean_of_teachers(teacher, tmp_path):
     assert losses['loss_cls'].item() == pytest.approx(0.75 * plain.item(), rel=1e-5)
 
 
-def test_teacher_sees_pixels_whatever_the_student_is_given(teacher, tmp_path):
-    """Another normalisation of the student changes nothing of what it is taught."""
+def test_teacher_input_is_independent_of_student_normalisation(teacher, tmp_path):
+    """The normalisation of the student does not change the probabilities of the teachers."""
     answers = []
     for mean in (100.0, 0.0):
         more = {'model.data_preprocessor.mean': [mean] * 3, 'model.data_preprocessor.std': [mean / 2 + 1] * 3}
@@ -96,7 +96,7 @@ def test_teacher_sees_pixels_whatever_the_student_is_given(teacher, tmp_path):
     torch.testing.assert_close(*answers, atol=1e-5, rtol=1e-4)
 
 
-def test_teacher_is_no_part_of_the_model_and_does_not_change(teacher, tmp_path):
+def test_teacher_is_frozen_and_not_part_of_the_model(teacher, tmp_path):
     _, model = student(tmp_path, [teacher])
     own = set(model.state_dict())
     assert own == set(torch.load(teacher, weights_only=True)['state_dict'])
@@ -114,7 +114,7 @@ def test_teacher_is_no_part_of_the_model_and_does_not_change(teacher, tmp_path):
     assert set(ExponentialMovingAverage(model).module.state_dict()) == own
 
 
-def test_loading_a_teacher_draws_nothing(teacher):
+def test_loading_a_teacher_keeps_the_random_state(teacher):
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
@@ -123,8 +123,8 @@ def test_loading_a_teacher_draws_nothing(teacher):
 
 
 @pytest.mark.slow
-def test_interrupted_learning_from_a_teacher_goes_on_exactly(teacher, tmp_path):
-    """Which is loaded again in the middle, behind dropout's random numbers of the steps before."""
+def test_interrupted_distillation_resumes_exactly(teacher, tmp_path):
+    """The teacher is loaded again in the middle, after the random numbers of earlier dropouts."""
     taught = f"model.update(type='DistilledRecognizer2D', teachers=['{teacher}'])\n" + RANDOM
     file = write_config(tmp_path, teacher.parent / 'lists', taught)
     train(file, tmp_path / 'unbroken')
@@ -133,13 +133,15 @@ def test_interrupted_learning_from_a_teacher_goes_on_exactly(teacher, tmp_path):
     assert_same_bits(what_is_kept(tmp_path / 'broken'), what_is_kept(tmp_path / 'unbroken'))
 
 
-def test_teachers_that_fit_are_silent(teacher, tmp_path):
+def test_matching_teachers_give_no_warning(teacher, tmp_path, capsys):
     config, _ = student(tmp_path, [teacher])
+    capsys.readouterr()
     check_teachers(RunPlan(config))
+    assert capsys.readouterr() == ('', '')
 
 
 @pytest.mark.parametrize(
-    ('more', 'told'),
+    ('more', 'message'),
     [
         (
             "for loader in (train_dataloader, val_dataloader):\n    loader['dataset']['pipeline'][3] = "
@@ -158,13 +160,13 @@ def test_teachers_that_fit_are_silent(teacher, tmp_path):
     ],
     ids=['size', 'differences', 'classes'],
 )
-def test_teacher_of_another_input_or_of_other_classes_is_told(teacher, tmp_path, more, told):
+def test_teacher_with_other_input_or_classes_is_refused(teacher, tmp_path, more, message):
     config, _ = student(tmp_path, [teacher], more)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check_teachers(RunPlan(config))
 
 
-def test_record_knows_the_teachers_and_not_their_place(teacher, tmp_path):
+def test_config_digest_depends_on_teachers_and_not_their_path(teacher, tmp_path):
     own = shutil.copy(teacher, tmp_path / 'own.pth')
     digest = config_digest(student(tmp_path, [teacher])[0])
     elsewhere = {'model.teachers': [str(own)]}
@@ -173,17 +175,17 @@ def test_record_knows_the_teachers_and_not_their_place(teacher, tmp_path):
     own.write_bytes(own.read_bytes() + b'.')
     taught, _ = student(tmp_path, [teacher], **elsewhere)
     assert config_digest(taught) != digest
-    own.unlink()  # a test needs none, and the config that a run leaves still says what taught its network
+    own.unlink()  # a test needs no teacher, and the saved config still has its digest
     taught.dump(tmp_path / 'kept.py')
     assert config_digest(read_config(tmp_path / 'kept.py')) == config_digest(taught)
 
 
-def test_teachers_that_are_no_list_are_told(teacher, tmp_path):
+def test_teachers_must_be_a_list(teacher, tmp_path):
     with pytest.raises(UserError, match=r'model\.teachers is .a\.pth.; give a list of checkpoints: model\.teachers=\['):
         student(tmp_path, [teacher], **{'model.teachers': 'a.pth'})
 
 
-def test_missing_teacher_is_told_and_a_test_needs_none(teacher, tmp_path):
+def test_missing_teacher_is_refused_in_training_only(teacher, tmp_path):
     config, model = student(tmp_path, [teacher])
     config.model.teachers = model.teachers = [str(tmp_path / 'gone.pth')]
     with pytest.raises(UserError, match=r'the teacher .*gone\.pth is not there: train it first'):
@@ -193,13 +195,13 @@ def test_missing_teacher_is_told_and_a_test_needs_none(teacher, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'told'),
+    ('options', 'message'),
     [
         ({'model.teachers': []}, 'give a list of checkpoints'),
         ({'model.teacher_share': 1.5}, r'teacher_share is 1\.5'),
         ({'model.temperature': 0}, 'temperature 0'),
     ],
 )
-def test_teaching_that_cannot_be_is_told(teacher, tmp_path, options, told):
-    with pytest.raises(ValueError, match=told):
+def test_invalid_arguments(teacher, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         student(tmp_path, [teacher], **options)

@@ -1,4 +1,4 @@
-"""Early exits: each answers as the network up to it, and what leaves is not computed any further."""
+"""Early exits: each equals the network up to it, and clips that have left are not computed any further."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def mmaction_scope():
 
 
 def build(name: str, recognizer: str = 'DynamicRecognizer2D', **head) -> torch.nn.Module:
-    """Build a network that is sure of no clip, and less of some than of others."""
+    """Build a network with low confidence, which varies between clips."""
     backbone, channels = BACKBONES[name]
     head = {'type': 'MultiExitHead', 'num_classes': CLASSES, 'in_channels': channels, 'init_std': 0.02, **head}
     model = MODELS.build({'type': recognizer, 'backbone': {**backbone, 'num_segments': FRAMES}, 'cls_head': head})
@@ -47,7 +47,7 @@ def build(name: str, recognizer: str = 'DynamicRecognizer2D', **head) -> torch.n
 
 
 def clips(count: int = CLIPS, views: int = 1) -> torch.Tensor:
-    """Return `(N, views, C, T, H, W)` of unlike contrast, in no order."""
+    """Return `(N, views, C, T, H, W)` of different contrast, shuffled."""
     contrast = torch.linspace(0.2, 3, count)[torch.randperm(count, generator=torch.Generator().manual_seed(1))]
     return contrast[:, None, None, None, None, None] * torch.randn(count, views, 3, FRAMES, 32, 32)
 
@@ -74,7 +74,7 @@ def middle(confidences: torch.Tensor) -> float:
 
 
 def count_at_the_last_exit(model: torch.nn.Module) -> list[int]:
-    """Return a list to which every run of the part before the last exit will add the frames that it gets."""
+    """Return a list to which each run of the last part adds its number of frames."""
     backbone, frames = model.backbone, []
     if hasattr(backbone, 'blocks'):
         part = backbone.blocks[-1][0]
@@ -86,20 +86,20 @@ def count_at_the_last_exit(model: torch.nn.Module) -> list[int]:
 
 @backbones
 @torch.inference_mode()
-def test_exit_answers_as_the_network_up_to_it(name):
+def test_exit_scores_equal_truncated_network(name):
     model, views = build(name), clips()
     inputs = as_input('Recognizer2D', views)
     features = model.backbone(inputs.flatten(0, 1))
     all_scores = at_exits(model, views)
     for index, feature in enumerate(features):
-        if feature.ndim == 4:  # MMAction2's own network knows frames only
+        if feature.ndim == 4:  # MMAction2's networks return frames
             feature = feature.unflatten(0, (CLIPS, -1)).transpose(1, 2)
         expected = model.cls_head.classifiers[index](feature.mean((2, 3, 4))).softmax(1)
         torch.testing.assert_close(all_scores[:, index], expected)
 
 
 @backbones
-def test_without_thresholds_it_is_the_full_network(name):
+def test_default_thresholds_run_the_full_network(name):
     model, views = build(name), clips()
     samples = predict(model, views)
     assert {sample.exit for sample in samples} == {len(model.thresholds)}
@@ -112,7 +112,7 @@ def test_without_thresholds_it_is_the_full_network(name):
 
 @backbones
 @torch.inference_mode()
-def test_exits_that_nobody_wants_are_left_out(name):
+def test_unwanted_exits_are_skipped(name):
     model, views = build(name), clips()
     inputs = as_input('Recognizer2D', views)
     expected, last = at_exits(model, views), len(model.thresholds)
@@ -134,7 +134,7 @@ def test_exits_that_nobody_wants_are_left_out(name):
 
 
 @backbones
-def test_thresholds_0_compute_nothing_behind_the_first_exit(name):
+def test_zero_thresholds_compute_only_the_first_exit(name):
     model, views = build(name), clips()
     expected = at_exits(model, views)[:, 0]
     frames = count_at_the_last_exit(model)
@@ -146,7 +146,7 @@ def test_thresholds_0_compute_nothing_behind_the_first_exit(name):
 
 
 @backbones
-def test_clips_that_leave_change_no_other_clip(name):
+def test_leaving_clips_do_not_change_the_others(name):
     model, views = build(name), clips()
     all_frames = count_at_the_last_exit(model)
     expected = at_exits(model, views)
@@ -196,7 +196,7 @@ def test_loss_of_an_exit_has_its_weight():
         torch.testing.assert_close(losses(head, features)[f'loss_exit{index}'], weight * plain[f'loss_exit{index}'])
 
 
-def test_exits_learn_from_the_last_one_which_learns_nothing_from_them():
+def test_distillation_has_no_gradient_to_the_last_exit():
     features = [torch.randn(3, 8, 1, 2, 2) for _ in range(2)]
     head = MultiExitHead(CLASSES, [8, 8], distillation_weight=0.5, temperature=2.0, init_std=1.0, dropout_ratio=0.0)
     head.init_weights()
@@ -211,7 +211,7 @@ def test_exits_learn_from_the_last_one_which_learns_nothing_from_them():
 
 
 @pytest.mark.parametrize(
-    ('backbone', 'head', 'told'),
+    ('backbone', 'head', 'message'),
     [
         ({'type': 'ResNet', 'depth': 18}, {}, 'ResNet has no exits; use a backbone such as'),
         ({}, {'in_channels': [16, 8]}, r'use a MultiExitHead with in_channels=\[16, 16\]'),
@@ -219,9 +219,9 @@ def test_exits_learn_from_the_last_one_which_learns_nothing_from_them():
         ({}, {'average_clips': 'score'}, "average_clips is 'score'; .* use 'prob'"),
     ],
 )
-def test_what_does_not_go_together_is_told(backbone, head, told):
+def test_incompatible_parts(backbone, head, message):
     own, channels = BACKBONES['pooling over time']
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         DynamicRecognizer2D(
             backbone=backbone or {**own, 'num_segments': FRAMES},
             cls_head={'type': 'MultiExitHead', 'num_classes': CLASSES, 'in_channels': channels, **head},

@@ -1,4 +1,4 @@
-"""The networks in MMAction2's own recognizers: losses, scores of several views, and which head keeps videos apart."""
+"""Networks in MMAction2's recognizers: Grad-CAM, scores of several views, and heads that keep videos independent."""
 
 import pytest
 import torch
@@ -88,7 +88,7 @@ def test_both_recognizers_agree(arch):
 @torch.inference_mode()
 @recognizers
 @archs
-def test_several_views_score_the_mean_of_each(recognizer, arch):
+def test_scores_of_views_are_averaged(recognizer, arch):
     model = build_recognizer(recognizer, arch)
     views = torch.randn(2, 3, 3, 4, 32, 32)
     together = scores(model, recognizer, views)
@@ -103,7 +103,7 @@ def test_several_views_score_the_mean_of_each(recognizer, arch):
 @torch.inference_mode()
 @recognizers
 @archs
-def test_videos_of_a_batch_do_not_meet(recognizer, arch):
+def test_videos_of_a_batch_are_independent(recognizer, arch):
     model = build_recognizer(recognizer, arch)
     views = torch.randn(4, 1, 3, 4, 32, 32)
     expected = logits(model, recognizer, views)

@@ -1,4 +1,4 @@
-"""Backbones: the Tiny Video Networks, and those of the other systems."""
+"""Backbones: the Tiny Video Networks, and networks for comparison and early exits."""
 
 from .msdnet import MSDNet, MultiScaleArchitecture
 from .online_tsm import OnlineResNetTSM

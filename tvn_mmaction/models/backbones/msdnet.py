@@ -1,6 +1,6 @@
-"""Multi-scale dense networks as one table, their layers, and the network with its exits, in the order of computation.
+"""Multi-scale dense networks (MSDNet, Huang et al. 2018, arXiv 1703.09844): table, layers, and network with its exits.
 
-Huang et al. 2018, arXiv 1703.09844, in the form that was published for ImageNet.
+They have the form that was published for ImageNet.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -21,20 +21,20 @@ from ..layers.exits import keep_clips, wanted_positions
 
 @dataclass(frozen=True)
 class MultiScaleArchitecture:
-    """A network: how many layers lie between its exits, and how wide they are at each scale, the finest first.
+    """A network: the number of layers between its exits, and their width at each scale, from fine to coarse.
 
-    Every scale halves the height and width of the one before. Channels are those of the finest scale; at another one
-    there are `factors` times as many.
+    Every scale has half the height and width of the previous one. Channels are given for the finest scale; the others
+    have `factors` times as many.
 
     Raises:
-        ValueError: A value is out of range, or the scales have different numbers of values.
+        ValueError: A value is out of range, or `factors` and `bottlenecks` have different lengths.
     """
 
-    blocks: tuple[int, ...]  # layers of each block; an exit lies behind each
+    blocks: tuple[int, ...]  # layers of each block; an exit follows each block
     stem_channels: int
     growth: int  # channels that each layer adds
     factors: tuple[int, ...]
-    bottlenecks: tuple[int, ...]  # before n channels, 1 x 1 convolutions leave at most `bottlenecks` times n
+    bottlenecks: tuple[int, ...]  # a 1 x 1 convolution leaves at most this times the output channels
     reduction: float = 0.5  # of the channels, wherever the finest scale ends
 
     def __post_init__(self) -> None:
@@ -42,38 +42,38 @@ class MultiScaleArchitecture:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a config gives a list
         counts = (*self.blocks, self.stem_channels, self.growth, *self.factors, *self.bottlenecks)
         if not self.blocks or not all(isinstance(count, int) and count > 0 for count in counts):
-            raise ValueError(f'{self} describes no network; give whole numbers above 0, and at least one block')
+            raise ValueError(f'{self} is invalid; give whole numbers above 0, and at least one block')
         if not 2 <= len(self.factors) == len(self.bottlenecks) <= sum(self.blocks):
             raise ValueError(
-                f'factors {self.factors} and bottlenecks {self.bottlenecks} must be of as many scales, at least 2 and '
-                f'at most as many as the {sum(self.blocks)} layers of the blocks'
+                f'factors {self.factors} and bottlenecks {self.bottlenecks} must have the same length: '
+                f'at least 2, and at most {sum(self.blocks)}, the number of layers of the blocks'
             )
         if any(self.growth * factor % 2 for factor in self.factors[1:]):
             raise ValueError(f'growth {self.growth} times the factors {self.factors[1:]} must be even')
         if not 0 < self.reduction <= 1:
-            raise ValueError(f'reduction is {self.reduction}; it must be a number above 0, and 1 at most')
+            raise ValueError(f'reduction is {self.reduction}; it must be a number above 0 and at most 1')
 
     @property
     def scales(self) -> int:
-        """The number of scales."""
+        """Number of scales."""
         return len(self.factors)
 
     @property
     def layers_per_scale(self) -> int:
-        """The layers after which the finest scale ends, and again and again the next finest."""
+        """Number of layers after which the finest scale ends, then the next finest, and so on."""
         return ceil(sum(self.blocks) / self.scales)
 
     def last_layer(self, scale: int) -> int:
-        """Return the last layer, from 1, that a scale has; a finer one ends where nothing reads it any more."""
+        """Return the last layer of a scale, from 1. A scale ends early where no coarser one reads it any more."""
         coarser = self.scales - 1 - scale
         return min(self.layers_per_scale * (scale + 1), sum(self.blocks) - coarser)
 
     def is_reduced(self, layer: int) -> bool:
-        """Return whether channels are reduced behind a layer: the first one without a scale that was there before."""
+        """Return whether a layer reduces the channels: the first layer after a scale has ended does."""
         return layer > 1 and (layer - 1) % self.layers_per_scale == 0
 
     def channels(self, layer: int) -> int:
-        """Return the channels of the finest scale behind a layer, 0 being the stem."""
+        """Return the channels of the finest scale after a layer, 0 being the stem."""
         channels = self.stem_channels
         for index in range(1, layer + 1):
             channels += self.growth
@@ -83,7 +83,7 @@ class MultiScaleArchitecture:
 
     @classmethod
     def of(cls, arch: 'str | Mapping[str, Any]') -> 'MultiScaleArchitecture':
-        """Return the architecture of that name of `MULTI_SCALE_ARCHITECTURES`, or the one that a dict describes.
+        """Return the architecture with a name in `MULTI_SCALE_ARCHITECTURES`, or the one that a dict defines.
 
         Raises:
             ValueError: Unknown name, unknown or missing field, or a value out of range.
@@ -97,20 +97,20 @@ class MultiScaleArchitecture:
             return cls(**arch)
         except TypeError as error:  # a missing or an unknown field
             known = [field.name for field in fields(cls)]
-            raise ValueError(f'arch describes no network ({error}); the fields are {known}') from None
+            raise ValueError(f'arch is not an architecture ({error}); the fields are {known}') from None
 
 
 # fmt: off
 MULTI_SCALE_ARCHITECTURES = {
-    # The three of the paper for ImageNet: a classifier behind layers 4, 6 or 7 times 1 to 5; with the stem and the two
-    # convolutions of an exit, that makes their depth. Values: kalviny/MSDNet-PyTorch, the authors' release.
+    # The three ImageNet networks of the paper, with a classifier after every 4, 6 or 7 layers. Their depth in the name
+    # includes the stem and the two convolutions of an exit. Values: kalviny/MSDNet-PyTorch, the authors' release.
     'msdnet23': MultiScaleArchitecture(
         blocks=(4, 4, 4, 4, 4), stem_channels=32, growth=16, factors=(1, 2, 4, 4), bottlenecks=(1, 2, 4, 4)),
     'msdnet33': MultiScaleArchitecture(
         blocks=(6, 6, 6, 6, 6), stem_channels=32, growth=16, factors=(1, 2, 4, 4), bottlenecks=(1, 2, 4, 4)),
     'msdnet38': MultiScaleArchitecture(
         blocks=(7, 7, 7, 7, 7), stem_channels=32, growth=16, factors=(1, 2, 4, 4), bottlenecks=(1, 2, 4, 4)),
-    # Not of the paper: for small frames and few cores.
+    # Not from the paper: for small frames and few cores.
     'msdnet_small': MultiScaleArchitecture(
         blocks=(3, 3, 3, 3), stem_channels=16, growth=8, factors=(1, 2, 4), bottlenecks=(1, 2, 4)),
 }
@@ -118,19 +118,19 @@ MULTI_SCALE_ARCHITECTURES = {
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> ConvModule:
-    """Return a convolution, its batch norm and a ReLU, which make `ceil(size / stride)` outputs."""
+    """Return a convolution with `ceil(size / stride)` outputs, its batch norm and a ReLU."""
     norm = {'type': 'BN2d'}
     return ConvModule(in_channels, out_channels, kernel, stride, kernel // 2, norm_cfg=norm)
 
 
 def bottleneck(in_channels: int, out_channels: int, factor: int, stride: int = 1) -> nn.Sequential:
-    """Return a 3 x 3 convolution behind a 1 x 1 one that leaves at most `factor` times its output's channels."""
+    """Return a 1 x 1 convolution to at most `factor * out_channels` channels, and a 3 x 3 convolution after it."""
     inner = min(in_channels, factor * out_channels)
     return nn.Sequential(convolution(in_channels, inner, 1), convolution(inner, out_channels, 3, stride))
 
 
 class ScaleLayer(nn.Module):
-    """One layer at one scale: what it makes of its own scale and of the finer one is added to its own channels.
+    """One layer at one scale: it appends features of its own scale and of the next finer one to its input channels.
 
     Args:
         arch: The architecture.
@@ -154,7 +154,7 @@ class ScaleLayer(nn.Module):
             self.reduce = convolution(own_channels + added, arch.channels(layer) * arch.factors[scale], 1)
 
     def forward(self, own: Tensor, finer: Tensor) -> Tensor:
-        """Map `(N, C, H, W)`, and the finer `(N, C', ~2H, ~2W)` as long as there is one, to `(N, C'', H, W)`."""
+        """Map `(N, C, H, W)` and the next finer scale `(N, C', ~2H, ~2W)`, if there is one, to `(N, C'', H, W)`."""
         added = [self.from_finer(finer)] if self.from_finer else []
         x = torch.cat([own, *added, self.from_own(own)], dim=1)
         return self.reduce(x) if self.reduce else x
@@ -162,19 +162,19 @@ class ScaleLayer(nn.Module):
 
 @MODELS.register_module()
 class MSDNet(BaseModule):
-    """A multi-scale dense network that looks at each frame by itself; its exits lie along its depth.
+    """A multi-scale dense network on single frames, with exits along its depth.
 
-    Behind every block, the coarsest scale goes through two convolutions of that exit's own, as the published classifier
-    has them before its pooling. Each scale runs as far as that needs it and no farther, the coarsest ahead of the finer
-    ones ("lazy evaluation", section 4 of the paper).
+    After every block, the coarsest scale goes through two convolutions that belong to the exit, as in the published
+    classifier before its pooling. Each scale runs only as far as the exit needs it, so the coarsest is ahead of the
+    finer ones ("lazy evaluation", section 4 of the paper).
 
     Args:
-        arch: A name of `MULTI_SCALE_ARCHITECTURES`, or a dict of `MultiScaleArchitecture`'s fields.
+        arch: A name in `MULTI_SCALE_ARCHITECTURES`, or a dict of the fields of `MultiScaleArchitecture`.
         num_segments: Frames of a clip.
-        init_cfg: MMEngine's initialisation; by default He's, by the output's channels, as published.
+        init_cfg: MMEngine's initialisation; by default He initialisation by output channels (fan out), as published.
 
     Raises:
-        ValueError: Unknown architecture, or a value of it out of range.
+        ValueError: Unknown architecture, or a value out of range.
     """
 
     def __init__(
@@ -215,12 +215,11 @@ class MSDNet(BaseModule):
         return tuple(self.exits(x))
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features of each exit in turn; what lies behind it is computed when the next one is asked for.
+        """Yield the features of the exits; see `layers.exits`.
 
         Args:
-            x: As in `forward`. `send` takes the places `(M,)` of the clips to go on with among the present ones.
-            wanted: The numbers of the exits, by default all. The convolutions that others have of their own are left
-                out.
+            x: As for `forward`. `send` takes the places `(M,)` of the clips that continue.
+            wanted: Numbers of the exits, by default all. The convolutions that belong to other exits are skipped.
         """
         numbers = wanted_positions(range(len(self.exit_layers)), wanted)
         features = []
@@ -237,9 +236,9 @@ class MSDNet(BaseModule):
                 features = [keep_clips(scale, self.num_segments, places) for scale in features]
 
     def _deepen(self, features: list[Tensor], depth: int) -> None:
-        """Bring the coarsest scale to layer `depth`, and each finer one, in place, to one layer less.
+        """Compute layer `depth` of the coarsest scale, `depth - 1` of the next finer one and so on, in place.
 
-        So a layer finds its own scale, and the finer one, just where the layer before it was.
+        So each layer finds its own scale and the next finer one at the previous layer.
         """
         for scale, layers in enumerate(self.scales):
             layer = depth - (self.arch.scales - 1 - scale)

@@ -1,4 +1,4 @@
-"""A ResNet with the online temporal shift, whose exits lie along the input: after ever more frames of a clip."""
+"""ResNet with the online temporal shift, and early exits after increasing numbers of frames."""
 
 from collections.abc import Generator, Sequence
 
@@ -14,13 +14,13 @@ ORDERS = ('natural', 'spread')
 
 
 def visiting_order(frames: int, order: str, exit_count: int) -> list[int]:
-    """Return the places of a clip's frames in the order in which a network with so many exits looks at them.
+    """Return the positions of the frames of a clip in the order in which a network with `exit_count` exits visits them.
 
-    `'natural'` is the order of time. Under `'spread'` each exit has seen an even grid over the clip (that frames may be
-    permuted for exits is from Dynamic Inference, Wu et al. 2020). From the last exit to the first, every other frame
-    stays: of an odd number the first, the third and so on to the last, of an even number the later or the earlier of
-    each pair, in turns, beginning with the later. What an exit adds to the one before comes in the order of time: 1, 5,
-    then 3, 7, then 0, 2, 4, 6 of eight frames with three exits.
+    `'natural'` is the order of time. With `'spread'`, each exit has seen an even grid over the clip (Dynamic Inference,
+    Wu et al. 2020, permutes frames for early exits, too). From the last exit to the first, every other frame is kept:
+    of an odd number the first, the third and so on to the last; of an even number one frame of each pair, alternately
+    the later and the earlier one at successive exits, starting with the later. The frames that an exit adds are in the
+    order of time: 1, 5, then 3, 7, then 0, 2, 4, 6 for eight frames and three exits.
 
     Raises:
         ValueError: Unknown order.
@@ -40,26 +40,26 @@ def visiting_order(frames: int, order: str, exit_count: int) -> list[int]:
 
 
 def fewest_frames(exit_count: int) -> int:
-    """Return how many frames a clip has at least, so that all its exits look at different numbers of them."""
+    """Return the smallest number of frames for which all exits see different numbers of frames."""
     return (1 << (exit_count - 1)) // 2 + 1
 
 
 class OnlineShift(TemporalShift):
-    """A layer that takes the first of `shift_div` parts of its input's channels from the frame before.
+    """A layer whose input gets the first of `shift_div` parts of its channels from the previous frame.
 
-    The first frame of a clip takes zeros, and no frame takes anything from those behind it (Lin et al. 2019, TSM,
-    section 4.2). So frames may come in several passes: `before` holds what the next one takes.
+    The first frame of a clip gets zeros, and no frame depends on later ones (Lin et al. 2019, TSM, section 4.2). So the
+    frames of a clip may come in several passes: `before` keeps the channels for the next one.
     """
 
-    clips: int  # of the frames that come, set by the backbone for every pass
-    before: Tensor | None = None  # (N, C / shift_div, H, W) of the last frame; None if there was none
+    clips: int  # in the batch; the backbone sets it for every pass
+    before: Tensor | None = None  # (N, C / shift_div, H, W) of the last frame; None before the first one
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map frames `(N*T, C, H, W)` to what the layer makes of them and of the frames before."""
+        """Shift frames `(N*T, C, H, W)` and apply the layer."""
         frames = x.unflatten(0, (self.clips, -1))
         moved, kept = frames.split([x.shape[1] // self.shift_div, x.shape[1] - x.shape[1] // self.shift_div], dim=2)
         before = torch.zeros_like(moved[:, 0]) if self.before is None else self.before
-        self.before = moved[:, -1].clone()  # a view would keep all of the input
+        self.before = moved[:, -1].clone()  # a view would keep the whole input alive
         moved = torch.cat((before[:, None], moved[:, :-1]), dim=1)
         return self.net(torch.cat((moved, kept), dim=2).flatten(0, 1))
 
@@ -68,22 +68,22 @@ class OnlineShift(TemporalShift):
 class OnlineResNetTSM(ResNetTSM):
     """A ResNet with the online temporal shift and exits after growing numbers of frames.
 
-    Its weights have the names of `ResNetTSM`'s, so that those published for TSM can be taken as a start.
+    Its weights have the same names as those of `ResNetTSM`, so that published TSM weights can initialise it.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
         num_segments: Frames of a clip.
-        exit_count: How many exits there are. The last one looks at all frames, each one before at half as many, rounded
-            up: at 2, 4 and 8 of 8.
-        order: The order in which the frames are looked at, and along which channels are shifted; see `visiting_order`.
-            Weights that were trained in one order do not load in the other one.
-        shift_div: The part of the channels that is shifted.
-        pretrained: Weights of an image ResNet of torchvision to start from.
-        frozen_stages: The stages up to this number are fixed, 0 is the stem; -1 fixes none.
-        norm_eval: Whether all batch norms keep their running statistics while training.
+        exit_count: Number of exits. The last one sees all frames, each earlier one half as many, rounded up: 2, 4 and
+            8 of 8.
+        order: Order in which frames are visited and channels are shifted; see `visiting_order`. Weights trained in one
+            order do not load in the other.
+        shift_div: One of `shift_div` parts of the channels is shifted.
+        pretrained: Initial weights of an image ResNet of torchvision.
+        frozen_stages: Stages up to this number are frozen, 0 being the stem; -1 freezes none.
+        norm_eval: Whether all batch norms keep their running statistics in training.
 
     Raises:
-        ValueError: Too few frames for so many exits, or an unknown order.
+        ValueError: Too few frames for the number of exits, or an unknown order.
     """
 
     def __init__(
@@ -107,17 +107,17 @@ class OnlineResNetTSM(ResNetTSM):
         )
         if exit_count < 1 or num_segments < fewest_frames(exit_count):
             raise ValueError(
-                f'num_segments is {num_segments} and exit_count {exit_count}; give at least 1 exit, and of frames at '
-                f'least {fewest_frames(max(exit_count, 1))} for so many exits'
+                f'num_segments is {num_segments} and exit_count {exit_count}; give at least 1 exit, and at least '
+                f'{fewest_frames(max(exit_count, 1))} frames for this number of exits'
             )
         self.exit_frames = [-(-num_segments // (1 << halvings)) for halvings in reversed(range(exit_count))]
         self.order = visiting_order(num_segments, order, exit_count)
-        if order != 'natural':  # the weights of both orders have the same shapes; this name keeps them apart
+        if order != 'natural':  # weights of both orders have the same shapes: this name distinguishes them
             self.register_buffer(f'{order}_order', torch.tensor(True))
         self.exit_channels = [self.feat_dim] * exit_count
 
     def make_temporal_shift(self) -> None:
-        """Shift where `ResNetTSM` does, but along the frames that have come."""
+        """Shift in the same places as `ResNetTSM`, but online."""
         super().make_temporal_shift()
         for parent in list(self.modules()):
             for name, child in parent.named_children():
@@ -129,23 +129,23 @@ class OnlineResNetTSM(ResNetTSM):
         return tuple(self.exits(x))
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features of each exit in turn; frames are computed when it is asked for, and none of them twice.
+        """Yield the features of the exits; see `layers.exits`. No frame is computed twice.
 
-        In training all frames are computed at once, so that the batch norms see them all.
+        In training all frames are computed at once, so that batch norms see them all.
 
         Args:
-            x: As in `forward`. `send` takes the places `(M,)` of the clips to go on with among the present ones.
-            wanted: The numbers of the exits, by default all.
+            x: As for `forward`. `send` takes the places `(M,)` of the clips that continue.
+            wanted: Numbers of the exits, by default all.
 
         Yields:
-            `(N, C, T', H / 32, W / 32)` of the T' frames so far, in the order of visits.
+            `(N, C, T', H / 32, W / 32)` of the T' frames so far, in visiting order.
         """
         clips = frames_to_clips(x, self.num_segments)[:, :, self.order]
         features, before, seen = None, None, 0
         for exit_frames in wanted_positions(self.exit_frames, wanted):
             if seen < exit_frames:
                 ahead = self.num_segments if self.training else exit_frames
-                newest, before = self._look_at(clips[:, :, seen:ahead], before)
+                newest, before = self._visit(clips[:, :, seen:ahead], before)
                 features = newest if features is None else torch.cat((features, newest), dim=2)
                 seen = ahead
             places = yield features[:, :, :exit_frames]
@@ -153,21 +153,21 @@ class OnlineResNetTSM(ResNetTSM):
                 clips, features = clips[places], features[places]
                 before = [frame[places] for frame in before]
 
-    def _look_at(self, clips: Tensor, before: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+    def _visit(self, clips: Tensor, before: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
         """Map the next frames `(N, 3, T, H, W)` of clips to features `(N, C, T, H', W')`.
 
         Args:
             clips: The frames.
-            before: What each shift takes from the frame before, None at the first one.
+            before: Channels of the previous frame for each shift; None at the first frame.
 
         Returns:
-            The features, and what each shift gives to the next frame.
+            The features, and the channels of the last frame for each shift.
         """
         shifts = [module for module in self.modules() if isinstance(module, OnlineShift)]
         for shift, frame in zip(shifts, before or [None] * len(shifts), strict=True):
-            shift.clips, shift.before = clips.shape[0], frame  # an export leaves it open, unlike len()
+            shift.clips, shift.before = clips.shape[0], frame  # unlike len(), it stays dynamic in exports
         features = super().forward(clips.transpose(1, 2).flatten(0, 1))
         after = [shift.before for shift in shifts]
         for shift in shifts:
-            shift.before = None  # it belongs to these clips, and would keep them and their gradients alive
+            shift.before = None  # it would keep these clips and their gradients alive
         return features.unflatten(0, (clips.shape[0], -1)).transpose(1, 2), after

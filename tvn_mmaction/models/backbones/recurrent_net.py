@@ -1,4 +1,4 @@
-"""A recurrent network on the features of frames, after arXiv 1411.4389 (LSTM) and 1406.1078 (GRU)."""
+"""Recurrent network on features of frames, after arXiv 1411.4389 (LSTM) and 1406.1078 (GRU)."""
 
 from typing import Literal
 
@@ -15,13 +15,13 @@ class RecurrentNet(BaseModule):
     """PyTorch's LSTM or GRU as a backbone, for the stock `Recognizer3D` with the stock `I3DHead`.
 
     Args:
-        in_channels: Of the features.
-        channels: Of the state of each direction; the output has as many, or twice as many where `bidirectional`.
+        in_channels: Channels of the features.
+        channels: Channels of the state of each direction. The output has as many, or twice as many if `bidirectional`.
         cell: `'LSTM'` or `'GRU'`.
-        layers: One upon the other.
-        bidirectional: Whether a second network reads the clip from its end.
-        dropout: Share of the outputs of each layer but the last one that are left out while training.
-        normalise: Whether each step of the features is brought to mean 0 and deviation 1 first (layer norm).
+        layers: Number of stacked layers.
+        bidirectional: Whether a second network reads the clip backwards.
+        dropout: Dropout rate of the outputs of all layers except the last one.
+        normalise: Whether to apply layer normalisation to the features of each time step.
         init_cfg: MMEngine's initialisation; by default that of PyTorch.
 
     Raises:
@@ -50,13 +50,13 @@ class RecurrentNet(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Map features `(N, T, C)` to the last state of each direction, `(N, C', 1, 1, 1)`.
 
-        Steps that are NaN, at the end of a clip, are not there; every clip has at least one step.
+        Time steps of NaN at the end of a clip are padding. Every clip has at least one other step.
         """
         lengths = (~x[..., 0].isnan()).sum(1)
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        # Without the steps of NaN, whose gradient would be NaN too.
+        # Padding does not go through the norm: its gradient would be NaN.
         _, state = self.net(packed._replace(data=self.norm(packed.data)))
-        if isinstance(state, tuple):  # of an LSTM, with the state of its cells
+        if isinstance(state, tuple):  # hidden state and cell state of an LSTM
             state, _ = state
         directions = 2 if self.net.bidirectional else 1
         return state[-directions:].transpose(0, 1).flatten(1)[..., None, None, None]

@@ -1,9 +1,4 @@
-"""Backbones that can be left early: their exits, and MMAction2's ResNets with one behind each stage.
-
-Such a backbone has `exit_channels` and a method `exits`, a generator of the features of those exits that are wanted.
-It computes no further than it is asked, and nothing that exits have of their own which nobody wants; `send` tells it
-with which clips of the batch to go on.
-"""
+"""MMAction2's ResNets with an early exit after each stage; see `layers.exits`."""
 
 from collections.abc import Generator, Sequence
 
@@ -16,21 +11,22 @@ from ..layers.exits import keep_clips, wanted_positions
 
 
 class StageExits:
-    """What gives MMAction2's `ResNet` and those that inherit from it an exit behind each stage of `out_indices`."""
+    """Mixin that gives MMAction2's `ResNet` and its subclasses an exit after each stage of `out_indices`."""
 
     num_segments: int
 
     @property
     def exit_channels(self) -> list[int]:
-        """Return the channels of each exit."""
+        """Channels of each exit."""
         return [64 * 2**index * self.block.expansion for index in sorted(set(self.out_indices))]
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features of each exit, `(N, C, T', H', W')`; `send` the places `(M,)` of the clips to go on with.
+        """Yield the features `(N, C, T', H', W')` of the exits; see `layers.exits`.
 
         Args:
-            x: `(N*T, C, H, W)` with `T = num_segments`, normalised.
-            wanted: The numbers of the exits, by default all.
+            x: `(N*T, C, H, W)` with `T = num_segments`, normalised. `send` takes the places `(M,)` of the clips that
+                continue.
+            wanted: Numbers of the exits, by default all.
         """
         stages = wanted_positions(sorted(set(self.out_indices)), wanted)
         clips = x.shape[0] // self.num_segments
@@ -46,10 +42,10 @@ class StageExits:
 
 @MODELS.register_module()
 class ResNetWithExits(StageExits, ResNet):
-    """MMAction2's ResNet, as TSN has it, with an exit behind each stage of `out_indices`.
+    """MMAction2's ResNet, as in TSN, with an exit after each stage of `out_indices`.
 
     Args:
-        num_segments: Frames of a clip, which come in the batch axis.
+        num_segments: Frames of a clip, which lie in the batch axis.
         **kwargs: As for `ResNet`.
     """
 
@@ -60,4 +56,4 @@ class ResNetWithExits(StageExits, ResNet):
 
 @MODELS.register_module()
 class ResNetTSMWithExits(StageExits, ResNetTSM):
-    """MMAction2's ResNet with temporal shift, with an exit behind each stage of `out_indices`."""
+    """MMAction2's ResNet with temporal shift, and an exit after each stage of `out_indices`."""

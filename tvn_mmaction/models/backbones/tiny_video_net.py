@@ -235,7 +235,7 @@ class TinyVideoNet(BaseModule):
         known = [-blocks <= index < blocks for index in out_indices]
         if not known or not all(known) or not -1 <= frozen_stages < blocks:
             raise ValueError(
-                f'out_indices {out_indices} and frozen_stages {frozen_stages} must name some of {blocks} blocks'
+                f'out_indices {out_indices} and frozen_stages {frozen_stages} must be indices of the {blocks} blocks'
             )
         self.out_indices = [index % blocks for index in out_indices]
         self.frozen_stages = frozen_stages
@@ -307,7 +307,7 @@ class TinyVideoNet(BaseModule):
         frames = x.shape[2] if x.ndim == 5 else self.frames
         if frames != self.frames and self._layers_at(frames) != self._layers_at(self.frames):
             raise ValueError(
-                f'clips of {frames} frames need other layers than this network has, which was built for {self.frames}: '
+                f'clips of {frames} frames need different layers than this network, which was built for {self.frames}; '
                 f'build it with num_segments={frames}'
             )
         if x.device.type == 'cpu':  # where convolutions take two thirds of the time in this format, which they keep

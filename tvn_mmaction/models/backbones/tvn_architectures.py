@@ -1,6 +1,7 @@
-"""The Tiny Video Networks as one table (arXiv 1910.06961; the values are those of the authors' released definitions).
+"""Table of the Tiny Video Networks (arXiv 1910.06961), with the values of the authors' release.
 
-Each block's entry ends with its output, C x T x H x W at the network's own input size.
+`ARCHITECTURES['tvn1'].blocks[2]` is the third block of TVN-1. The entry of each block ends with its output shape,
+C x T x H x W, at the native input size of the network.
 """
 
 from collections.abc import Mapping
@@ -21,11 +22,11 @@ class Layer(NamedTuple):
 
 
 class Repetition(NamedTuple):
-    """What one repetition of a block does to clips of a given length."""
+    """One repetition of a block, for clips of `in_frames` frames."""
 
     spatial: Layer
     temporal: Layer | None
-    skip: bool
+    skip: bool  # has a residual connection
     in_frames: int
     out_frames: int
 
@@ -37,19 +38,19 @@ def _check_count(name: str, value: Any, smallest: int = 1) -> None:
 
 @dataclass(frozen=True)
 class Block:
-    """One block: the same layers `repeats` times, of which only the first strides.
+    """One block: the same layers, repeated `repeats` times. Only the first repetition has strides.
 
     Raises:
-        ValueError: A field is unknown to the networks or out of range.
+        ValueError: A value is unknown or out of range.
     """
 
-    spatial: Layer  # kind of SPATIAL_LAYERS
-    temporal: Layer  # kind of TEMPORAL_LAYERS; kernel 1 means none
+    spatial: Layer  # a kind of SPATIAL_LAYERS
+    temporal: Layer  # a kind of TEMPORAL_LAYERS; kernel 1 means no layer
     filters: int
     expand: int  # the widest layer has filters * expand channels
-    squeeze_ratio: float = 0.0  # of squeeze-and-excitation; 0 means none
+    squeeze_ratio: float = 0.0  # of squeeze-and-excitation; 0 means no such layer
     context_gate: bool = False
-    skip: bool = False  # a residual connection wherever the number of frames stays the same
+    skip: bool = False  # residual connections where the number of frames stays the same
     repeats: int = 1
     inverted_bottleneck: bool = False  # expand first and project last (the mobile networks)
     spatial_activation: str = 'relu'
@@ -66,7 +67,7 @@ class Block:
             _check_count(f'the stride of Block.{name}', layer.stride)
         if self.temporal.kernel == 1 and self.temporal.stride > 1:
             raise ValueError(
-                f'Block.temporal is {tuple(self.temporal)}: kernel 1 means no layer, so nothing can stride'
+                f'Block.temporal is {tuple(self.temporal)}; kernel 1 means no layer, so the stride must be 1'
             )
         for name in ('spatial_activation', 'temporal_activation'):
             if getattr(self, name) not in ACTIVATIONS:
@@ -78,19 +79,19 @@ class Block:
 
     @property
     def wide_channels(self) -> int:
-        """Channels of the expanded layer, on which squeeze-and-excitation and the gate act."""
+        """Channels of the expanded layer, which squeeze-and-excitation and context gate scale."""
         return self.filters * self.expand
 
     @property
     def out_channels(self) -> int:
-        """Channels that the block returns."""
+        """Channels of the output."""
         return self.filters if self.inverted_bottleneck else self.wide_channels
 
     def repetitions(self, frames: int) -> list[Repetition]:
-        """Return what each repetition does to clips that enter the block with `frames` frames.
+        """Return the repetitions for clips of `frames` frames.
 
-        Only the first one strides, and every second one works along time. A clip of one frame meets no temporal
-        convolution; pooling would leave it as it is.
+        Only the first one has strides, and every second one a temporal layer. For clips of one frame there is no
+        temporal convolution. Temporal pooling does not change them.
         """
         repetitions = []
         for index in range(self.repeats):
@@ -107,7 +108,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network: its own input (frames, the stride between them, pixels a side) and its blocks."""
+    """A network: its native input (frames, stride between frames, side length in pixels) and its blocks."""
 
     frames: int
     frame_stride: int
@@ -122,10 +123,11 @@ class Architecture:
 
     @classmethod
     def of(cls, arch: 'str | Mapping[str, Any]') -> 'Architecture':
-        """Return the architecture of that name, or the one that a config's dict describes.
+        """Return the architecture with a name, or the architecture that the dict of a config defines.
 
         Args:
-            arch: A name of `ARCHITECTURES`, or a dict of this class's fields, `blocks` as dicts of `Block`'s.
+            arch: A name in `ARCHITECTURES`, or a dict of the fields of this class, with `blocks` as dicts of the fields
+                of `Block`.
 
         Raises:
             ValueError: Unknown name, unknown or missing field, or a value out of range.
@@ -138,7 +140,7 @@ class Architecture:
             return cls(**{**arch, 'blocks': tuple(Block(**block) for block in arch['blocks'])})
         except (KeyError, TypeError) as error:  # a missing or an unknown field
             known = {kind.__name__: [field.name for field in fields(kind)] for kind in (cls, Block)}
-            raise ValueError(f'arch describes no network ({error}); the fields are {known}') from None
+            raise ValueError(f'arch is not an architecture ({error}); the fields are {known}') from None
 
 
 # fmt: off

@@ -1,4 +1,4 @@
-"""Learning without labels what clips of one video have in common, and what tells its parts apart."""
+"""Contrastive pretraining without labels: temporal contrastive learning (TCLR, arXiv 2101.07974)."""
 
 from typing import Any
 
@@ -9,32 +9,32 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-VOTE_TEMPERATURE = 0.07  # of neighbours, as arXiv 1805.01978 has it
+VOTE_TEMPERATURE = 0.07  # of the weighted k-nearest-neighbour vote, as in arXiv 1805.01978
 
 
 @MODELS.register_module()
 class ContrastiveHead(BaseHead):
-    """Draws clips of one video together and pushes those of other videos away, after TCLR (arXiv 2101.07974).
+    """Pulls clips of the same video together and pushes clips of other videos apart, after TCLR (arXiv 2101.07974).
 
-    `loss_instance` takes all clips of a video for alike and those of the batch's other videos for different;
-    `loss_temporal`, local-local in the paper, takes the views of one part of a video for alike and its other parts for
-    different, so that the features do not lose the time. Each has a projection of its own, and is
-    `noise_contrastive_loss`. The samples are those of a `ClipViewsDataset`.
+    For `loss_instance`, all clips of a video are positives, and those of the other videos in the batch are negatives.
+    For `loss_temporal` (local-local in the paper), the views of one part of a video are positives, and its other parts
+    negatives, so that the features keep temporal information. Each loss has its own projection, and is
+    `noise_contrastive_loss`. The samples come from a `ClipViewsDataset`.
 
-    The answer of a test is that of the nearest neighbours among the last clips of the training, by cosine similarity:
-    their labels, weighted, are the scores. It says how well features that have learned no labels sort the classes.
-    Before any training all classes are alike.
+    In testing, the scores are the weighted labels of the nearest neighbours, by cosine similarity, among the last
+    training clips: they measure how well features that were learned without labels separate the classes. Before
+    training, all classes have equal scores.
 
     Departures from the paper: no global-local loss, and as many parts as the data set has.
 
     Args:
         num_classes: Classes of the neighbours' vote.
         in_channels: Channels of the backbone.
-        projected_channels: In which clips are compared.
-        temperature: That similarities in [-1, 1] are divided by.
-        temporal_weight: Of `loss_temporal`, beside 1 for the other.
-        memory: Clips of the training that are kept for the vote, the last ones.
-        neighbours: That vote.
+        projected_channels: Channels of the projections, in which clips are compared.
+        temperature: Divisor of the similarities in [-1, 1].
+        temporal_weight: Weight of `loss_temporal`; that of `loss_instance` is 1.
+        memory: Number of the last training clips that are kept for the vote.
+        neighbours: Number of neighbours that vote.
         **kwargs: As for `BaseHead`.
     """
 
@@ -61,13 +61,13 @@ class ContrastiveHead(BaseHead):
         )
         self.register_buffer('memory', torch.zeros(memory, in_channels))
         self.register_buffer('memory_labels', torch.full((memory,), -1))
-        self.register_buffer('memorised', torch.tensor(0))  # clips in all
+        self.register_buffer('memorised', torch.tensor(0))  # clips so far
 
     def forward(self, x: Tensor, num_segs: int = 1, **kwargs: Any) -> Tensor:
-        """Map the features of clips to the logarithms of the neighbours' vote, `(N, classes)`.
+        """Map the features of clips to the log probabilities `(N, classes)` of the neighbours' vote.
 
         Args:
-            x: `(N, C, T, H, W)`, or of single frames `(N*T, C, H, W)`.
+            x: Clips `(N, C, T, H, W)`, or single frames `(N*T, C, H, W)`.
             num_segs: The number T of frames.
             **kwargs: Not used.
         """
@@ -81,17 +81,17 @@ class ContrastiveHead(BaseHead):
         return (scores / scores.sum(1, keepdim=True)).log()
 
     def loss(self, feats: Tensor, data_samples: list[ActionDataSample], **kwargs: Any) -> dict[str, Tensor]:
-        """Return the two losses, and `same_video`, how often the clip most alike is one of the same video.
+        """Return the two losses, and `same_video`: how often the most similar clip is of the same video.
 
         Args:
-            feats: As for `forward`, the clips of a sample one after another.
+            feats: As for `forward`; the clips of a sample follow each other.
             data_samples: With `clip_views`; their labels are kept for the vote.
             **kwargs: Not used.
         """
         parts, views = data_samples[0].metainfo.get('clip_views', (1, 1))
         clips = _clips(feats, len(data_samples) * parts * views)
         place = torch.arange(len(clips), device=clips.device)
-        video, part = place // (parts * views), place // views  # parts are numbered through
+        video, part = place // (parts * views), place // views  # unique across videos
         itself = torch.eye(len(clips), dtype=torch.bool, device=clips.device)
         same_video, same_part = (number[:, None] == number for number in (video, part))
 
@@ -107,16 +107,16 @@ class ContrastiveHead(BaseHead):
                 similarity, same_part & ~itself, same_video & ~same_part
             )
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(clips.device)
-        self._memorise(clips.detach(), labels.repeat_interleave(parts * views))
+        self._remember(clips.detach(), labels.repeat_interleave(parts * views))
         return losses
 
     def _similarity(self, projection: nn.Module, clips: Tensor) -> Tensor:
-        """Return the cosine similarities of projected clips over the temperature, `(N, N)`, in float32."""
+        """Return the cosine similarities `(N, N)` of projected clips, divided by the temperature, in float32."""
         projected = F.normalize(projection(clips).float())
         return projected @ projected.t() / self.temperature
 
-    def _memorise(self, clips: Tensor, labels: Tensor) -> None:
-        """Keep clips `(N, C)` in the place of the oldest ones."""
+    def _remember(self, clips: Tensor, labels: Tensor) -> None:
+        """Replace the oldest clips in memory by clips `(N, C)`."""
         clips, labels = clips[-len(self.memory) :], labels[-len(self.memory) :]
         places = (self.memorised + torch.arange(len(clips), device=clips.device)) % len(self.memory)
         self.memory[places] = F.normalize(clips.float())
@@ -125,20 +125,20 @@ class ContrastiveHead(BaseHead):
 
 
 def noise_contrastive_loss(similarity: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-    """Return the mean over all positive pairs of how hard they are to tell from the negatives of the first clip.
+    """Return the mean loss of all positive pairs against the negatives of the first clip.
 
-    Of a pair of similarity p it is `-log(exp(p) / (exp(p) + sum(exp(n))))` over the similarities n of the negatives:
-    NT-Xent (arXiv 2002.05709, equation 1), where a clip may have several positives or no negative.
+    The loss of a pair with similarity p is `-log(exp(p) / (exp(p) + sum(exp(n))))` over the similarities n of the
+    negatives: NT-Xent (arXiv 2002.05709, equation 1), but a clip may have several positives or no negative.
 
     Args:
-        similarity: `(N, N)`, over the temperature.
-        positives: `(N, N)`, which pairs are alike.
-        negatives: `(N, N)`, which are not.
+        similarity: `(N, N)`, divided by the temperature.
+        positives: `(N, N)`, True for positive pairs.
+        negatives: `(N, N)`, True for negative pairs.
     """
     against = similarity.masked_fill(~negatives, -torch.inf).logsumexp(1, keepdim=True)
     return (torch.logaddexp(similarity, against) - similarity)[positives].mean()
 
 
 def _clips(x: Tensor, count: int) -> Tensor:
-    """Return the mean features `(count, C)` of clips from `(count, C, T, H, W)`, or `(count*T, C, H, W)` of frames."""
+    """Return the mean features `(count, C)` of clips `(count, C, T, H, W)` or of frames `(count*T, C, H, W)`."""
     return x.flatten(2).mean(2).unflatten(0, (count, -1)).mean(1)

@@ -1,4 +1,4 @@
-"""The frame selector of SMART (Gowda et al., AAAI 2021, arXiv 2012.10671): which frames of a clip tell its class."""
+"""Frame selector of SMART (Gowda et al., AAAI 2021, arXiv 2012.10671): scores the frames of a clip."""
 
 from typing import Any
 
@@ -13,24 +13,24 @@ from torch.nn import functional as F
 
 @MODELS.register_module()
 class FrameSelectorHead(BaseHead):
-    """Scores the frames of a clip by a cheap network's features, and classifies the clip from them as weighted.
+    """Scores the frames of a clip by the features of a cheap network, and classifies the clip from the weighted frames.
 
-    The score of a frame is a product (section 3 of the paper): of what the frame is worth by itself, and of what it is
-    worth among the others, with a later one of which it makes a pair. The first is a perceptron that predicts the
-    probability which the frame alone gives the true class; the second attends to the pairs, and then to how each
-    relates to their weighted mean, as in Meng et al. (arXiv 1907.00193).
+    The score of a frame is a product (section 3 of the paper) of its score as a single frame and its score relative to
+    the other frames, one of which is paired with it. The first comes from a perceptron that predicts the probability
+    of the true class from the frame alone. The second attends to the pairs, then to how each relates to their weighted
+    mean, as in Meng et al. (arXiv 1907.00193).
 
-    Departures: the probability of the true class comes from this head's own classifier and not from the expensive
-    network, so that one training by clip labels does it all; there are no embedded words of ImageNet classes, which
-    would need a pretrained network, and no LSTM behind the attention.
+    Departures from the paper: the probability of the true class comes from the classifier of this head instead of the
+    expensive network, so that a single training with clip labels suffices; there are no word embeddings of ImageNet
+    classes, which would need a pretrained network, and no LSTM after the attention.
 
     Args:
-        num_classes: Classes.
+        num_classes: Number of classes.
         in_channels: Channels of the features.
-        hidden_channels: Of the perceptron.
-        dropout_ratio: On the features before the classifier.
-        init_std: Standard deviation of the classifier's first weights.
-        **kwargs: Passed to `BaseHead`.
+        hidden_channels: Hidden channels of the perceptron.
+        dropout_ratio: Dropout of the features before the classifier.
+        init_std: Standard deviation of the initial weights of the classifier.
+        **kwargs: As for `BaseHead`.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class FrameSelectorHead(BaseHead):
         self.fc_cls = nn.Linear(in_channels, num_classes)
 
     def init_weights(self) -> None:
-        """Draw the first weights of the classifier."""
+        """Initialise the weights of the classifier."""
         normal_init(self.fc_cls, std=self.init_std)
 
     def frame_scores(self, x: Tensor, num_segs: int) -> Tensor:
-        """Return the scores `(N, T)` of frames, between 0 and 1, from features `(N*T, C, H, W)` with `T = num_segs`."""
+        """Map features `(N*T, C, H, W)` with `T = num_segs` to scores `(N, T)` of the frames, between 0 and 1."""
         frames = self._frames(x, num_segs)
         return self.single(frames).sigmoid().squeeze(2) * self._relations(frames)
 
@@ -64,34 +64,34 @@ class FrameSelectorHead(BaseHead):
         return self.fc_cls(self.dropout(self._clip(self._frames(x, num_segs), self.frame_scores(x, num_segs))))
 
     def loss(self, feats: Tensor, data_samples: list[ActionDataSample], num_segs: int, **kwargs: Any) -> dict:
-        """Return the loss of the clips' classes, and that of what frames by themselves are worth."""
+        """Return the classification loss of the clips, and `loss_single` of the scores of single frames."""
         losses = super().loss(feats, data_samples, num_segs=num_segs)
         frames = self._frames(feats, num_segs)
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(feats.device)
-        with torch.no_grad():  # the teacher: a classifier sees each frame as it would see a clip of nothing else
-            taught = self.fc_cls(frames).softmax(2)[torch.arange(len(labels), device=labels.device), :, labels]
-        losses['loss_single'] = F.binary_cross_entropy_with_logits(self.single(frames).squeeze(2), taught)
+        with torch.no_grad():  # the classifier is the teacher: it classifies each frame as a clip of this frame only
+            target = self.fc_cls(frames).softmax(2)[torch.arange(len(labels), device=labels.device), :, labels]
+        losses['loss_single'] = F.binary_cross_entropy_with_logits(self.single(frames).squeeze(2), target)
         return losses
 
     def _frames(self, x: Tensor, num_segs: int) -> Tensor:
-        """Return the features `(N, T, C)` of frames."""
+        """Map features `(N*T, C, H, W)` to those of frames `(N, T, C)`."""
         if x.ndim != 4 or len(x) % num_segs:
             raise ValueError(
-                f'features of shape {tuple(x.shape)} are not those of {num_segs} frames a clip, one by one'
+                f'features of shape {tuple(x.shape)} are not features of single frames, {num_segs} for each clip'
             )
         return x.mean((2, 3)).unflatten(0, (-1, num_segs))
 
     def _relations(self, frames: Tensor) -> Tensor:
-        """Return what frames `(N, T, C)` are worth among the others, `(N, T)`."""
+        """Return the scores `(N, T)` of frames `(N, T, C)` relative to the other frames of their clip."""
         pairs = torch.cat([frames, frames[:, self._later_frames(frames)]], dim=2)
         attention = self.attention(pairs).sigmoid()
         clip = self._clip(pairs, attention.squeeze(2))[:, None].expand_as(pairs)
         return (attention * self.relation(torch.cat([pairs, clip], dim=2)).sigmoid()).squeeze(2)
 
     def _later_frames(self, frames: Tensor) -> Tensor:
-        """Return for each frame a later one, the last for itself: at random in training, halfway to the end in a test.
+        """Return for each frame the index of a later one: random in training, halfway to the end in testing.
 
-        The last frame is a pair with itself.
+        The last frame is paired with itself.
         """
         count = frames.shape[1]
         places = torch.arange(count, device=frames.device)

@@ -1,4 +1,4 @@
-"""A classifier at each exit of a backbone, and their joint loss."""
+"""Head of early-exit networks: a classifier at each exit of the backbone, and their joint loss."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class MultiExitHead(BaseHead):
-    """At each exit: mean over time and space, dropout, linear.
+    """Mean over time and space, dropout and a linear classifier at each exit.
 
-    The loss is the weighted sum of all exits' (Huang et al. 2018, MSDNet). With self-distillation each exit
-    also learns from the last one, which learns nothing from them: temperature² × KL divergence (Hinton et al. 2015).
+    The loss is the weighted sum of the losses of all exits (Huang et al. 2018, MSDNet). With self-distillation, each
+    exit also learns from the last one, without gradient to it: temperature² × KL divergence (Hinton et al. 2015).
 
     Args:
         num_classes: Number of classes.
-        in_channels: Of each exit, which are the backbone's `exit_channels`.
-        loss_weights: Of each exit; by default all 1.
-        distillation_weight: Of learning from the last exit, beside 1 for learning from the labels; 0 for none.
-        temperature: That the scores of both are divided by in distillation.
+        in_channels: Channels of each exit: `exit_channels` of the backbone.
+        loss_weights: Weight of each exit; by default 1.
+        distillation_weight: Weight of learning from the last exit, relative to learning from labels; 0 disables it.
+        temperature: Divisor of the scores of both in distillation.
         dropout_ratio: In [0, 1).
-        init_std: Standard deviation of the linear layers' first values.
-        average_clips: How the scores of several views are averaged; exits ask for `'prob'`.
+        init_std: Standard deviation of the initial weights of the classifiers.
+        average_clips: How the scores of several views are averaged; exits require `'prob'`.
         **kwargs: As for `BaseHead`.
 
     Raises:
-        ValueError: Not as many weights as exits, or another averaging.
+        ValueError: The numbers of weights and exits differ, or scores are averaged differently.
     """
 
     def __init__(
@@ -47,11 +47,12 @@ class MultiExitHead(BaseHead):
         self.loss_weights = [1.0] * len(in_channels) if loss_weights is None else list(loss_weights)
         if len(self.loss_weights) != len(in_channels):
             raise ValueError(
-                f'loss_weights are {self.loss_weights} and in_channels {list(in_channels)}: give one of each an exit'
+                f'loss_weights are {self.loss_weights} and in_channels {list(in_channels)}; give one of each for every '
+                'exit'
             )
         if average_clips != 'prob':
             raise ValueError(
-                f"average_clips is {average_clips!r}; clips leave at an exit by their probability: use 'prob'"
+                f"average_clips is {average_clips!r}; exits compare probabilities with thresholds: use 'prob'"
             )
         self.distillation_weight = distillation_weight
         self.temperature = temperature
@@ -60,25 +61,25 @@ class MultiExitHead(BaseHead):
         self.classifiers = nn.ModuleList(nn.Linear(channels, num_classes) for channels in in_channels)
 
     def init_weights(self) -> None:
-        """Draw the weights of the linear layers."""
+        """Initialise the classifiers."""
         for classifier in self.classifiers:
             nn.init.normal_(classifier.weight, std=self.init_std)
             nn.init.zeros_(classifier.bias)
         self.is_init = True
 
     def forward(self, x: Tensor, exit_index: int = -1, **kwargs) -> Tensor:
-        """Map the features `(N, C, T, H, W)` of an exit, by default the last, to scores `(N, num_classes)`."""
+        """Map features `(N, C, T, H, W)` of an exit, by default the last one, to scores `(N, num_classes)`."""
         return self.classifiers[exit_index](self.dropout(x.mean((2, 3, 4))))
 
     def loss(self, feats: Sequence[Tensor], data_samples: Sequence[ActionDataSample], **kwargs) -> dict[str, Tensor]:
         """Return the losses `loss_exit0`, …, with distillation `loss_distillation0`, …, and the accuracies.
 
-        `top1_acc` and `top5_acc` are those of the last exit, as of any other head; those of the exits before are
+        `top1_acc` and `top5_acc` are those of the last exit, as for any other head; those of earlier exits are
         `top1_acc_exit0`, ….
 
         Args:
-            feats: Of every exit, `(N, C, T, H, W)`.
-            data_samples: With the labels.
+            feats: Features `(N, C, T, H, W)` of all exits.
+            data_samples: Samples with labels.
             **kwargs: Not used.
         """
         scores = [self(x, index) for index, x in enumerate(feats)]

@@ -1,1 +1,1 @@
-"""Layers that several networks use."""
+"""Layers and tensor layouts that several networks share."""

@@ -1,9 +1,9 @@
-"""Batch norm inside the weights of the convolution before it: the same values with fewer passes over large tensors.
+"""Batch norm folded into the weights of the preceding convolution: same values, fewer passes over large tensors.
 
-Training TVN-1 on a CPU is bound by memory rather than arithmetic: of its step at 4 x 112 pixels, half went into batch
-norms, gates and ReLUs. A convolution without bias is linear, so what the batch norm after it subtracts and multiplies
-by is known before it runs: in evaluation from the running statistics, in training, if it is 1 x 1, from the mean and
-the covariance of its input. So it can write final values at once.
+Training TVN-1 on a CPU is bound by memory, not arithmetic: batch norms, gates and ReLUs took half of a training step at
+4 x 112 pixels. A convolution without bias is linear, so mean and variance of its output are known before it runs: in
+evaluation from the running statistics; in training, for 1 x 1 convolutions, from the mean and covariance of the input.
+So the convolution can write normalised values directly.
 """
 
 import copy
@@ -15,18 +15,18 @@ from torch.autograd.function import once_differentiable
 
 
 def can_fold(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> bool:
-    """Return whether `fold` stands for these two layers on `(N, C, H, W)`, and spares work.
+    """Return whether `fold` can replace these two layers on `(N, C, H, W)`, and is faster.
 
-    It does not where a norm is of another kind, such as SyncBatchNorm, which other processes take part in; where hooks
-    wait for what a layer computes; in mixed precision, where weights of the folded size would be rounded; and in
-    training where the covariance of the input costs more than passes over the output.
+    It cannot for other norms, such as SyncBatchNorm, which depends on other processes; for layers with hooks, which
+    need their outputs; and in mixed precision, which would round the folded weights. In training it is slower where the
+    covariance of the input costs more than passes over the output.
     """
     if type(norm) is not nn.BatchNorm2d or norm.running_mean is None or x.dtype != conv.weight.dtype:
         return False
     device = x.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return False
-    if any(_is_watched(layer) for layer in (conv, norm)):
+    if any(_has_hooks(layer) for layer in (conv, norm)):
         return False
     pointwise = conv.kernel_size == conv.stride == (1, 1)
     narrow = conv.in_channels < conv.out_channels
@@ -34,7 +34,7 @@ def can_fold(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> bool:
 
 
 def layer_by_layer(network: nn.Module) -> nn.Module:
-    """Return a copy that folds nothing, since its batch norms are looked at."""
+    """Return a copy that folds nothing, since its batch norms have hooks."""
     network = copy.deepcopy(network)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -42,18 +42,18 @@ def layer_by_layer(network: nn.Module) -> nn.Module:
     return network
 
 
-def _is_watched(layer: nn.Module) -> bool:
+def _has_hooks(layer: nn.Module) -> bool:
     return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
 
 
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weight, of the convolution's shape, and the bias that compute convolution and batch norm in one.
+    """Return weight and bias of the convolution that replaces convolution and batch norm.
 
-    In training mode, the running statistics take part of this batch's, as BatchNorm2d does it.
+    In training mode, it updates the running statistics as `BatchNorm2d` does.
 
     Args:
         conv: Without bias; 1 x 1 with stride 1 if `norm` is in training mode.
-        norm: The batch norm of its output.
+        norm: The batch norm after it.
         x: The input `(N, C, H, W)`; in training mode in `channels_last`.
     """
     mean, variance = norm.running_mean, norm.running_var
@@ -69,7 +69,7 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tens
 
 
 def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Let the running statistics follow those of a batch; the running variance is the unbiased one."""
+    """Update the running statistics with those of a batch; the running variance is unbiased."""
     norm.num_batches_tracked.add_(1)
     momentum = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
     norm.running_mean.lerp_(mean, momentum)
@@ -77,18 +77,18 @@ def _update(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) ->
 
 
 class Moments(torch.autograd.Function):
-    """The mean `(C,)` and the mean product `(C, C)` of the rows of `(rows, C)`, with a gradient in one pass.
+    """Mean `(C,)` and mean outer product `(C, C)` of the rows of `(rows, C)`, with the gradient in one pass.
 
-    Both are float64, and rows are multiplied part by part: where their difference cancels, what float32 lost in one
-    long sum would be most of it, more on processors without AVX-512.
+    Both are float64, and rows are multiplied in parts: the covariance is a small difference of large values, in which
+    the rounding of one long float32 sum would dominate, more so on processors without AVX-512.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute both."""
+        """Return mean and mean product of the rows."""
         ctx.save_for_backward(rows)
         count, channels = rows.shape
-        size = max(256, 4 * channels)  # of a part, so that the products are fewer numbers than the rows
+        size = max(256, 4 * channels)  # rows of a part: 4C or more, so that products need less memory than rows
         parts, rest = rows[: count // size * size].unflatten(0, (-1, size)), rows[count // size * size :]
         product = torch.bmm(parts.transpose(1, 2), parts).sum(0, dtype=torch.float64) + rest.t() @ rest
         return rows.mean(0).double(), product / count
@@ -96,17 +96,17 @@ class Moments(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, mean: Tensor, product: Tensor) -> Tensor:
-        """Return the gradient of the rows from those of the two."""
+        """Return the gradient with respect to the rows."""
         (rows,) = ctx.saved_tensors
         mean, product = mean.to(rows.dtype), product.to(rows.dtype)
         return torch.addmm(mean / len(rows), rows, (product + product.t()) / len(rows))
 
 
 class ClipProduct(torch.autograd.Function):
-    """A 1 x 1 convolution that has weights and biases of its own for every clip.
+    """A 1 x 1 convolution with separate weights and biases for each clip.
 
-    PyTorch would differentiate its parts as well; but the output would be a view to it, and a ReLU in place on a view
-    costs three copies of the whole in the backward pass.
+    PyTorch's own gradient would give the same values, but treat the output as a view, on which an in-place ReLU costs
+    three copies of the whole tensor in the backward pass.
     """
 
     @staticmethod
@@ -122,7 +122,7 @@ class ClipProduct(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of input, weights and biases."""
+        """Return the gradients with respect to input, weights and biases."""
         x, weights = ctx.saved_tensors
         rows = rows_of_clips(gradient, len(weights))
         to_x = torch.bmm(rows, weights).view(len(x), *x.shape[2:], -1).permute(0, 3, 1, 2)
@@ -130,5 +130,5 @@ class ClipProduct(torch.autograd.Function):
 
 
 def rows_of_clips(x: Tensor, clips: int) -> Tensor:
-    """Return `(N*T, C, H, W)` as `(N, T*H*W, C)`, a view if it is in `channels_last`."""
+    """Return `(N*T, C, H, W)` as `(N, T*H*W, C)`; a view of an input in `channels_last`."""
     return x.permute(0, 2, 3, 1).reshape(clips, -1, x.shape[1])

@@ -1,4 +1,4 @@
-"""Recognizers with early exits, and one that learns from teachers."""
+"""Recognizers with early exits, and knowledge distillation."""
 
 from .distilled_recognizer import DistilledRecognizer2D
 from .early_exit_recognizer import DynamicRecognizer2D, DynamicRecognizer3D

@@ -1,4 +1,4 @@
-"""MMAction2's recognizers with early exits: in testing, a confident clip leaves and costs nothing more."""
+"""MMAction2's recognizers with early exits: in testing, confident clips leave early and save computation."""
 
 from collections.abc import Generator, Sequence
 
@@ -8,17 +8,17 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-# Thresholds above any confidence: of an exit that is computed but where no clip leaves, and of one that is left out.
+# Thresholds above any confidence: no clip leaves at an exit. SCORED exits are computed, NEVER exits are skipped.
 SCORED, NEVER = 1.5, 2.0
 
 
 class EarlyExits:
-    """What makes a recognizer of one that has a backbone with `exits` and a `MultiExitHead`.
+    """Mixin for recognizers that have a backbone with `exits` (see `layers.exits`) and a `MultiExitHead`.
 
-    Training computes all exits. In testing a clip leaves at the first exit where the highest class probability, of the
-    mean over its views, reaches the exit's threshold (Wu et al. 2020, Dynamic Inference); the others go on
-    as a smaller batch. `thresholds`, one for every exit but the last, begin at `NEVER`: what these exits have of their
-    own is not computed, which is the full network. `tools/calibrate.py` fits others for a budget.
+    Training computes all exits. In testing a clip leaves at the first exit where the highest class probability, the
+    mean over its views, reaches the exit's threshold (Wu et al. 2020, Dynamic Inference). The others continue as a
+    smaller batch. `thresholds`, one for every exit but the last, are initially `NEVER`: exits are skipped, and all
+    clips take the full network. `tools/calibrate.py` sets them for a budget.
     """
 
     def __init__(self, backbone: dict, cls_head: dict, **kwargs):
@@ -34,19 +34,19 @@ class EarlyExits:
                 f'the exits of the backbone have {channels} channels: use a MultiExitHead with in_channels={channels}'
             )
         if self.with_neck or self.test_cfg:
-            raise ValueError(f'{type(self).__name__} has neither neck nor test_cfg: leave them out')
+            raise ValueError(f'{type(self).__name__} does not support a neck or test_cfg; leave them out')
         self.register_buffer('thresholds', torch.full((len(channels) - 1,), NEVER))
 
     def extract_feat(
         self, inputs: Tensor, stage: str = 'neck', data_samples: Sequence | None = None, test_mode: bool = False
     ) -> tuple[list[Tensor] | Tensor, dict]:
-        """Return the features of all exits, in testing of the last one alone, all that the full network computes.
+        """Return the features of all exits; with `test_mode` only those of the last one, as from the full network.
 
         Args:
             inputs: `(N, views * T, C, H, W)` or `(N, views, C, T, H, W)`, normalised.
-            stage: `'head'` for the scores of the last exit, `(N * views, classes)`, instead.
+            stage: `'head'` returns the scores `(N * views, classes)` of the last exit instead.
             data_samples: Not used.
-            test_mode: Whether nobody asks for the exits before the last.
+            test_mode: Whether to skip all exits but the last.
         """
         inputs = inputs.flatten(0, 1)
         if not test_mode and stage != 'head':
@@ -55,11 +55,11 @@ class EarlyExits:
         return self.cls_head(features) if stage == 'head' else features, {}
 
     def exit_scores(self, inputs: Tensor, wanted: Sequence[int]) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the probabilities `(N, classes)` at exits in turn; `send` the places `(M,)` of the clips to go on with.
+        """Yield the probabilities `(N, classes)` of exits in turn; `send` takes the places `(M,)` of the clips to keep.
 
         Args:
-            inputs: As `extract_feat` takes them.
-            wanted: The numbers of the exits, in order.
+            inputs: As for `extract_feat`.
+            wanted: Numbers of the exits, in order.
         """
         exits = self.backbone.exits(inputs.flatten(0, 1), wanted)
         clips, places = len(inputs), None
@@ -72,39 +72,38 @@ class EarlyExits:
                 places = (places[:, None] * views + torch.arange(views, device=places.device)).flatten()
 
     def predict(self, inputs: Tensor, data_samples: list[ActionDataSample], **kwargs) -> list[ActionDataSample]:
-        """Answer each clip at the first exit that is confident.
+        """Classify each clip at the first confident exit.
 
-        Each sample gets `pred_score` and `pred_label`, `exit_scores` `(exits, classes)` of all exits that were computed
-        for it, the last of which answered, and the number of that exit, from 0, as `exit` in its metainfo.
+        Each sample gets `pred_score` and `pred_label` of that exit, its number, from 0, as `exit` in the metainfo, and
+        `exit_scores` `(exits, classes)` of all exits that were computed for it, the last of which is that exit.
 
         Args:
-            inputs: As `extract_feat` takes them.
-            data_samples: Of the N clips.
+            inputs: As for `extract_feat`.
+            data_samples: Samples of the N clips.
             **kwargs: Not used.
         """
-        scores_of, left_at = [[] for _ in data_samples], [0] * len(data_samples)
-        inside, places = torch.arange(len(inputs)), None
-        # Shapes alone, which tools run to count and to check, go through the full network.
+        scores_of, exit_of = [[] for _ in data_samples], [0] * len(data_samples)
+        remaining, places = torch.arange(len(inputs)), None
+        # Tools that only compute shapes, to count operations and check configs, run the full network.
         thresholds = [NEVER] * len(self.thresholds) if self.thresholds.is_meta else self.thresholds.tolist()
         thresholds = {index: threshold for index, threshold in enumerate([*thresholds, SCORED]) if threshold < NEVER}
         exits = self.exit_scores(inputs, list(thresholds))
         for index, threshold in thresholds.items():
             scores = exits.send(places)
-            for clip, clip_scores in zip(inside.tolist(), scores, strict=True):
+            for clip, clip_scores in zip(remaining.tolist(), scores, strict=True):
                 scores_of[clip].append(clip_scores)
-                left_at[clip] = index
+                exit_of[clip] = index
             places = None
             if threshold <= 1:
-                goes_on = scores.amax(1) < threshold
-                places = goes_on.nonzero().flatten()
-                inside = inside[places.cpu()]
+                places = (scores.amax(1) < threshold).nonzero().flatten()
+                remaining = remaining[places.cpu()]
                 if len(places) == 0:
                     break
                 if len(places) == len(scores):
-                    places = None  # spares a copy
-        for sample, passed, index in zip(data_samples, scores_of, left_at, strict=True):
-            sample.set_pred_score(passed[-1]).set_pred_label(passed[-1].argmax(keepdim=True))
-            sample.exit_scores = torch.stack(passed)
+                    places = None  # saves a copy
+        for sample, scores, index in zip(data_samples, scores_of, exit_of, strict=True):
+            sample.set_pred_score(scores[-1]).set_pred_label(scores[-1].argmax(keepdim=True))
+            sample.exit_scores = torch.stack(scores)
             sample.set_metainfo({'exit': index})
         return data_samples
 
