@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from command_line import PROTOCOLS, count, run
 
 if TYPE_CHECKING:
-    from tvn_mmaction.datasets.preparation.frame_store_builder import Made
+    from tvn_mmaction.datasets.preparation.frame_store_builder import BuiltStore
 
 NAMES_SHOWN = 10
 GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.datasets.preparation.scan
@@ -183,7 +183,7 @@ def print_protocol(summary: dict) -> None:
         print(f'             {copies} of {tested} test clips are in train as well, under another name')
 
 
-def print_frames(made: Made) -> None:
+def print_frames(made: BuiltStore) -> None:
     """Print what the frame store holds."""
     print(f'frames       {made.frames:,} of {made.clips:,} clips, {made.settings}: {made.bytes / 1e9:.2f} GB')
     print(f'             {made.decoded:,} clips were decoded' + f', {made.removed:,} removed' * bool(made.removed))

@@ -22,8 +22,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from tests.deploy.networks import write_checkpoint
 from tests.small_experiment import REPOSITORY, call_tool, run_tool
 from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.frame_store_check import check_store
 from tvn_mmaction.datasets.manifest import read_manifest
-from tvn_mmaction.datasets.transforms.frame_store import check_store
 from tvn_mmaction.deploy.live.overlay import Caption, draw
 from tvn_mmaction.deploy.metadata import ModelMetadata
 from tvn_mmaction.evaluation.result import Result, Scores

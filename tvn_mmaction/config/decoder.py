@@ -7,9 +7,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..datasets.frame_store_check import check_store
 from ..datasets.manifest import FILE_NAME
 from ..datasets.transforms.frame_pipeline import VIDEO_DECODERS
-from ..datasets.transforms.frame_store import Settings, check_store, reads_flow
+from ..datasets.transforms.frame_store import StoreSettings, reads_flow
 from ..utils.errors import UserError
 
 DECODERS = {**VIDEO_DECODERS, 'FrameStore': 'lmdb'}  # by the prefix of Init and Decode, the module that they import
@@ -64,6 +65,7 @@ def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
     for transform in (transform for transform in readers if transform['type'] == 'FrameStoreInit'):
         if transform.setdefault('store', settings) != settings:
             raise UserError(
-                f'the config is for frames of {Settings(**transform["store"])}, and the store in {dataset.data_root} '
-                f'holds {Settings(**settings)}: make it anew with tools/build_ucf50.py --frames and these numbers'
+                f'the config is for frames of {StoreSettings(**transform["store"])}, and the store in '
+                f'{dataset.data_root} holds {StoreSettings(**settings)}. Rebuild it with '
+                'tools/build_ucf50.py --frames and these numbers.'
             )

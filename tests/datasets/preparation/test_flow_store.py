@@ -21,11 +21,13 @@ from tests.processes import group_exists, wait_until
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tvn_mmaction.apis.train_test import train
 from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.frame_store_check import check_store
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.transforms import frame_store
-from tvn_mmaction.datasets.transforms.frame_store import FOLDER, SETTINGS_KEY, Settings, check_store
+from tvn_mmaction.datasets.transforms.flow_cost import FLOW_COST, flow_cost
+from tvn_mmaction.datasets.transforms.frame_store import FOLDER, SETTINGS_KEY, StoreSettings
 from tvn_mmaction.evaluation.report import describe, results_table
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
@@ -76,7 +78,7 @@ def built(videos, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('built') / 'root'
     build_data_root(videos, root, 'ucf101like')
     made = build_frames(root, STORED, flow=True)
-    assert made.settings == Settings(STORED, flow=True) and 0 < made.flow_ms < 1000
+    assert made.settings == StoreSettings(STORED, flow=True) and 0 < made.flow_ms < 1000
     return root
 
 
@@ -128,8 +130,8 @@ def test_differences_of_stored_frames_are_those_of_the_videos(built):
 def test_frames_are_the_same_with_and_without_flow(built, root, capsys):
     with_flow = content(built)
     made = build_frames(root, flow=False)
-    assert 'with optical flow: made anew with 32 × 32 px, JPEG quality 90\n' in capsys.readouterr().err
-    assert made.settings == Settings(STORED) and made.flow_ms is None
+    assert 'with optical flow. Rebuilding it with 32 × 32 px, JPEG quality 90.\n' in capsys.readouterr().err
+    assert made.settings == StoreSettings(STORED) and made.flow_ms is None
     without = content(root)
     assert {key for key in with_flow if b'/x/' in key or b'/y/' in key} == with_flow.keys() - without.keys()
     assert all(with_flow[key] == value for key, value in without.items() if key != SETTINGS_KEY)
@@ -140,13 +142,13 @@ def test_store_without_flow_is_refused_for_it_only(root):
     assert check_store(root, [READ, SQUASH]).flow and check_store(root, [dict(type='FrameStoreInit'), SQUASH]).flow
     build_frames(root, flow=False)
     check_store(root, [dict(type='FrameStoreInit'), SQUASH])
-    cure = r'make it with python tools/build_ucf50.py VIDEOS --out .* --frames --flow$'
-    with pytest.raises(UserError, match=f'holds no optical flow, which the config reads: {cure}'):
+    hint = r'Build it with python tools/build_ucf50.py VIDEOS --out .* --frames --flow$'
+    with pytest.raises(UserError, match=f'holds no optical flow, which the config reads. {hint}'):
         check_store(root, [READ, SQUASH])
-    with pytest.raises(UserError, match=f'lacks the flow of .*v_.*avi: {cure}'):
+    with pytest.raises(UserError, match=f'lacks the flow of .*v_.*avi. {hint}'):
         clips_of(root, READ)
     shutil.rmtree(root / FOLDER)
-    with pytest.raises(UserError, match=f'has no frame store: {cure}'):
+    with pytest.raises(UserError, match=f'has no frame store. {hint}'):
         check_store(root, [READ, SQUASH])
 
 
@@ -195,7 +197,7 @@ def test_killed_run_keeps_finished_clips(built, root):
 
 
 def test_smallest_frames_of_flow(root):
-    with pytest.raises(UserError, match=r'frames of 8 × 8 px.*: let --short-side be 12 or more, or use --no-flow'):
+    with pytest.raises(UserError, match=r'frames of 8 × 8 px.*: use --short-side 12 or more, or --no-flow'):
         build_frames(root, 8)
 
 
@@ -221,22 +223,22 @@ def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
 def test_cost_of_flow_is_measured_on_clips_of_all_classes(built):
     """And on no others than those that have two frames."""
     clips = [clip.sha256 for clip in read_manifest(built)]
-    assert frame_store.flow_cost(built, ['0' * 64], 'A') is frame_store.flow_cost('nowhere', clips, 'A') is None
-    cost = frame_store.flow_cost(built, ['0' * 64] * 40 + clips, 'A')
+    assert flow_cost(built, ['0' * 64], 'A') is flow_cost('nowhere', clips, 'A') is None
+    cost = flow_cost(built, ['0' * 64] * 40 + clips, 'A')
     assert cost.ms > 0 and 0 < cost.pairs < len(clips) and cost.processor == 'A'
 
 
 def test_cost_of_flow_is_measured_once_for_a_store_and_a_processor(root):
     clips = [clip.sha256 for clip in read_manifest(root)]
-    first = frame_store.flow_cost(root, clips, 'A')
+    first = flow_cost(root, clips, 'A')
     assert first.frames == '32 × 32 px, JPEG quality 90'
-    write_record(root / FOLDER / frame_store.FLOW_COST, replace(first, ms=12345.0))
-    assert frame_store.flow_cost(root, clips, 'A').ms == 12345
-    other = frame_store.flow_cost(root, clips, 'B')
-    assert other.ms != 12345 and frame_store.flow_cost(root, clips, 'B') == other
-    write_record(root / FOLDER / frame_store.FLOW_COST, replace(other, ms=12345.0))
+    write_record(root / FOLDER / FLOW_COST, replace(first, ms=12345.0))
+    assert flow_cost(root, clips, 'A').ms == 12345
+    other = flow_cost(root, clips, 'B')
+    assert other.ms != 12345 and flow_cost(root, clips, 'B') == other
+    write_record(root / FOLDER / FLOW_COST, replace(other, ms=12345.0))
     build_frames(root, 24)
-    assert frame_store.flow_cost(root, clips, 'B').frames.startswith('24 × 24 px')
+    assert flow_cost(root, clips, 'B').frames.startswith('24 × 24 px')
 
 
 def test_flow_without_frames_is_refused(monkeypatch, capsys):

@@ -21,13 +21,14 @@ from benchmarks.targets.data_loading import measure_data_time
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tests.videos import write_empty, write_video
 from tvn_mmaction.config.loading import datasets, read_config
+from tvn_mmaction.datasets.frame_store_check import check_store
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import frame_store_builder
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.transforms import frame_store
-from tvn_mmaction.datasets.transforms.frame_store import FOLDER, Settings, check_store
+from tvn_mmaction.datasets.transforms.frame_store import FOLDER, StoreSettings
 from tvn_mmaction.utils.errors import UserError
 
 lmdb = pytest.importorskip('lmdb')
@@ -81,7 +82,7 @@ def count_decoded(monkeypatch) -> list[str]:
 
 def content(root: Path) -> dict[bytes, bytes]:
     frame_store.close_reader(root)
-    with frame_store.opened(root / FOLDER) as transaction:
+    with frame_store.open_store(root / FOLDER) as transaction:
         return dict(transaction.cursor())
 
 
@@ -141,7 +142,7 @@ def test_again_decodes_nothing(root, count_decoded):
     made = build_frames(root)
     assert (made.decoded, made.removed, made.clips) == (0, 0, 8)
     assert made.frames == sum(clip.frames for clip in read_manifest(root))
-    assert made.settings == Settings(short_side=48)
+    assert made.settings == StoreSettings(short_side=48)
     assert content(root) == before and not count_decoded
 
 
@@ -195,11 +196,11 @@ def stored_clips(root: Path) -> bool:
 
 def test_other_settings_make_it_anew_and_say_so(root, capsys):
     made = build_frames(root, quality=50)
-    assert made.settings == Settings(short_side=48, quality=50)
-    assert 'holds frames of 48 × 48 px, JPEG quality 90: made anew with 48 × 48 px' in capsys.readouterr().err
+    assert made.settings == StoreSettings(short_side=48, quality=50)
+    assert 'holds frames of 48 × 48 px, JPEG quality 90. Rebuilding it with 48 × 48 px' in capsys.readouterr().err
     assert made.decoded == 8
     made = build_frames(root, 36, keep_ratio=True)
-    assert made.settings == Settings(36, 50, True) and made.decoded == 8
+    assert made.settings == StoreSettings(36, 50, True) and made.decoded == 8
     assert build_frames(root).decoded == 0
     assert {frame.shape for frame in data_set(root, 'FrameStore', {'type': 'Flip', 'flip_ratio': 0})[0]['imgs']} == {
         (36, 48, 3)
@@ -216,12 +217,12 @@ def test_frames_are_never_enlarged(root):
 @pytest.mark.parametrize(
     ('settings', 'video', 'stored'),
     [
-        (Settings(200), (320, 240), (200, 200)),
-        (Settings(256), (320, 240), (256, 240)),
-        (Settings(200), (100, 240), (100, 200)),
-        (Settings(200, keep_ratio=True), (320, 240), (267, 200)),
-        (Settings(200, keep_ratio=True), (240, 320), (200, 267)),
-        (Settings(500, keep_ratio=True), (320, 240), (320, 240)),
+        (StoreSettings(200), (320, 240), (200, 200)),
+        (StoreSettings(256), (320, 240), (256, 240)),
+        (StoreSettings(200), (100, 240), (100, 200)),
+        (StoreSettings(200, keep_ratio=True), (320, 240), (267, 200)),
+        (StoreSettings(200, keep_ratio=True), (240, 320), (200, 267)),
+        (StoreSettings(500, keep_ratio=True), (320, 240), (320, 240)),
     ],
 )
 def test_size_of_stored_frames(settings, video, stored):
@@ -234,11 +235,11 @@ def test_size_of_stored_frames(settings, video, stored):
     [
         ([SQUASH], {}),
         ([{**SQUASH, 'scale': (48, 48)}], {}),
-        ([{**SQUASH, 'scale': (49, 48)}], {'square': '49 × 48, which would enlarge them: .* --short-side 49'}),
+        ([{**SQUASH, 'scale': (49, 48)}], {'square': '49 × 48, which would enlarge them. .* --short-side 49'}),
         ([{**SQUASH, 'scale': (400, 400)}], dict.fromkeys(('square', 'ratio'), '400 × 400.* --frames --short-side')),
         (CROP, {'square': 'do not keep their ratio.* --keep-ratio --short-side 48'}),
         ([{'type': 'Resize', 'scale': (90, 60)}], {
-            'square': '80 × 60, with their ratio: .* --keep-ratio --short-side 60',
+            'square': '80 × 60, with their ratio. .* --keep-ratio --short-side 60',
             'ratio': r'64 × 48 px of videos of 96 × 72, and the config asks for 80 × 60.* --short-side 60',
         }),
         ([{'type': 'Resize', 'scale': 0.5}], dict.fromkeys(('square', 'ratio'), 'takes them as they are')),
@@ -259,10 +260,10 @@ def test_stores_too_small_for_a_pipeline_are_refused(root, made, pipeline, told,
 
 def test_no_store(root):
     shutil.rmtree(root / FOLDER)
-    told = r'has no frame store: make it with python tools/build_ucf50.py VIDEOS --out .* --frames, or .*=Decord'
-    with pytest.raises(UserError, match=told):
+    message = r'has no frame store. Build it with python tools/build_ucf50.py VIDEOS --out .* --frames, or .*=Decord'
+    with pytest.raises(UserError, match=message):
         check_store(root, [SQUASH])
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         data_set(root, 'FrameStore')[0]
 
 
@@ -283,10 +284,10 @@ def test_broken_stores_are_told_and_made_anew(root, damage, capsys):
         with lmdb.open(str(root / FOLDER)) as store, store.begin(write=True) as transaction:
             transaction.put(b'0' * 64 + b'/000000', bytes(3 << 20))  # larger than what may be unwritten
         file.write_bytes(b'text' * 5000 if damage == 'text' else file.read_bytes()[: 64 << 10])
-    with pytest.raises(UserError, match=r'frames.lmdb cannot be read: .*; remove it and make it with'):
+    with pytest.raises(UserError, match=r'frames.lmdb cannot be read: .* Remove it. Build it with'):
         check_store(root, [SQUASH])
     assert build_frames(root, 48).decoded == 8
-    assert 'made anew with 48 × 48 px' in capsys.readouterr().err
+    assert 'Rebuilding it with 48 × 48 px' in capsys.readouterr().err
     check_store(root, [SQUASH])
 
 
@@ -302,7 +303,7 @@ def test_a_clip_that_changed_since_is_told(root):
     shutil.rmtree(root / FOLDER)
     clips = read_manifest(root)
     write_manifest(root / 'manifest.csv', [clips[0]._replace(frames=9), *clips[1:]])
-    with pytest.raises(UserError, match=r'A/v_A_g01_c01.avi has 19 frames, and 9 in the manifest; run tools'):
+    with pytest.raises(UserError, match=r'A/v_A_g01_c01.avi has 19 frames, and 9 in the manifest. Run tools'):
         build_frames(root)
     write_manifest(root / 'manifest.csv', [clips[0]._replace(path='A/gone.avi'), *clips[1:]])
     with pytest.raises(UserError, match=r'A/gone.avi, frame 0: it does not decode: '):
@@ -337,7 +338,7 @@ def test_a_full_disk_is_told_and_goes_on(root):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100 << 10, limits[1]))
     try:
-        with pytest.raises(UserError, match=r'frames.lmdb cannot be written: .*; where the disk is full, make room'):
+        with pytest.raises(UserError, match=r'frames.lmdb cannot be written: .* If the disk is full, make room'):
             build_frames(root, 48)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -369,7 +370,7 @@ def test_one_variable_switches_a_config(root, tmp_path):
     with pytest.raises(UserError, match=r'is for frames of 48 × 48 px, JPEG quality 90, and the store .* quality 70'):
         read_config(tmp_path / 'dumped.py')
     build_frames(root, 31)
-    with pytest.raises(UserError, match=r'would enlarge them: .* --short-side 32'):
+    with pytest.raises(UserError, match=r'would enlarge them. .* --short-side 32'):
         read_config(file, options=options)
 
 

@@ -1,4 +1,4 @@
-"""Making a frame store: every clip decoded once, on all cores, in one transaction each, so entirely or not at all."""
+"""Frame store builder: decodes every clip once, on all cores, and stores each in a transaction of its own."""
 
 import json
 import time
@@ -14,52 +14,52 @@ import numpy as np
 
 from ...utils.console import console
 from ...utils.errors import UserError, first_line
-from ...utils.process_pool import map_in_processes
 from ..manifest import Clip, read_manifest
 from ..transforms.frame_store import (
     FOLDER,
     SETTINGS_KEY,
-    Settings,
-    Video,
+    StoredVideo,
+    StoreSettings,
     close_reader,
-    explain_config_errors,
+    explain_store_errors,
     import_lmdb,
-    opened,
-    settings_of,
-    video_of,
+    open_store,
+    parse_video,
+    read_settings,
 )
 from ..transforms.motion import SMALLEST_FLOW_SIDE, optical_flow
 from .probe import HAS_DECORD, decoding_limit_s
+from .process_pool import map_in_processes
 
 if TYPE_CHECKING:
     import lmdb
 
-# Of a full disk LMDB says that input or output failed.
-CURE = 'where the disk is full, make room or choose another folder; the same command goes on'
-DESCRIBE = 'run tools/build_ucf50.py again, which reads the clips that have changed'
-LOCK_SECONDS = 5  # to wait for the processes of a run that was killed, which end within one
-FIRST_MAP_BYTES = 1 << 30  # of the address space for a store that is written; doubled when the store fills it
+# LMDB reports a full disk as an input/output error.
+FREE_SPACE = 'If the disk is full, make room or choose another folder. Run the same command again to continue.'
+REBUILD = 'Run tools/build_ucf50.py again, which reads the clips that have changed.'
+LOCK_SECONDS = 5  # to wait for the processes of a killed run, which end within one
+FIRST_MAP_BYTES = 1 << 30  # address space while writing; doubled when the store fills it
 
 
 class EncodedClip(NamedTuple):
-    """A clip as it is stored."""
+    """An encoded clip, ready to be stored."""
 
-    video: Video
-    jpegs: list[bytes]  # by `Video.keys`
-    flow_seconds: float  # that computing the flow took a core
+    video: StoredVideo
+    jpegs: list[bytes]  # by `StoredVideo.keys`
+    flow_seconds: float  # of one core for the flow
 
 
-class Made(NamedTuple):
-    """What `build_frames` made."""
+class BuiltStore(NamedTuple):
+    """Summary of a frame store after `build_frames`."""
 
     path: Path
-    settings: Settings
-    clips: int  # of different content
+    settings: StoreSettings
+    clips: int  # without duplicates
     frames: int
     bytes: int  # on the disk
-    decoded: int  # clips, this time
-    removed: int  # clips, this time
-    flow_ms: float | None  # that a field of flow took a core, this time; None where none was computed
+    decoded: int  # clips, in this run
+    removed: int  # clips, in this run
+    flow_ms: float | None  # of one core per flow field in this run, None if it computed none
 
 
 def build_frames(
@@ -68,22 +68,22 @@ def build_frames(
     quality: int | None = None,
     keep_ratio: bool | None = None,
     flow: bool | None = None,
-) -> Made:
-    """Make the frame store of a data root what its manifest and the settings ask for, on all cores.
+) -> BuiltStore:
+    """Build or update the frame store of a data root by its manifest and the settings, on all cores.
 
-    Clips that the store has are not decoded again, also where an earlier run was interrupted; those that the manifest
-    no longer has are removed. A store of other settings is made anew, which is told. Memory holds the JPEGs of a few
-    clips.
+    Stored clips are not decoded again, also after an interrupted run, and clips that the manifest no longer has are
+    removed. A store with other settings is rebuilt with a message. Memory holds the JPEGs of a few clips.
 
     Args:
         data_root: The folder of the manifest.
-        short_side: See `Settings`, as all that follow; by default what the store has, at first that of `Settings`.
+        short_side: See `StoreSettings`, also for the other arguments; their defaults are those of the existing store,
+            else those of `StoreSettings`.
         quality: Of the JPEGs.
-        keep_ratio: Whether frames keep their shape.
+        keep_ratio: Whether frames keep their aspect ratio.
         flow: Whether the optical flow is stored as well.
 
     Raises:
-        UserError: The settings make no sense, a clip cannot be read, or the store cannot be written.
+        UserError: The settings are invalid, a clip cannot be decoded, or the store cannot be written.
     """
     from filelock import FileLock, Timeout  # loads asyncio, which importing the package need not wait for
 
@@ -91,80 +91,80 @@ def build_frames(
     clips = {clip.sha256: clip for clip in read_manifest(data_root) if not clip.problem}
     path = Path(data_root, FOLDER)
     close_reader(data_root)
-    with explain_config_errors(path, 'written', CURE):
+    with explain_store_errors(path, 'written', FREE_SPACE):
         path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(path / '.lock', timeout=LOCK_SECONDS):
                 settings = _prepare(path, {name: value for name, value in asked.items() if value is not None})
                 return _fill(Path(data_root), path, settings, clips)
         except Timeout:
-            raise UserError(f'{path} is being written by another process: wait for it') from None
+            raise UserError(f'{path} is being written by another process. Wait until it ends.') from None
 
 
-def _prepare(path: Path, asked: dict[str, Any]) -> Settings:
-    """Return the settings that the store shall have; what is there with others, or broken, is removed."""
-    settings, reason = replace(Settings(), **asked), ''
+def _prepare(path: Path, asked: dict[str, Any]) -> StoreSettings:
+    """Return the requested settings; remove an existing store if it has other settings or is damaged."""
+    settings, reason = replace(StoreSettings(), **asked), ''
     if Path(path, 'data.mdb').is_file():
         try:
-            with opened(path) as transaction:
+            with open_store(path) as transaction:
                 if transaction.stat()['entries']:  # else it was interrupted before the first clip
-                    there = settings_of(transaction)
-                    settings = replace(there, **asked)
-                    reason = f'holds frames of {there}' if settings != there else ''
+                    existing = read_settings(transaction)
+                    settings = replace(existing, **asked)
+                    reason = f'holds frames of {existing}' if settings != existing else ''
         except (import_lmdb().Error, ValueError) as error:
             reason = f'cannot be read: {error}'
     if settings.short_side < 1 or not 1 <= settings.quality <= 100:
-        raise UserError(f'frames of {settings}: the side has to be 1 or more, and the quality 1 to 100')
+        raise UserError(f'frames of {settings}: --short-side must be 1 or more, and --quality 1 to 100')
     if settings.flow and settings.short_side < SMALLEST_FLOW_SIDE:
-        raise UserError(f'frames of {settings}: let --short-side be {SMALLEST_FLOW_SIDE} or more, or use --no-flow')
+        raise UserError(f'flow of frames of {settings}: use --short-side {SMALLEST_FLOW_SIDE} or more, or --no-flow')
     if reason:
-        console.print(f'{path} {reason}: made anew with {settings}', highlight=False, soft_wrap=True)
+        console.print(f'{path} {reason}. Rebuilding it with {settings}.', highlight=False, soft_wrap=True)
         for name in ('data.mdb', 'lock.mdb'):
             Path(path, name).unlink(missing_ok=True)
     return settings
 
 
-def _fill(data_root: Path, path: Path, settings: Settings, clips: dict[str, Clip]) -> Made:
-    """Remove from a store what is not in `clips`, by their SHA-256, and add what is missing."""
+def _fill(data_root: Path, path: Path, settings: StoreSettings, clips: dict[str, Clip]) -> BuiltStore:
+    """Remove clips from a store that are not in `clips`, which are by SHA-256, and add those that are missing."""
     file = Path(path, 'data.mdb')
     map_bytes = max(FIRST_MAP_BYTES, 2 * file.stat().st_size if file.exists() else 0)
     store = import_lmdb().open(str(path), map_size=map_bytes)
     try:
         _change(store, lambda transaction: transaction.put(SETTINGS_KEY, json.dumps(asdict(settings)).encode()))
         with store.begin() as transaction:
-            there = _videos(transaction)
-        gone = [key for key in there if key not in clips]
-        fresh = [clip for key, clip in clips.items() if key not in there]
+            stored = _videos(transaction)
+        gone = [key for key in stored if key not in clips]
+        fresh = [clip for key, clip in clips.items() if key not in stored]
         for key in gone:
-            keys = [key, *there.pop(key).keys(key, settings.flow)]
+            keys = [key, *stored.pop(key).keys(key, settings.flow)]
             _change(store, lambda transaction, keys=keys: [transaction.delete(key.encode()) for key in keys])
         flow_seconds = flow_fields = 0
-        for clip, (video, jpegs, seconds) in _decode_all(fresh, data_root, settings, done=len(there)):
+        for clip, (video, jpegs, seconds) in _decode_all(fresh, data_root, settings, done=len(stored)):
             items = dict(zip(video.keys(clip.sha256, settings.flow), jpegs, strict=True))
             items[clip.sha256] = json.dumps(video._asdict()).encode()
             _change(store, lambda txn, items=items: [txn.put(key.encode(), value) for key, value in items.items()])
-            there[clip.sha256] = video
+            stored[clip.sha256] = video
             flow_seconds, flow_fields = flow_seconds + seconds, flow_fields + video.flow_fields
     finally:
         store.close()
-    frames = sum(video.frames for video in there.values())
+    frames = sum(video.frames for video in stored.values())
     flow_ms = 1000 * flow_seconds / flow_fields if settings.flow and flow_fields else None
-    return Made(path, settings, len(there), frames, file.stat().st_size, len(fresh), len(gone), flow_ms)
+    return BuiltStore(path, settings, len(stored), frames, file.stat().st_size, len(fresh), len(gone), flow_ms)
 
 
-def _videos(transaction: 'lmdb.Transaction') -> dict[str, Video]:
-    """Return what is stored by SHA-256: of all keys, those without a frame's number."""
+def _videos(transaction: 'lmdb.Transaction') -> dict[str, StoredVideo]:
+    """Return the stored clips by SHA-256, from the keys without a frame number."""
     found = {}
     with transaction.cursor() as cursor:
-        there = cursor.first()
-        while there and cursor.key() != SETTINGS_KEY:  # the last key: no digest begins with s
-            found[cursor.key().decode()] = video_of(cursor.value())
-            there = cursor.set_range(cursor.key() + b'0')  # behind its frames: '/' comes right before '0'
+        is_valid = cursor.first()
+        while is_valid and cursor.key() != SETTINGS_KEY:  # the last key: no digest begins with s
+            found[cursor.key().decode()] = parse_video(cursor.value())
+            is_valid = cursor.set_range(cursor.key() + b'0')  # after its frames: '/' comes right before '0'
     return found
 
 
 def _change(store: 'lmdb.Environment', change: Callable[['lmdb.Transaction'], Any]) -> None:
-    """Change a store in one transaction, which is on the disk when this returns, or not at all."""
+    """Change a store in one transaction, completely or not at all; it is on the disk when this returns."""
     while True:
         try:
             with store.begin(write=True) as transaction:
@@ -175,7 +175,7 @@ def _change(store: 'lmdb.Environment', change: Callable[['lmdb.Transaction'], An
 
 
 def _decode_all(
-    clips: Sequence[Clip], data_root: Path, settings: Settings, done: int
+    clips: Sequence[Clip], data_root: Path, settings: StoreSettings, done: int
 ) -> Iterator[tuple[Clip, EncodedClip]]:
     """Yield each clip as soon as it is decoded, in any order; an earlier run decoded `done` clips.
 
@@ -200,8 +200,8 @@ def _encoding_limit_s(clip: Clip) -> float:
     return 10 * decoding_limit_s(clip)  # optical flow takes several times as long as decoding
 
 
-def _encode(clip: Clip, data_root: Path, settings: Settings) -> EncodedClip:
-    """Return the frames of a clip, made as small as the settings say the way `Resize` does it, and their flow."""
+def _encode(clip: Clip, data_root: Path, settings: StoreSettings) -> EncodedClip:
+    """Return the frames of a clip, resized as `Resize` does it, and their flow."""
     frames, fields, width, height = [], [], 0, 0
     before, flow_seconds = None, 0.0
     try:
@@ -216,15 +216,15 @@ def _encode(clip: Clip, data_root: Path, settings: Settings) -> EncodedClip:
                 flow_seconds += time.thread_time() - start
                 fields += [_jpeg(direction, settings) for direction in cv2.split(field)]
             before = frame
-    except Exception as error:  # decoders raise what they like
+    except Exception as error:  # decoders raise any type
         reason = first_line(error)
-        raise UserError(f'{clip.path}, frame {len(frames)}: it does not decode: {reason}; {DESCRIBE}') from None
+        raise UserError(f'{clip.path}, frame {len(frames)}: it does not decode: {reason}. {REBUILD}') from None
     if len(frames) != clip.frames:
-        raise UserError(f'{clip.path} has {len(frames)} frames, and {clip.frames} in the manifest; {DESCRIBE}')
-    return EncodedClip(Video(len(frames), fps, width, height), frames + fields, flow_seconds)
+        raise UserError(f'{clip.path} has {len(frames)} frames, and {clip.frames} in the manifest. {REBUILD}')
+    return EncodedClip(StoredVideo(len(frames), fps, width, height), frames + fields, flow_seconds)
 
 
-def _jpeg(image: np.ndarray, settings: Settings) -> bytes:
+def _jpeg(image: np.ndarray, settings: StoreSettings) -> bytes:
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])[1].tobytes()
 
 

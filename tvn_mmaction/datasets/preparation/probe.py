@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 
 from ...utils.io import sha256_of
-from ...utils.process_pool import map_in_processes
 from ..manifest import Clip
+from .process_pool import map_in_processes
 
 # decord has no wheel for macOS arm64 and Linux aarch64. Elsewhere it is imported on first use, because it loads slowly.
 HAS_DECORD = find_spec('decord') is not None

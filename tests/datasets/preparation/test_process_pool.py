@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.processes import group_exists, interrupted_when, wait_until
-from tvn_mmaction.utils.process_pool import map_in_processes
+from tvn_mmaction.datasets.preparation.process_pool import map_in_processes
 
 
 def run_task(task: int) -> int:
@@ -51,7 +51,7 @@ def test_interrupted_run_ends_at_once():
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
 def test_processes_end_with_a_killed_run(number):
     code = (
-        'import time\nfrom tvn_mmaction.utils.process_pool import map_in_processes\n'
+        'import time\nfrom tvn_mmaction.datasets.preparation.process_pool import map_in_processes\n'
         "run = map_in_processes(lambda task: time.sleep(60 * task) or 'done', [0, 1, 1], lambda task: 60, 'testing')\n"
         'print(next(run), flush=True)\ninput()'
     )

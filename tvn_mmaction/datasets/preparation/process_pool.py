@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-from .console import progress_bar
+from ...utils.console import progress_bar
 
 MAX_PROCESSES = 61  # Windows waits for at most 63 pipes
 Task, Result = TypeVar('Task'), TypeVar('Result')
