@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.reliability.misuse_table import TABLE, Misuse
-from tests.small_experiment import REPOSITORY, call_tool, exit_code, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, call_tool, exit_code, run_process, write_config, write_data
 from tests.videos import write_text, write_video
 from tvn_mmaction.apis import runner_building as building
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
@@ -175,7 +175,7 @@ def test_misuse_ends_with_a_message(case, here, port, monkeypatch, capsys):
 
 
 def test_process_ends_with_code_2(here):
-    process = run_tool(REPOSITORY / 'tools/train.py', *TABLE[0].command.split()[1:], folder=here)
+    process = run_process(REPOSITORY / 'tools/train.py', *TABLE[0].command.split()[1:], folder=here)
     assert process.returncode == TABLE[0].code == 2
     check_message(TABLE[0], process.stderr, 0)
 

@@ -1,11 +1,7 @@
 """The tool as a user starts it."""
 
-import contextlib
-import io
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,32 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_experiment import call_tool
+from tests.small_experiment import run_tool
 from tests.videos import write_empty, write_text, write_truncated, write_video
-from tvn_mmaction.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/build_ucf50.py'
 
 
-def run(*arguments) -> subprocess.CompletedProcess:
-    """Run the tool in a process of its own."""
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
-
-
-def call(*arguments) -> subprocess.CompletedProcess:
-    """Run the tool in this process, which spares its imports."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = call_tool(TOOL, *map(str, arguments)) or 0
-        except SystemExit as ending:
-            code = ending.code
-        except UserError as error:
-            code = 2
-            print(f'error: {error}', file=err)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+run = partial(run_tool, TOOL, folder=ROOT)
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +60,7 @@ def test_folds_and_the_next_command(tmp_path):
     for name in ('Biking', 'Rowing'):
         for group in range(1, 7):
             write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', len(name) * 5 + group)
-    done = call(tmp_path / 'videos', '--out', tmp_path / 'root', '--protocol', 'group5')
+    done = run(tmp_path / 'videos', '--out', tmp_path / 'root', '--protocol', 'group5')
     assert done.returncode == 0, done.stderr
     assert 'folds        5' in done.stdout and 'test clips   2 to 4' in done.stdout
     assert 'leak         0 of 12 test clips' in done.stdout
@@ -90,7 +68,7 @@ def test_folds_and_the_next_command(tmp_path):
 
 
 def test_clips_without_groups_are_told_aloud(videos, tmp_path):
-    done = call(videos, '--out', tmp_path, '--group-pattern', 'none')
+    done = run(videos, '--out', tmp_path, '--group-pattern', 'none')
     assert done.returncode == 0, done.stderr
     assert '6 clips have no group in their name (pattern none): each counts as a group of its own' in done.stdout
     assert 'leak         0 of' in done.stdout
@@ -120,7 +98,7 @@ def broken_only(folder: Path) -> Path:
     ids=['missing', 'depth', 'protocol', 'groups', 'pattern', 'unreadable', 'nothing', 'both', 'refused', 'address'],
 )
 def test_misuse(videos, tmp_path, arguments, message):
-    done = call(*arguments(videos, tmp_path), '--out', tmp_path / 'lists')
+    done = run(*arguments(videos, tmp_path), '--out', tmp_path / 'lists')
     assert done.returncode == 2
     assert message in done.stderr
     assert 'Traceback' not in done.stderr

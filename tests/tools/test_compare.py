@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import os
 
 import pytest
 
@@ -43,7 +44,8 @@ def folder(tmp_path_factory):
     (folder / 'other.py').write_text(OTHER)
     (folder / 'fragile.py').write_text(FRAGILE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('PYTHONPATH', str(folder))
+        patch.setenv('PYTHONPATH', f'{folder}{os.pathsep}{os.environ.get("PYTHONPATH", "")}')
+        patch.syspath_prepend(folder)
         yield folder
 
 

@@ -72,7 +72,7 @@ def test_local_trials_run_once_and_suggest_a_training(folder, call, capsys):
 def test_trials_under_ray_tune(folder):
     pytest.importorskip('ray.tune', exc_type=ImportError)
     arguments = (TOOL, 'tiny.py', *GRID.split(), '--runner', 'ray', '--work-dir', 'tuned')
-    process = run_tool(*arguments, folder=folder, timeout=600)
+    process = run_tool(*arguments, folder=folder)
     assert process.returncode == 0, process.stderr
     assert '2 trials to run, 1 at a time' in process.stderr
     record = Sweep.load(folder / 'tuned/sweep.json')

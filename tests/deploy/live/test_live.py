@@ -104,8 +104,8 @@ def test_delay_stays_bounded():
 
 
 @pytest.mark.slow
-def test_delay_stays_bounded_for_a_minute():
-    speed = measure_live_delay(seconds=60, network_ms=80, fps=25)
+def test_delay_does_not_grow():
+    speed = measure_live_delay(seconds=20, network_ms=80, fps=25)
     assert speed['max_delay_ms'] < speed['bound_ms'] + SLACK_MS
     assert speed['p95_delay_ms'] < speed['bound_ms']
 
