@@ -105,6 +105,7 @@ def test_misuse(videos, tmp_path, arguments, message):
     assert not (tmp_path / 'lists/summary.json').exists()
 
 
+@pytest.mark.skipif(not (shutil.which('bsdtar') or shutil.which('unar')), reason='needs bsdtar or unar')
 def test_download_unpack_and_describe(videos, tmp_path):
     """From an address to a data root, and nothing twice."""
     shutil.make_archive(str(tmp_path / 'site/clips'), 'zip', videos.parent, videos.name)
