@@ -1,4 +1,4 @@
-"""What tests of interrupted work share: interrupting it, and looking at what it left."""
+"""Helpers for tests of interruptions."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def wait_until(condition) -> None:
 
 
 def group_exists(group: int) -> bool:
-    """Return whether a process of a process group is left."""
+    """Return whether a process group has a running process."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

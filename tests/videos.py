@@ -1,4 +1,4 @@
-"""Small real videos for tests, and broken ones."""
+"""Small videos for tests, intact and broken."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 def write_video(
     path: Path, frame_count: int = 8, width: int = 32, height: int = 24, fps: float = 25.0, codec: str = 'MJPG'
 ) -> Path:
-    """Write a video whose frames grow brighter, so that a decoded frame tells its place."""
+    """Write a video whose frames grow brighter, so that a decoded frame reveals its position."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (width, height))
     assert writer.isOpened(), path
@@ -20,21 +20,21 @@ def write_video(
 
 
 def write_empty(path: Path) -> Path:
-    """Write a file of no bytes."""
+    """Write an empty file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b'')
     return path
 
 
 def write_text(path: Path) -> Path:
-    """Write a text under a video's name."""
+    """Write a text file with the name of a video."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('404 Not Found\n' * 50)
     return path
 
 
 def write_truncated(path: Path, byte_count: int = 300) -> Path:
-    """Write a video that ends within its header, as a download that was cut off."""
+    """Write a video that ends within its header, like an aborted download."""
     write_video(path)
     path.write_bytes(path.read_bytes()[:byte_count])
     return path

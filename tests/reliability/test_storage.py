@@ -95,7 +95,7 @@ def test_full_disk_is_told_and_costs_nothing(small_disk):
     write_atomically(path, b'old' * 1000)
     with pytest.raises(UserError, match=r'no room for .*epoch_1\.pth: it needs 0\.3 MB and \S+ MB are free') as told:
         write_atomically(path, b'new' * 100_000)
-    assert 'go on with --resume' in str(told.value)
+    assert 'continue with --resume' in str(told.value)
     assert path.read_bytes() == b'old' * 1000 and list(small_disk.iterdir()) == [path]
 
 

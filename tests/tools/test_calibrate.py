@@ -166,7 +166,7 @@ def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
     np.savez(kept, **found)
     capfd.readouterr()
     assert call_tool(CALIBRATE, *arguments, '150') is None
-    assert 'going on with what interrupted/unfinished.npz has' in capfd.readouterr().err
+    assert 'continuing with the partial results in interrupted/unfinished.npz' in capfd.readouterr().err
     record = EarlyExitReport.load(folder / 'interrupted/budgets.json')
     assert (record.full_ms_per_video, record.exit_top1[0].value) == (7, 1)
     assert not kept.exists()

@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from."""
+"""Choice of the checkpoint from which a training resumes."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_named_checkpoint_wherever_the_folder_lay(folder):
+def test_last_checkpoint_is_found_in_a_moved_folder(folder):
     assert newest_checkpoint(folder).path == folder / 'epoch_2.pth'
     (folder / 'last_checkpoint').write_text('epoch_1.pth')
     assert newest_checkpoint(folder).path == folder / 'epoch_1.pth'
@@ -23,14 +23,14 @@ def test_named_checkpoint_wherever_the_folder_lay(folder):
     assert newest_checkpoint(folder) is None
 
 
-def test_death_while_the_name_is_written(folder, capsys):
+def test_empty_last_checkpoint_file_falls_back_to_the_newest(folder, capsys):
     (folder / 'last_checkpoint').write_text('')
     assert newest_checkpoint(folder).path == folder / 'epoch_2.pth'
-    assert 'going on from' in capsys.readouterr().err.replace('\n', ' ')
+    assert 'Resuming from' in capsys.readouterr().err.replace('\n', ' ')
 
 
 @pytest.mark.parametrize('share', [0, 0.5, 0.99])
-def test_death_while_a_checkpoint_is_written(folder, share):
+def test_incomplete_checkpoint_falls_back_to_the_previous(folder, share):
     path = folder / 'epoch_2.pth'
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     assert newest_checkpoint(folder).path == folder / 'epoch_1.pth'

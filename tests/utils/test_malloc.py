@@ -1,4 +1,4 @@
-"""Freed memory is used again; seen in the pages that the system has to give."""
+"""Reuse of freed memory, measured by page faults."""
 
 import platform
 import subprocess
@@ -22,9 +22,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='another C library')
-def test_second_array_of_a_size_needs_no_new_pages():
+def test_second_array_of_the_same_size_needs_no_new_pages():
     faults = {}
-    for how in ('plain', 'keep'):
+    for how in ('default', 'keep'):
         command = [sys.executable, '-c', PROGRAM, REPOSITORY / 'tvn_mmaction/utils/malloc.py', how]
         faults[how] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert faults['keep'] < 16 <= faults['plain']
+    assert faults['keep'] < 16 <= faults['default']

@@ -1,4 +1,4 @@
-"""What an interrupted measurement has found is used by the same measurement alone."""
+"""Partial results are used by the same measurement only."""
 
 import numpy as np
 import pytest
@@ -13,23 +13,23 @@ def file(tmp_path):
     return file
 
 
-def test_same_measurement_goes_on(file, capsys):
+def test_same_measurement_continues(file, capsys):
     again = PartialResults(file, ['a network', 3])
     assert again.arrays['scores'].tolist() == [0, 1, 2, 3] and set(again.arrays) == {'scores'}
-    assert f'going on with what {file} has' in capsys.readouterr().err
+    assert f'continuing with the partial results in {file}' in capsys.readouterr().err
     again.keep(times=np.ones(2))
     assert set(PartialResults(file, ['a network', 3]).arrays) == {'scores', 'times'}
     again.remove()
     assert not file.exists() and not PartialResults(file, ['a network', 3]).arrays
 
 
-def test_another_measurement_begins_anew(file, capsys):
+def test_another_measurement_starts_from_scratch(file, capsys):
     other = PartialResults(file, ['a network', 4])
     assert not other.arrays and not capsys.readouterr().err
     other.keep(times=np.ones(2))
     assert not PartialResults(file, ['a network', 3]).arrays
 
 
-def test_damaged_file_is_none(file):
+def test_damaged_file_is_ignored(file):
     file.write_bytes(file.read_bytes()[:40])
     assert not PartialResults(file, ['a network', 3]).arrays

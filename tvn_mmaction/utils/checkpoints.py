@@ -1,4 +1,4 @@
-"""Which checkpoint a work directory has to go on from, and what does not fit where one is loaded."""
+"""Finding the checkpoint to resume from, and loading checkpoints without executing code."""
 
 import os
 import pickle
@@ -17,24 +17,24 @@ from .console import console
 from .errors import UserError, first_line
 from .safetensors import SUFFIX, read_weights
 
-INTERRUPTED = 'interrupted.pth'  # the checkpoint of an epoch that was not finished
+INTERRUPTED = 'interrupted.pth'  # checkpoint of an unfinished epoch
 
 
 class KeptCheckpoint(NamedTuple):
-    """A checkpoint that loads, and what it says of itself."""
+    """A checkpoint that loads, and its metadata."""
 
     path: Path
     meta: Mapping[str, Any]
 
 
 def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
-    """Return the newest checkpoint that loads, None where nothing says that there is one.
+    """Return the newest checkpoint that loads, or None if the folder has no `last_checkpoint`.
 
-    It is the one that `last_checkpoint` names, wherever the folder lay then. A process that died while it wrote leaves
-    an empty name or half a checkpoint; then it is the one before.
+    This is the checkpoint named in `last_checkpoint`, even if the folder was moved since. After a process died while
+    writing, that name may be empty or the checkpoint incomplete; then it is the previous one.
 
     Raises:
-        UserError: There should be one, but none loads.
+        UserError: No checkpoint loads although there should be one.
     """
     last = Path(folder, 'last_checkpoint')
     if not last.exists():
@@ -46,20 +46,20 @@ def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
     for path in dict.fromkeys([named, *others]):
         try:
             loaded = load_from_local(str(path), map_location='cpu')
-        except Exception as error:  # PyTorch and pickle have many ways to say that a file is broken
+        except Exception as error:  # PyTorch and pickle raise many types for a broken file
             reasons.append(first_line(error))
             continue
         if reasons:
-            console.print(f'{last} names no checkpoint that can be read: going on from {path}', highlight=False)
+            console.print(f'{last} names no checkpoint that can be read. Resuming from {path}.', highlight=False)
         return KeptCheckpoint(path, loaded.get('meta', {}) if isinstance(loaded, Mapping) else {})
     raise UserError(
-        f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it, and this '
-        'training starts anew'
+        f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it to start the '
+        'training again'
     )
 
 
 def meta_of(checkpoint: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of itself, nothing where it is none of MMEngine; nobody may change it."""
+    """Return the metadata of a checkpoint, empty if MMEngine did not write it; do not modify the cached value."""
     return _meta_of(checkpoint, checkpoint.stat().st_mtime_ns)
 
 
@@ -71,10 +71,10 @@ def _meta_of(checkpoint: Path, changed_ns: int) -> dict[str, Any]:
 
 
 def checkpoint_file(checkpoint: str | Path) -> Path:
-    """Return the path of a checkpoint that is there; `~` is the home folder.
+    """Return the path of an existing checkpoint; `~` is the home folder.
 
     Raises:
-        UserError: There is none.
+        UserError: The file does not exist.
     """
     checkpoint = Path(checkpoint).expanduser()
     if not checkpoint.is_file():
@@ -83,18 +83,18 @@ def checkpoint_file(checkpoint: str | Path) -> Path:
 
 
 def state_dict_mismatch(error: RuntimeError) -> str:
-    """Return the first two reasons of PyTorch for which weights do not fit a model."""
+    """Return the first two mismatches in PyTorch's error about a state dict that does not fit the model."""
     return '; '.join([line.strip() for line in str(error).splitlines() if line.strip()][1:3])
 
 
 # mmengine logs the loader's name without its first ten letters, so it has to start with `load_from_`.
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint file as tensors and plain data; nothing in it is executed, then or when a training resumes.
+    """Load a checkpoint file as tensors and plain data, without executing code, neither now nor on resuming.
 
-    Only with TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD set, torch's own variable, may the file hold and run anything.
+    Only with torch's own variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD may the file contain and run any code.
 
     Args:
-        filename: the file; `~` is the home folder. One that ends in `.safetensors` is read as `write_weights` wrote it.
+        filename: the file; `~` is the home folder. `.safetensors` files are those of `write_weights`.
         map_location: as for `torch.load`.
 
     Raises:
@@ -104,7 +104,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     if not path.is_file():
         raise UserError(f'{path} is not a file: give the path of a checkpoint')
     check_digest(path)
-    # torch obeys the variable only where weights_only is left open, and below 2.6 not at all. Same values as torch's.
+    # torch reads the variable only if weights_only is not given, and not at all before 2.6. Same values as torch's.
     trusted = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '').lower() in ('1', 'y', 'yes', 'true')
     try:
         if path.suffix == SUFFIX:
@@ -124,7 +124,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def _without_config(checkpoint: Any) -> Any:
-    """Leave out `meta['config']`, which MMEngine's runners run as Python when they resume, and have never written."""
+    """Remove `meta['config']`, which MMEngine's runners execute as Python on resuming but never write."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     if isinstance(meta, dict):
         meta.pop('config', None)
@@ -132,7 +132,7 @@ def _without_config(checkpoint: Any) -> Any:
 
 
 def _refused_globals(path: Path, error: Exception) -> str:
-    """Name what `weights_only=True` refused in the file: all of it where torch can tell, else the first."""
+    """Return the names that `weights_only=True` refused in the file: all of them, or the first with an older torch."""
     try:
         return ', '.join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
     except Exception:  # torch < 2.6 has no such function, and it reads only well-formed files of torch >= 1.6
@@ -141,7 +141,7 @@ def _refused_globals(path: Path, error: Exception) -> str:
 
 
 def load_from_storage(filename: str, map_location: Any = None) -> NoReturn:
-    """Say that a checkpoint lies where nothing is loaded from.
+    """Refuse a checkpoint from an unsupported storage.
 
     Raises:
         UserError: always.
@@ -150,14 +150,14 @@ def load_from_storage(filename: str, map_location: Any = None) -> NoReturn:
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download a checkpoint into torch's cache, once for all processes, and load it as `load_from_local` does.
+    """Download a checkpoint into torch's cache, once for all processes, and load it with `load_from_local`.
 
     Args:
         filename: the URL.
         map_location: as for `torch.load`.
 
     Raises:
-        UserError: the download fails, or the file is refused as a local one would be.
+        UserError: the download fails, or `load_from_local` refuses the file.
     """
     path = Path(torch.hub.get_dir(), 'checkpoints', PurePosixPath(urlparse(filename).path).name)
     if is_main_process() and not path.exists():

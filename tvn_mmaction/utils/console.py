@@ -1,4 +1,4 @@
-"""The terminal that progress bars and warnings share; results go to stdout, everything here to stderr."""
+"""Progress bars and warnings on stderr; results go to stdout."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +15,16 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-console = Console(stderr=True, markup=False, emoji=False)  # names of files and classes are anybody's
+console = Console(stderr=True, markup=False, emoji=False)  # file and class names may contain markup
 
 
 def warn(text: str) -> None:
-    """Tell what does not stop a run, and should be known."""
+    """Print a warning."""
     console.print(text, style='yellow', highlight=False, soft_wrap=True)
 
 
 def progress_bar(visible: bool = True) -> Progress:
-    """Return a live display with one line per task: what, bar, count, `fields['status']` and the time left."""
+    """Return a live display with one line per task: name, bar, count, `fields['status']` and remaining time."""
     return Progress(
         TextColumn('{task.description}', markup=False),
         BarColumn(bar_width=None),
@@ -33,13 +33,13 @@ def progress_bar(visible: bool = True) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not visible or not console.is_interactive,  # where rich would leave an empty line
+        disable=not visible or not console.is_interactive,  # rich would leave an empty line
         speed_estimate_period=300,  # seconds; a training step of a large model takes many
     )
 
 
 def download_bar() -> Progress:
-    """Return a live display with one line per task, counted in bytes: what, bar, count, speed and the time left."""
+    """Return a live display with one line per task, counted in bytes: name, bar, count, speed and remaining time."""
     return Progress(
         TextColumn('{task.description}'),
         BarColumn(bar_width=None),
@@ -54,7 +54,7 @@ def download_bar() -> Progress:
 
 @contextmanager
 def only_errors() -> Iterator[None]:
-    """Keep MMEngine's logger from telling how weights were drawn, and of calls that a user cannot change."""
+    """Silence MMEngine's messages on weight initialisation and on calls that a user cannot change."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('ERROR')
@@ -66,7 +66,7 @@ def only_errors() -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Say nothing: for what has been said before."""
+    """Suppress console output, for messages that were printed before."""
     quiet, console.quiet = console.quiet, True
     try:
         yield

@@ -1,8 +1,8 @@
-"""TODO."""
+"""Processes of distributed trainings, as their launchers start them."""
 
 import os
 
-# By launcher, what its processes find in their environment, and how they are started.
+# By launcher, the environment variables of its processes and the command that starts them.
 LAUNCHERS = {
     'pytorch': (('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'), 'torchrun --nproc_per_node N tools/...'),
     'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun'),
@@ -11,5 +11,5 @@ LAUNCHERS = {
 
 
 def is_first_process(launcher: str) -> bool:
-    """Return whether this process is the only one or the first of several, also before they have met."""
+    """Return whether this process is the only one or the first, even before the process group is initialised."""
     return launcher not in LAUNCHERS or os.environ.get(LAUNCHERS[launcher][0][0], '0') == '0'

@@ -1,4 +1,4 @@
-"""The one error that a user can mend, and how every tool tells it."""
+"""Errors that a user can fix, and how every tool reports them."""
 
 import os
 import signal
@@ -9,15 +9,15 @@ from typing import NoReturn
 
 
 class UserError(Exception):
-    """What was asked cannot be done; the message names the thing, its value and the cure."""
+    """A problem that the user can fix; the message names the thing, its value and the remedy."""
 
 
 class Termination(KeyboardInterrupt):
-    """SIGTERM, as Ctrl-C is KeyboardInterrupt."""
+    """SIGTERM, like KeyboardInterrupt for Ctrl-C."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message; those of libraries often have pages."""
+    """Return the first line of an error's message; messages of libraries often have pages."""
     return str(error).strip().partition('\n')[0]
 
 
@@ -30,17 +30,17 @@ def shorten(text: object, longest: int = 160) -> str:
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
-    """Run a tool's `main` and end the process with its exit code.
+    """Run a tool's `main` and exit with its exit code.
 
-    A `UserError` is told on stderr in its own words with exit code 2, Ctrl-C with exit code 130 and SIGTERM with 143,
-    as shells have it; where nobody reads on, as behind `| head`, it ends quietly; anything else is a fault of ours and
-    keeps its traceback, unless an interruption came before: a compiled module, for one, that is being imported makes an
-    ImportError of it.
+    A `UserError` prints its message on stderr and exits with code 2, Ctrl-C exits with 130 and SIGTERM with 143, as in
+    shells. If the reader of stdout has gone, as with `| head`, the tool exits quietly. Any other error is a bug and
+    keeps its traceback, unless an interruption came before: the import of a compiled module, for example, turns it into
+    an ImportError.
     """
-    came = []
+    received = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        came.append(number)
+        received.append(number)
         raise Termination if number == signal.SIGTERM else KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -52,14 +52,14 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print(f'error: {error}', file=sys.stderr)
         code = 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the output that Python flushes on exit
         code = 1
     except KeyboardInterrupt as interruption:
         print(str(interruption) or 'interrupted', file=sys.stderr)
         code = 128 + (signal.SIGTERM if isinstance(interruption, Termination) else signal.SIGINT)
     except Exception:
-        if not came:
+        if not received:
             raise
         print('interrupted', file=sys.stderr)
-        code = 128 + came[0]
+        code = 128 + received[0]
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and what identifies them."""
+"""Atomic writes, YAML, folder locks and digests."""
 
 import errno
 import hashlib
@@ -19,10 +19,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path` through a synced temporary file beside it, then rename.
+    """Write `content` (text as UTF-8) to a synced temporary file in the same folder, then rename it to `path`.
 
     Raises:
-        UserError: There is no room for it; what lay at `path` before still does.
+        UserError: The disk is full; a previous file at `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left; nobody else may be writing there."""
+    """Remove the temporary files of killed processes; no other process may be writing to the folder."""
     for path in folder.glob('.*'):
         if re.fullmatch(r'\..+\.\d+\.\d+', path.name):
             path.unlink()
@@ -52,13 +52,13 @@ def remove_half_written(folder: Path) -> None:
 def _no_room(path: Path, needed_bytes: int) -> UserError:
     free_bytes = shutil.disk_usage(path.parent).free
     return UserError(
-        f'no room for {path}: it needs {needed_bytes / 1e6:.3g} MB and {free_bytes / 1e6:.3g} MB are free there; what '
-        'was written before is as it was: make room, and go on with --resume, or choose another --work-dir'
+        f'no room for {path}: it needs {needed_bytes / 1e6:.3g} MB and {free_bytes / 1e6:.3g} MB are free there. '
+        'Earlier files are unchanged. Free some space and continue with --resume, or choose another --work-dir.'
     )
 
 
 def _sync(folder: Path) -> None:
-    """Let a renamed file have its new name after a power failure too."""
+    """Make a rename survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,52 +67,30 @@ def _sync(folder: Path) -> None:
 
 
 def write_record(path: Path, record: Any) -> None:
-    """Write a dataclass as JSON, complete or not at all."""
+    """Write a dataclass as JSON, atomically."""
     write_atomically(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + '\n')
 
 
-def read_record(path: Path, schema_version: int, tool: str) -> dict[str, Any]:
-    """Return the fields of a dataclass that `write_record` wrote.
+def read_yaml(path: Path, what: str, remedy: str) -> Any:
+    """Return the content of a YAML file written by a user.
 
     Args:
         path: The file.
-        schema_version: What its field of that name must be.
-        tool: The program that makes such records.
+        what: Its content in words, for the error.
+        remedy: What to do if the file is missing.
 
     Raises:
-        UserError: No such file, no JSON of this kind, or another schema.
-    """
-    if not path.is_file():
-        raise UserError(f'no record at {path}: make it with {tool}')
-    try:
-        fields = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise UserError(f'{path} is no record ({error}): make it anew with {tool}') from None
-    if not isinstance(fields, dict) or fields.get('schema_version') != schema_version:
-        raise UserError(f'{path} has another schema than this release: measure again with {tool}')
-    return fields
-
-
-def read_yaml(path: Path, what: str, cure: str) -> Any:
-    """Return what a YAML file that a user wrote holds.
-
-    Args:
-        path: The file.
-        what: It is, in words.
-        cure: What to do where it is missing.
-
-    Raises:
-        UserError: No such file, or no YAML in it.
+        UserError: The file does not exist or is not YAML.
     """
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Takes 1e-3 for a number, as YAML 1.2 does and the 1.1 of PyYAML does not."""
+        """Reads 1e-3 as a number, as YAML 1.2 does, unlike the YAML 1.1 of PyYAML."""
 
     number = re.compile(r'[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$')
     Loader.add_implicit_resolver('tag:yaml.org,2002:float', number, list('-+0123456789'))
     if not path.is_file():
-        raise UserError(f'no {what} at {path}: {cure}')
+        raise UserError(f'no {what} at {path}: {remedy}')
     try:
         return Loader(path.read_text(encoding='utf-8')).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -121,17 +99,17 @@ def read_yaml(path: Path, what: str, cure: str) -> Any:
 
 @contextmanager
 def folder_lock(folder: Path, wait_s: float = 0, option: str = '--work-dir') -> Iterator[None]:
-    """Keep other processes away from a folder, which is made; the lock of a process that dies is gone.
+    """Create a folder and lock it against other processes; the lock ends with the process.
 
     Args:
         folder: The folder.
-        wait_s: For another process.
-        option: Of the command line, that names another folder.
+        wait_s: Seconds to wait for another process.
+        option: Command line option for another folder, for the error.
 
     Raises:
-        UserError: Another process keeps it for longer than `wait_s`.
+        UserError: Another process keeps the folder locked for longer than `wait_s`.
     """
-    from filelock import FileLock, Timeout  # loads asyncio, which importing the package need not wait for
+    from filelock import FileLock, Timeout  # here, because it imports asyncio, which is slow
 
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Where a tool is going to write: seen before the work, since what cannot be written after it is lost."""
+"""Checks of output paths before the work starts, because unwritable results are lost."""
 
 import json
 import os
@@ -8,18 +8,18 @@ from typing import Any
 
 from .errors import UserError
 
-LONGEST = 60  # characters of a value that are told
+LONGEST = 60  # characters of a value in an error
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Make a folder that is to be written into.
+    """Create a writable folder and its parents.
 
     Args:
-        folder: Made with those above it.
-        option: Of the command line, that names another one.
+        folder: The folder.
+        option: Command line option for another folder, for the error.
 
     Raises:
-        UserError: It cannot be made or written.
+        UserError: The folder cannot be created or is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,10 +31,10 @@ def make_folder(folder: Path, option: str) -> None:
 
 
 def check_file(file: Path, option: str) -> None:
-    """Check that a file can be written; its folder is made.
+    """Check that a file can be written, and create its folder.
 
     Raises:
-        UserError: It cannot.
+        UserError: The file cannot be written.
     """
     if file.is_dir():
         raise UserError(f'{option} {file} is a folder: name a file')
@@ -42,16 +42,16 @@ def check_file(file: Path, option: str) -> None:
 
 
 def check_takes_place(file: Path, made: Mapping[str, Any], option: str, apart: Collection[str] = ()) -> None:
-    """Check that a record which is going to be written takes the place of no other one, but of an earlier one like it.
+    """Check that a new record overwrites only an earlier record of the same measurement.
 
     Args:
-        file: JSON, if there is one.
-        made: Fields in which both have to be alike.
-        option: Of the command line, that names another file or folder.
+        file: JSON file, which may be missing.
+        made: Fields that have to be equal in both records.
+        option: Command line option for another file or folder, for the error.
         apart: Names in the fields that may differ.
 
     Raises:
-        UserError: There is something else.
+        UserError: The file is another record, or not a record.
     """
     if not file.exists():
         return
@@ -69,7 +69,7 @@ def check_takes_place(file: Path, made: Mapping[str, Any], option: str, apart: C
 
 
 def _differences(there: Any, here: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Yield where two pieces of JSON differ, with both values."""
+    """Yield the paths at which two JSON values differ, with both values."""
     if isinstance(there, dict) and isinstance(here, dict):
         for name in {**here, **there}:
             yield from _differences(there.get(name), here.get(name), (*place, name))

@@ -1,4 +1,4 @@
-"""What a long measurement has found so far, so that the same command goes on where it was interrupted."""
+"""Partial results of long measurements, with which the same command continues after an interruption."""
 
 import io
 import json
@@ -12,11 +12,11 @@ from .io import sha256_of, write_atomically
 
 
 class PartialResults:
-    """Arrays by name, in a file for as long as a measurement is not finished; those of another one are forgotten.
+    """Arrays by name, stored in a file until a measurement is finished; arrays of another measurement are ignored.
 
     Args:
-        file: `.npz`.
-        measurement: All that makes the arrays what they are, as plain data.
+        file: `.npz` file.
+        measurement: Everything that determines the arrays, as plain data.
     """
 
     def __init__(self, file: Path, measurement: Any):
@@ -24,23 +24,23 @@ class PartialResults:
         self.digest = sha256_of(json.dumps(measurement, sort_keys=True, default=str))
         self.arrays = self._read()
         if self.arrays:
-            console.print(f'going on with what {file} has of this measurement', highlight=False, soft_wrap=True)
+            console.print(f'continuing with the partial results in {file}', highlight=False, soft_wrap=True)
 
     def _read(self) -> dict[str, np.ndarray]:
         try:
             with np.load(self.file, allow_pickle=False) as arrays:
-                found = dict(arrays)
-        except Exception:  # no such file, or a damaged one: NumPy and zip have errors of their own
+                stored = dict(arrays)
+        except Exception:  # missing or damaged: NumPy and zip raise their own errors
             return {}
-        return found if str(found.pop('digest', '')) == self.digest else {}
+        return stored if str(stored.pop('digest', '')) == self.digest else {}
 
     def keep(self, **arrays: np.ndarray) -> None:
-        """Add arrays, or replace them, and write the file."""
+        """Add or replace arrays, and write the file."""
         self.arrays |= arrays
         buffer = io.BytesIO()
         np.savez(buffer, digest=self.digest, **self.arrays)
         write_atomically(self.file, buffer.getvalue())
 
     def remove(self) -> None:
-        """Remove the file, where all is finished."""
+        """Remove the file after the measurement."""
         self.file.unlink(missing_ok=True)

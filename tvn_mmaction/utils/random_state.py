@@ -1,4 +1,4 @@
-"""The state of all random numbers: kept in checkpoints, and set for every clip alone."""
+"""State of all random number generators, for checkpoints and for the seeding of single clips."""
 
 import random
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on with the random numbers behind a state that `random_state` returned; on a GPU, of as many GPUs."""
+    """Restore a state of `random_state`; that of GPUs only on the same number of GPUs."""
     random.setstate(state['python'])
     np.random.set_state(state['numpy'])
     torch.set_rng_state(state['torch'].cpu())
@@ -31,12 +31,12 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
-    """Draw the random numbers of a `with` block from `numbers` alone, and leave those outside of it as they were.
+    """Seed the generators in a `with` block from `numbers` alone, and restore their state afterwards.
 
-    It is about the generators that transforms use, which are those of the CPU.
+    This concerns the CPU generators, which transforms use.
 
     Args:
-        numbers: Such as seed, epoch and index; not below 0.
+        numbers: Numbers of 0 or more, such as seed, epoch and index.
     """
     outside = random.getstate(), np.random.get_state(), torch.get_rng_state()
     python, numpy, torch_ = np.random.SeedSequence(numbers).generate_state(3).tolist()

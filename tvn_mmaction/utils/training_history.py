@@ -1,4 +1,4 @@
-"""What a training has behind it: the file `history.json` in its work directory."""
+"""Per-epoch training history, stored in `history.json` in the work directory."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,6 @@ HISTORY = 'history.json'
 
 
 def read_history(work_dir: Path) -> list[dict]:
-    """Return an entry per epoch, as `EpochHistoryHook` keeps them; none where no epoch has ended."""
+    """Return one entry per finished epoch, as written by `EpochHistoryHook`."""
     path = Path(work_dir, HISTORY)
     return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else []
