@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,15 +79,6 @@ class Job:
             config_digests=digests_of_training(trained),
             clips=(Path(data_root).resolve().name, plan.digest('train_dataloader'), plan.digest('test_dataloader')),
         )
-
-    @classmethod
-    def from_options(
-        cls, config_file: str, name: str, folder: Path, data_root: str | None, options: Mapping[str, Any]
-    ) -> 'Job':
-        """Return the job of a config file with options; see `from_config`."""
-        with silent():
-            config = read_config(config_file, str(folder), data_root, options)
-        return cls.from_config(config, name, folder)
 
     @property
     def log(self) -> Path:

@@ -161,7 +161,9 @@ def plan_sweep(
     for choice in choices:
         name = ' '.join(option_words({names[option]: value for option, value in choice.items()}))
         folder = work_dir / f'trial_{sha256_of(json.dumps(choice, sort_keys=True, default=str))[:10]}'
-        jobs.append(Job.from_options(config_file, name, folder, data_root, {**options, **choice, **measuring}))
+        with silent():
+            config = read_config(config_file, str(folder), data_root, {**options, **choice, **measuring})
+        jobs.append(Job.from_config(config, name, folder))
     with silent():
         config = read_config(config_file, data_root=data_root, options={**options, **measuring})
     warn_of_group_leakage(config)
