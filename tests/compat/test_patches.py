@@ -10,6 +10,8 @@ import mmaction
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.config import config as mmengine_config
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
@@ -58,6 +60,22 @@ def test_import_of_the_package_is_silent_lazy_and_complete():
     process = run_code(code + WARNING_IMPORTS)
     assert process.stdout == 'set() True\n'
     assert 'MultiScaleDeformableAttention' not in process.stderr and 'pkg_resources' not in process.stderr
+
+
+# cached_external_bases
+
+
+def test_external_bases_are_looked_up_once(monkeypatch, tmp_path):
+    lookups = []
+    find = mmengine_config._get_external_cfg_base_path
+    monkeypatch.setattr(
+        mmengine_config, '_get_external_cfg_base_path', lambda *names: lookups.append(names) or find(*names)
+    )
+    base = 'mmaction::_base_/schedules/adam_20e.py'  # no other test reads it
+    (tmp_path / 'own.py').write_text(f"_base_ = '{base}'\n")
+    (tmp_path / 'other.py').write_text("_base_ = 'own.py'\n")
+    own, other = (Config.fromfile(tmp_path / f'{name}.py') for name in ('own', 'other'))
+    assert own.to_dict() == other.to_dict() and own.train_cfg and len(lookups) == 1
 
 
 # missing_drn
