@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.registry import DefaultScope
 from torch import nn
 
 from tvn_mmaction.models.backbones.msdnet import MSDNet, MultiScaleArchitecture
@@ -19,14 +18,6 @@ SMALL = {'blocks': [2, 1, 3], 'stem_channels': 8, 'growth': 4, 'factors': [1, 2,
 # So few layers that finer scales must end early, or no layer would read their last one.
 SHORT = {'blocks': [2, 3], 'stem_channels': 4, 'growth': 2, 'factors': [1, 2, 4, 4], 'bottlenecks': [1, 2, 4, 4]}
 FRAMES = 2
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    """Models are built under MMAction2's scope, as under every config."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 def build(arch=SMALL, frames: int = FRAMES) -> MSDNet:

@@ -8,7 +8,6 @@ import torch
 from mmaction.models.backbones.resnet_tsm import TemporalShift
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.registry import DefaultScope
 
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.config.loading import read_config
@@ -20,14 +19,6 @@ SIZE = (40, 33)
 
 orders = pytest.mark.parametrize('order', ['natural', 'spread'])
 lengths = pytest.mark.parametrize(('frames', 'exit_frames'), [(8, [1, 2, 4, 8]), (6, [1, 2, 3, 6])])
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    """Models are built under MMAction2's scope, as under every config."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 def build(frames: int = 8, **kwargs) -> OnlineResNetTSM:

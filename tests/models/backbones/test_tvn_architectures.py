@@ -17,10 +17,6 @@ def as_dict(architecture: Architecture) -> dict:
     return {**vars(architecture), 'blocks': blocks}
 
 
-def test_names():
-    assert set(ARCHITECTURES) == {'tvn1', 'tvn2', 'tvn3', 'tvn4', 'tvn_mobile_1', 'tvn_mobile_2'}
-
-
 @pytest.mark.parametrize('name', ARCHITECTURES)
 def test_name_and_dict_give_the_same_architecture(name):
     architecture = Architecture.of(name)

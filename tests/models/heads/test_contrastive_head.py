@@ -5,7 +5,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
 from tvn_mmaction.models.heads.contrastive_head import VOTE_TEMPERATURE, ContrastiveHead, noise_contrastive_loss
@@ -20,13 +19,11 @@ def samples(labels, clip_views=(2, 2)) -> list[ActionDataSample]:
 
 def head(**kwargs) -> ContrastiveHead:
     torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        return MODELS.build(dict(type='ContrastiveHead', num_classes=3, in_channels=8, average_clips='prob', **kwargs))
+    return MODELS.build(dict(type='ContrastiveHead', num_classes=3, in_channels=8, average_clips='prob', **kwargs))
 
 
 def test_loss_of_two_views_is_nt_xent():
     """Equation 1 of Chen et al., arXiv 2002.05709, computed literally."""
-    torch.manual_seed(0)
     z, temperature, total = F.normalize(torch.randn(10, 16)), 0.2, 0.0
     for i in range(10):
         j = i ^ 1  # views lie side by side

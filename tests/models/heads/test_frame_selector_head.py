@@ -4,16 +4,13 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.registry import DefaultScope
 
 FRAMES, CHANNELS, CLASSES = 6, 12, 4
 
 
 @pytest.fixture
 def head() -> torch.nn.Module:
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        head = MODELS.build({'type': 'FrameSelectorHead', 'num_classes': CLASSES, 'in_channels': CHANNELS})
+    head = MODELS.build({'type': 'FrameSelectorHead', 'num_classes': CLASSES, 'in_channels': CHANNELS})
     head.init_weights()
     return head.train(False)
 

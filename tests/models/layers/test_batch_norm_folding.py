@@ -15,7 +15,6 @@ from ..backbones.test_tiny_video_net import SMALL
 
 @pytest.fixture
 def clips():
-    torch.manual_seed(0)
     return torch.randn(3, 3, 4, 40, 32, dtype=torch.float64)
 
 
@@ -66,7 +65,6 @@ def test_float32_is_close(clips, norm_batches):
 
 def test_small_variance_with_large_mean():
     """Catastrophic cancellation in the covariance: grey images, whose colours differ little."""
-    torch.manual_seed(0)
     grey = 2 + torch.randn(8, 1, 32, 32)
     x = (grey + 0.02 * torch.randn(8, 3, 32, 32)).contiguous(memory_format=torch.channels_last)
     layer = ConvNormActivation(pointwise(3, 8))
@@ -78,7 +76,6 @@ def test_small_variance_with_large_mean():
 
 
 def test_momentum_of_none_averages_all_batches():
-    torch.manual_seed(0)
     layer = ConvNormActivation(pointwise(2, 4)).double()
     layer[1].momentum = None
     plain = layer_by_layer(layer)
@@ -109,7 +106,6 @@ def test_unsupported_layers_are_not_folded():
 
 
 def test_gradients_of_the_functions():
-    torch.manual_seed(0)
     rows = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(Moments.apply, rows)
     x = torch.randn(4, 3, 2, 3, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()

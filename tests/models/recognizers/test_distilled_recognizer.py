@@ -9,7 +9,6 @@ import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import ExponentialMovingAverage
-from mmengine.registry import DefaultScope
 
 from tests.deploy.networks import randomise, write_checkpoint
 from tests.reliability.test_resume import RANDOM, assert_same_bits, train, what_is_kept
@@ -34,8 +33,7 @@ def student(folder: Path, teachers: list[Path], more: str = '', **options):
     taught = f"model.update(type='DistilledRecognizer2D', teachers={[str(file) for file in teachers]})\n" + more
     options = {'model.temperature': TEMPERATURE, 'model.cls_head.dropout_ratio': 0, **options}
     config = read_config(write_config(folder, teachers[0].parent / 'lists', taught), options=options)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        return config, MODELS.build(config.model)
+    return config, MODELS.build(config.model)
 
 
 def batch() -> dict:

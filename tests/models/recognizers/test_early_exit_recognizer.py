@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.registry import DefaultScope
 
 from tests.models.recognizers.test_recognizers import SMALL, as_input
 from tvn_mmaction.models.heads.multi_exit_head import MultiExitHead
@@ -23,14 +22,6 @@ BACKBONES = {
 }  # fmt: skip
 
 backbones = pytest.mark.parametrize('name', BACKBONES)
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    """Models are built under MMAction2's scope, as under every config."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 def build(name: str, recognizer: str = 'DynamicRecognizer2D', **head) -> torch.nn.Module:
