@@ -144,7 +144,7 @@ def test_matching_teachers_give_no_warning(teacher, tmp_path, capsys):
         (
             "for loader in (train_dataloader, val_dataloader):\n    loader['dataset']['pipeline'][3] = "
             "dict(type='Resize', scale=(48, 48), keep_ratio=False)\ndel loader\n",
-            r'sees images as 2 × 3 × 32 × 32 and the student images as 2 × 3 × 48 × 48: train one of them again',
+            r'sees images as 2 × 3 × 32 × 32 and the student images as 2 × 3 × 48 × 48\. Train one of them again',
         ),
         (
             "for loader in (train_dataloader, val_dataloader):\n    loader['dataset']['pipeline'].insert(4, "
