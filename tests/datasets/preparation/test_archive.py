@@ -1,4 +1,4 @@
-"""An archive writes nowhere but into its folder, and completely or not at all."""
+"""Unpacking of archives: contents, hostile members, damage, interruptions."""
 
 import io
 import os
@@ -19,11 +19,18 @@ from tvn_mmaction.utils.errors import UserError
 TREE = {'Biking/v_Biking_g01_c01.avi': b'one' * 9999, 'Bö ﬁ/v ä -> 新.avi': b'two', 'Rowing/empty.avi': b''}
 
 
-@pytest.fixture(params=['bsdtar', 'unar'])
+PACKAGES = {'bsdtar': 'libarchive-tools', 'unar': 'unar'}  # of Debian and Ubuntu
+
+
+def skip_without(tool: str) -> None:
+    if not shutil.which(tool):
+        pytest.skip(f'{tool} is not installed: sudo apt install {PACKAGES[tool]}')
+
+
+@pytest.fixture(params=PACKAGES)
 def tool(request, monkeypatch) -> str:
+    skip_without(request.param)
     find = shutil.which
-    if not find(request.param):
-        pytest.skip(f'{request.param} is not installed')
     monkeypatch.setattr(shutil, 'which', lambda name: find(name) if name == request.param else None)
     monkeypatch.setattr(module, 'COUNT_SECONDS', 0.01)
     return request.param
@@ -75,43 +82,37 @@ def write_rar(path: Path, *members: tuple[str, bytes, str]) -> Path:
     return path
 
 
-def test_extract_strips_the_top_folder(tool, tmp_path):
-    extract_archive(write_tree(tmp_path / 'UCF50.rar', 'UCF50/'), tmp_path / 'out/UCF50')
-    assert read_tree(tmp_path / 'out/UCF50') == TREE
+def write_zip(path: Path) -> Path:
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
+        for name, content in TREE.items():
+            file.writestr(f'UCF50/{name}', content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('write', 'tree'),
+    [
+        (lambda path: write_tree(path, 'UCF50/'), TREE),
+        (lambda path: write_tree(path, './'), TREE),
+        (lambda path: write_tar(path, ('clip.avi', b'x')), {'clip.avi': b'x'}),
+        (lambda path: write_rar(path, *((f'UCF50/{name}', content, '') for name, content in TREE.items())), TREE),
+        (write_zip, TREE),
+    ],
+    ids=['top folder', 'no top folder', 'one file', 'rar', 'zip'],
+)
+def test_extract_without_the_top_folder(tool, tmp_path, write, tree):
+    extract_archive(write(tmp_path / 'UCF50.rar'), tmp_path / 'out/UCF50')
+    assert read_tree(tmp_path / 'out/UCF50') == tree
     assert files_in(tmp_path / 'out') == ['UCF50']
 
 
-def test_extract_without_a_top_folder(tool, tmp_path):
-    extract_archive(write_tree(tmp_path / 'a.tar', './'), tmp_path / 'out')
-    assert read_tree(tmp_path / 'out') == TREE
-
-
-def test_extract_one_file_only(tool, tmp_path):
-    extract_archive(write_tar(tmp_path / 'a.tar', ('clip.avi', b'x')), tmp_path / 'out')
-    assert read_tree(tmp_path / 'out') == {'clip.avi': b'x'}
-
-
-def test_extract_rar(tool, tmp_path):
-    archive = write_rar(tmp_path / 'UCF50.rar', *((f'UCF50/{name}', content, '') for name, content in TREE.items()))
-    extract_archive(archive, tmp_path / 'out')
-    assert read_tree(tmp_path / 'out') == TREE
-
-
-def test_extract_zip(tool, tmp_path):
-    with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as file:
-        for name, content in TREE.items():
-            file.writestr(f'UCF50/{name}', content)
-    extract_archive(tmp_path / 'a.zip', tmp_path / 'out')
-    assert read_tree(tmp_path / 'out') == TREE
-
-
-def test_extract_leaves_a_finished_folder_alone(tmp_path):
+def test_extract_keeps_a_complete_folder(tmp_path):
     (tmp_path / 'out').mkdir()
-    extract_archive(tmp_path / 'archive that is not read', tmp_path / 'out')
+    extract_archive(tmp_path / 'unread archive', tmp_path / 'out')
     assert files_in(tmp_path / 'out') == []
 
 
-def test_extract_begins_anew_after_an_interruption(tool, tmp_path):
+def test_extract_starts_over_after_an_interruption(tool, tmp_path):
     (tmp_path / '.out.part/UCF50/Stale').mkdir(parents=True)
     extract_archive(write_tree(tmp_path / 'a.tar', 'UCF50/'), tmp_path / 'out')
     assert read_tree(tmp_path / 'out') == TREE
@@ -125,7 +126,7 @@ def test_extract_names_that_look_like_options(tool, tmp_path, monkeypatch):
     assert read_tree(tmp_path / '-out') == TREE
 
 
-def test_extract_does_not_take_over_privileges(tool, tmp_path):
+def test_extract_drops_owner_and_special_permissions(tool, tmp_path):
     with tarfile.open(tmp_path / 'a.tar', 'w') as file:
         info = tarfile.TarInfo('A/run')
         info.mode, info.uid, info.gid = 0o6777, 12345, 12345
@@ -166,7 +167,7 @@ def test_extract_refuses_before_anything_is_unpacked(tool, tmp_path, monkeypatch
     filled = [[part.format(outside=outside) if isinstance(part, str) else part for part in parts] for parts in members]
     archive = write_tar(tmp_path / 'a.tar', ('first', b'x'), *filled)
     monkeypatch.setattr(module, '_unpack', None)  # calling it would be a TypeError
-    with pytest.raises(UserError, match='which is not a plain file or folder inside it; do not use this archive'):
+    with pytest.raises(UserError, match=r'which is not a plain file or folder inside it\. Do not use this archive'):
         extract_archive(archive, tmp_path / 'work/out')
     assert files_in(tmp_path) == ['a.tar', 'outside']
     assert read_tree(outside) == {'secret': b'secret'}
@@ -185,7 +186,7 @@ def test_extract_refuses_a_hard_link_that_is_listed_as_a_file(tool, tmp_path, mo
     [lambda path: path.symlink_to('ok'), lambda path: path.hardlink_to(path.with_name('ok')), os.mkfifo],
     ids=['symlink', 'hard link', 'fifo'],
 )
-def test_extract_looks_again_at_what_was_unpacked(tool, tmp_path, monkeypatch, make):
+def test_extract_checks_unpacked_members(tool, tmp_path, monkeypatch, make):
     def unpack(tool, archive, staging, file_count):
         (staging / 'A').mkdir()
         (staging / 'A/ok').write_text('x')
@@ -200,10 +201,10 @@ def test_extract_looks_again_at_what_was_unpacked(tool, tmp_path, monkeypatch, m
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (lambda whole: whole[: len(whole) // 2], 'cannot unpack .*: .*([Tt]runcated|no whole archive)'),
-        (lambda whole: b'404 Not Found\n' * 50, 'cannot unpack .*: .*(format|no whole archive)'),
-        (lambda whole: b'', 'holds no file|no whole archive'),
-        (lambda whole: None, 'cannot unpack .*: .*(Failed to open|no whole archive)'),
+        (lambda whole: whole[: len(whole) // 2], 'cannot unpack .*: .*([Tt]runcated|not a complete archive)'),
+        (lambda whole: b'404 Not Found\n' * 50, 'cannot unpack .*: .*(format|not a complete archive)'),
+        (lambda whole: b'', 'holds no file|not a complete archive'),
+        (lambda whole: None, 'cannot unpack .*: .*(Failed to open|not a complete archive)'),
     ],
     ids=['truncated', 'text', 'empty', 'missing'],
 )
@@ -219,12 +220,12 @@ def test_extract_broken_archive(tool, tmp_path, content, message):
     assert files_in(tmp_path) == ([] if broken is None else ['UCF50.rar'])
 
 
-def test_extract_damage_that_only_unpacking_finds(tool, tmp_path):
+def test_extract_damage_found_by_unpacking(tool, tmp_path):
     archive = write_rar(tmp_path / 'UCF50.rar', ('A/a.avi', b'x' * 9000, ''))
     with zipfile.ZipFile(archive, 'w') as file:
         file.writestr('A/a.avi', b'x' * 9000)
     archive.write_bytes(archive.read_bytes().replace(b'xxxx', b'xxyx', 1))
-    with pytest.raises(UserError, match=rf'^{tool} cannot unpack .*UCF50.rar: .*a\.avi.*; if it is damaged, remove it'):
+    with pytest.raises(UserError, match=rf'^{tool} cannot unpack .*UCF50.rar: .*a\.avi.*. If it is damaged, remove it'):
         extract_archive(archive, tmp_path / 'out')
     assert files_in(tmp_path) == ['UCF50.rar']
 
@@ -242,15 +243,15 @@ def test_extract_encrypted(tool, tmp_path):
     assert files_in(tmp_path) == ['a.zip']
 
 
-def test_extract_into_a_folder_that_cannot_be(tool, tmp_path):
+def test_extract_into_an_impossible_folder(tool, tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(UserError, match=r'file/out cannot be written: Not a directory; '):
+    with pytest.raises(UserError, match=r'file/out cannot be written: Not a directory. '):
         extract_archive(write_tree(tmp_path / 'a.tar'), tmp_path / 'file/out')
 
 
 def test_extract_without_a_tool(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(tmp_path))
-    with pytest.raises(UserError, match=r'needs bsdtar or unar; install one with "sudo apt install libarchive-tools"'):
+    with pytest.raises(UserError, match=r'needs bsdtar or unar. Install one with "sudo apt install libarchive-tools"'):
         extract_archive(tmp_path / 'UCF50.rar', tmp_path / 'out')
 
 
@@ -273,10 +274,9 @@ def test_extract_interrupted_ends_the_tool(tmp_path, monkeypatch):
     assert files_in(tmp_path) == ['bin', 'pid']
 
 
-def test_where_one_tool_fails_the_other_is_tried(tmp_path, monkeypatch):
-    """Old releases of bsdtar do not read every RAR archive."""
-    if not shutil.which('unar'):
-        pytest.skip('unar is not installed')
+def test_other_tool_is_tried_if_one_fails(tmp_path, monkeypatch):
+    """Old releases of bsdtar cannot read every RAR archive."""
+    skip_without('unar')
     broken = tmp_path / 'bin/bsdtar'
     broken.parent.mkdir()
     broken.write_text('#!/bin/sh\necho "bsdtar: Unsupported filter" >&2\nexit 1\n')
@@ -288,6 +288,6 @@ def test_where_one_tool_fails_the_other_is_tried(tmp_path, monkeypatch):
     assert (tmp_path / 'good/Biking/a.avi').read_text() == 'a'
     (tmp_path / 'bad.zip').write_bytes(b'not an archive')
     with pytest.raises(
-        UserError, match=r'bsdtar cannot unpack .*Unsupported filter; unar cannot unpack .*; if it is dam'
+        UserError, match=r'bsdtar cannot unpack .*Unsupported filter; unar cannot unpack .*. If it is dam'
     ):
         extract_archive(tmp_path / 'bad.zip', tmp_path / 'bad')

@@ -174,7 +174,7 @@ def test_hostile_files_are_counted_and_named(tmp_path):
         f'{folder}/empty.avi': 'the file is empty',
         f'{folder}/text.avi': 'it does not open as a video',
         f'{folder}/header.avi': 'it does not open as a video',
-        f'{folder}/broken link.avi': 'a link to a file that is not there',
+        f'{folder}/broken link.avi': 'a link to a missing file',
         f'{folder}/loop.avi': 'Too many levels of symbolic links',
     }
     assert set(summary['ignored']) == {'跳绳/folder loop', '跳绳/other.mpg'}

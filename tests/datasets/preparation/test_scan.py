@@ -89,7 +89,7 @@ def test_what_is_no_clip_is_named(tmp_path):
     assert ignored['A/loop'] == 'a link to a folder'
     assert ignored['empty'] == 'a folder without a clip'
     assert 'rename it' in ignored["'bad\\nclass'"]
-    assert ignored['self'] == 'a link to a folder that it lies in'
+    assert ignored['self'] == 'a link to a parent folder'
     assert 'rename it' in ignored["'A/bad\\nname.avi'"]
 
 
@@ -108,9 +108,9 @@ def test_links_that_lead_nowhere_are_problems(tmp_path):
     os.mkfifo(tmp_path / 'A/pipe.avi')
     problems = {clip.path: clip.problem for clip in scan(tmp_path, tmp_path)[0] if clip.problem}
     assert problems == {
-        'A/gone.avi': 'a link to a file that is not there',
+        'A/gone.avi': 'a link to a missing file',
         'A/loop.avi': 'Too many levels of symbolic links',
-        'A/pipe.avi': 'no plain file',
+        'A/pipe.avi': 'not a regular file',
     }
 
 
@@ -119,8 +119,8 @@ def test_links_that_lead_nowhere_are_problems(tmp_path):
     [
         ((), 'nowhere', 'nowhere is not a folder'),
         (('A/a.txt',), '.', 'holds no clip'),
-        (('A/a.avi', 'B/b.avi'), 'A', 'if A is a class, pass {folder}$'),
-        (('UCF50/A/a.avi', 'UCF50/B/b.avi'), '.', 'if A is a class, pass {folder}/UCF50$'),
+        (('A/a.avi', 'B/b.avi'), 'A', r'If A is a class, pass {folder}\.$'),
+        (('UCF50/A/a.avi', 'UCF50/B/b.avi'), '.', r'If A is a class, pass {folder}/UCF50\.$'),
         (('A/a.avi',), '.', 'one class only, A'),
     ],
 )

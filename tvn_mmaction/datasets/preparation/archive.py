@@ -1,4 +1,4 @@
-"""Unpacking an archive so that nothing leaves its folder."""
+"""Safe unpacking of archives with bsdtar or unar: no member is written outside the folder."""
 
 import json
 import os
@@ -12,25 +12,25 @@ from pathlib import Path, PureWindowsPath
 from ...utils.console import progress_bar
 from ...utils.errors import UserError
 
-COUNT_SECONDS = 0.25  # between two looks at how many files are unpacked
+COUNT_SECONDS = 0.25  # between two counts of unpacked files
 
 
 class _ToolError(Exception):
-    """One of the tools cannot unpack the archive; the other one may."""
+    """A tool cannot unpack the archive; another one may."""
 
 
 def extract_archive(archive: Path, folder: Path) -> None:
-    """Unpack an archive into a new folder, without the one top-level folder that may wrap everything in it.
+    """Unpack an archive into a new folder, without the top-level folder that may contain all members.
 
-    A folder that is already there was finished by an earlier call and is left alone.
+    An existing folder is complete, from an earlier call, and is kept.
 
     Args:
-        archive: Whatever bsdtar or unar read, such as RAR.
-        folder: Complete or absent; its parents are made when missing.
+        archive: Any format that bsdtar or unar reads, such as RAR.
+        folder: Complete or absent; missing parents are created.
 
     Raises:
-        UserError: No tool is installed, the archive is broken, encrypted or holds more than folders and files that
-            stay inside, or the folder cannot be written.
+        UserError: No tool is installed, the archive is damaged, encrypted or has members other than files and folders
+            inside of it, or the folder cannot be written.
     """
     archive, folder = Path(archive).absolute(), Path(folder).absolute()
     if folder.exists():
@@ -38,21 +38,21 @@ def extract_archive(archive: Path, folder: Path) -> None:
     tools = list(filter(shutil.which, ('bsdtar', 'unar')))
     if not tools:
         raise UserError(
-            f'unpacking {archive} needs bsdtar or unar; install one with "sudo apt install libarchive-tools" '
-            '(Debian, Ubuntu), "sudo dnf install bsdtar" (Fedora) or "brew install unar" (macOS)'
+            f'unpacking {archive} needs bsdtar or unar. Install one with "sudo apt install libarchive-tools" '
+            '(Debian, Ubuntu), "sudo dnf install bsdtar" (Fedora) or "brew install unar" (macOS).'
         )
-    complaints = []
+    failures = []
     for tool in tools:
         try:
             return _extract_with(tool, archive, folder)
         except _ToolError as error:
-            complaints.append(f'{tool} cannot unpack {archive}: {error}')
+            failures.append(f'{tool} cannot unpack {archive}: {error}')
         except OSError as error:
             raise UserError(
-                f'{folder} cannot be written: {error.strerror}; make room or choose another folder'
+                f'{folder} cannot be written: {error.strerror}. Make room or choose another folder.'
             ) from error
     raise UserError(
-        f'{"; ".join(complaints)}; if it is damaged, remove it and run the same command again, which downloads it'
+        f'{"; ".join(failures)}. If it is damaged, remove it and run the same command again, which downloads it.'
     )
 
 
@@ -72,23 +72,23 @@ def _extract_with(tool: str, archive: Path, folder: Path) -> None:
 
 
 def _check_members(tool: str, archive: Path) -> int:
-    """Refuse what could leave the folder, before anything is unpacked; return the number of files."""
+    """Return the number of files; refuse members that could leave the folder before anything is unpacked."""
     names, others, file_count = _list_with_bsdtar(archive) if tool == 'bsdtar' else _list_with_unar(archive)
     for name in names:
-        path = PureWindowsPath(name)  # takes both slashes and knows drives
+        path = PureWindowsPath(name)  # splits at both slashes and recognises drives
         if path.anchor or '..' in path.parts or '\\' in name:
             raise _unsafe(archive, name)
     if others:
         raise _unsafe(archive, others[0])
     if not file_count:
-        raise UserError(f'{archive} holds no file; remove it and run the same command again, which downloads it')
+        raise UserError(f'{archive} holds no file. Remove it and run the same command again, which downloads it.')
     return file_count
 
 
 def _list_with_bsdtar(archive: Path) -> tuple[list[str], list[str], int]:
-    names = _run('bsdtar', '-tf', archive).split('\n')[:-1]  # what is not printable comes as a backslash code
+    names = _run('bsdtar', '-tf', archive).split('\n')[:-1]  # unprintable characters are printed as backslash codes
     lines = _run('bsdtar', '-tvf', archive).split('\n')[:-1]
-    # A hard link in a RAR archive looks like a file, but for this.
+    # Only ' link to ' distinguishes a hard link in a RAR archive from a file.
     others = [line for line in lines if line[:1] not in ('-', 'd') or ' link to ' in line]
     return names, others, sum(line.startswith('-') for line in lines)
 
@@ -97,7 +97,7 @@ def _list_with_unar(archive: Path) -> tuple[list[str], list[str], int]:
     members = json.loads(_run('lsar', '-j', archive)).get('lsarContents', [])
     names = [member['XADFileName'] for member in members]
     kinds = [{key for key, value in member.items() if key.startswith('XADIs') and value} for member in members]
-    harmless = {'XADIsDirectory', 'XADIsSolid', 'XADIsEncrypted', 'XADIsCorrupted'}  # the last two fail by themselves
+    harmless = {'XADIsDirectory', 'XADIsSolid', 'XADIsEncrypted', 'XADIsCorrupted'}  # the last two make unpacking fail
     others = [name for name, member_kinds in zip(names, kinds, strict=True) if not member_kinds <= harmless]
     return names, others, sum('XADIsDirectory' not in member_kinds for member_kinds in kinds)
 
@@ -117,15 +117,15 @@ def _unpack(tool: str, archive: Path, staging: Path, file_count: int) -> None:
 
 
 def _run(*command: str | Path, meanwhile: Callable[[], None] = lambda: None) -> str:
-    """Return what the tool prints; it ends with us, and cannot ask for a password."""
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
+    """Return the output of a tool, which ends with this process and cannot ask for a password."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as failures:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=complaints,
+            stderr=failures,
             env={**os.environ, 'LC_ALL': 'C.UTF-8'},
-            start_new_session=True,  # away from the terminal, where Ctrl-C is ours and a password would be asked for
+            start_new_session=True,  # without a terminal, for Ctrl-C and a password prompt
         )
         try:
             while process.poll() is None:
@@ -135,12 +135,12 @@ def _run(*command: str | Path, meanwhile: Callable[[], None] = lambda: None) -> 
             process.kill()
             process.wait()
         output.seek(0)
-        complaints.seek(0)
+        failures.seek(0)
         if process.returncode:
-            lines = complaints.read().decode(errors='replace').splitlines()
-            # Both tools end with a line that says only that something went wrong; lsar says nothing at all.
+            lines = failures.read().decode(errors='replace').splitlines()
+            # The last line of both tools gives no reason, and lsar prints nothing.
             lines = [line for line in lines if not line.startswith(('bsdtar: Error exit', 'Extraction to'))]
-            reason = lines[-1].strip(' .').removeprefix('bsdtar: ') if lines else 'it is no whole archive'
+            reason = lines[-1].strip(' .').removeprefix('bsdtar: ') if lines else 'it is not a complete archive'
             raise _ToolError(reason)
         return output.read().decode(errors='replace')
 
@@ -155,6 +155,6 @@ def _check_unpacked(archive: Path, folder: Path) -> None:
 
 def _unsafe(archive: Path, member: str) -> UserError:
     return UserError(
-        f'{archive} holds {member!r}, which is not a plain file or folder inside it; do not use this archive, '
-        'remove it and get it from its authors'
+        f'{archive} holds {member!r}, which is not a plain file or folder inside it. Do not use this archive. '
+        'Remove it and get it from its authors.'
     )

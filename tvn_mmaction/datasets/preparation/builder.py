@@ -1,4 +1,4 @@
-"""From a folder of videos to a data root: scan, read what changed, write manifest, lists and summary."""
+"""Building of a data root from a folder of videos: scan, probe what changed, write manifest, lists and summary."""
 
 import json
 import shutil
@@ -35,26 +35,26 @@ def build_data_root(
 ) -> dict:
     """Describe the clips `videos/<Class>/<clip>` in a data root.
 
-    It gets `manifest.csv` with a row for every clip, from which `UCF50Dataset` takes any protocol; the lists of one
-    protocol for MMAction2's own `VideoDataset`, see `write_lists`; `classes.txt`; and last `summary.json`. Clips that
-    an earlier run has read and that did not change are not read again, also when that run was interrupted.
+    It writes `manifest.csv` with a row per clip, from which `UCF50Dataset` takes any protocol; the lists of one
+    protocol for MMAction2's own `VideoDataset`, see `write_lists`; `classes.txt`; and last `summary.json`. Unchanged
+    clips that an earlier run has read are not read again, also if that run was interrupted.
 
     Args:
         videos: The folder that holds one folder per class.
-        data_root: The folder to write into; made when missing.
+        data_root: The folder to write into; created if missing.
         protocol: A name in `PROTOCOLS`.
-        seed: What the protocol draws by.
-        group_pattern: Where names hold the group, see `scan`; by default that of the last time, at first `'ucf50'`.
+        seed: Seed of the protocol.
+        group_pattern: Position of the group in names, see `scan`; by default that of the last run, at first `'ucf50'`.
 
     Returns:
-        What `summary.json` holds.
+        The content of `summary.json`.
 
     Raises:
-        UserError: The folder, the arguments or the clips do not allow it.
+        UserError: The folder, the arguments or the clips are unsuitable.
     """
     group_pattern = group_pattern or _last_group_pattern(data_root) or 'ucf50'
     found, ignored = scan(videos, data_root, group_pattern)
-    folds = assign_folds(found, protocol, seed)  # names say it, before minutes of reading and before any writing
+    folds = assign_folds(found, protocol, seed)  # needs names only: raises before minutes of reading
     try:
         before = _rows_of(data_root / FILE_NAME)
         clips = _read_what_changed(found, data_root, before)
@@ -78,7 +78,7 @@ def build_data_root(
         text = json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + '\n'
         write_atomically(data_root / SUMMARY_NAME, text)
     except OSError as error:
-        raise UserError(f'{data_root} cannot be written: {error.strerror}; choose another folder') from error
+        raise UserError(f'{data_root} cannot be written: {error.strerror}. Choose another folder.') from error
     return summary
 
 
@@ -89,18 +89,18 @@ def _last_group_pattern(data_root: Path) -> str | None:
 
 
 def _listed(clips: Sequence[Clip]) -> list[tuple[str, str, str, bool]]:
-    """Return what lists depend on."""
+    """Return the fields that lists depend on."""
     return [(clip.path, clip.class_name, clip.group, bool(clip.problem)) for clip in clips]
 
 
 def _regrouped(before: Sequence[Clip], clips: Sequence[Clip]) -> int:
-    """Return how many clips were of another group the last time."""
+    """Return the number of clips that had another group in the last run."""
     groups = {clip.path: clip.group for clip in before}
     return sum(groups.get(clip.path, clip.group) != clip.group for clip in clips)
 
 
 def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[Clip]) -> list[Clip]:
-    """Complete clips from the last manifest and from what an interrupted run left; read the others; write it anew."""
+    """Complete clips from the last manifest and an interrupted run, probe the others, and write the manifest."""
     partial = data_root / f'{FILE_NAME}.part'
     unfinished = _rows_of(partial)
     known = {_identity(clip): clip for clip in (*before, *unfinished) if not clip.problem}
@@ -112,7 +112,7 @@ def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[
                 write_rows(file, [clip])
                 file.flush()
                 known[_identity(clip)] = clip
-    # Class and group are the listing's: the pattern may be another one than before.
+    # Class and group come from the scan: the group pattern may have changed.
     clips = [known.get(_identity(clip), clip)._replace(class_name=clip.class_name, group=clip.group) for clip in found]
     write_manifest(data_root / FILE_NAME, clips)
     partial.unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[
 
 
 def _rows_of(path: Path) -> list[Clip]:
-    """Return the clips of a manifest up to where it is broken, be it missing or written by another release."""
+    """Return the clips of a manifest up to its first damaged line, none if it is missing or of another release."""
     clips = []
     with suppress(UserError, FileNotFoundError):
         for clip in read_rows(path):
@@ -138,8 +138,8 @@ def _check_every_class_is_readable(clips: Sequence[Clip]) -> None:
         if clip.class_name not in readable:
             what = f'class {clip.class_name}' if readable else 'any class'
             raise UserError(
-                f'no clip of {what} can be read, the first one is {clip.path}: {clip.problem}; '
-                'unpack the videos again or remove the folder'
+                f'no clip of {what} can be read, the first one is {clip.path}: {clip.problem}. '
+                'Unpack the videos again or remove the folder.'
             )
 
 
@@ -152,10 +152,10 @@ def list_file(protocol: str, seed: int, fold: int, subset: str) -> str:
 def write_lists(
     data_root: Path, classes: Sequence[str], fold_subsets: Sequence[Subsets], protocol: str, seed: int
 ) -> None:
-    """Write `classes.txt` and for every fold of a protocol a list of its train and one of its test clips.
+    """Write `classes.txt`, and for every fold of a protocol a list of its training and one of its test clips.
 
     A list holds one `path label` per line: the label is the class's line in `classes.txt`, counted from 0. MMAction2's
-    `VideoDataset` reads it with `data_root` and `data_prefix=dict(video='')`, where no path holds a blank.
+    `VideoDataset` reads it with `data_root` and `data_prefix=dict(video='')`, if no path contains a space.
     """
     write_atomically(data_root / 'classes.txt', ''.join(f'{name}\n' for name in classes))
     labels = {name: label for label, name in enumerate(classes)}
@@ -189,7 +189,7 @@ def _describe_clips(clips: Sequence[Clip]) -> dict:
 
 
 def _copies(clips: Sequence[Clip]) -> list[list[str]]:
-    """Return the paths of clips of the same content, a list for each content that occurs more than once."""
+    """Return the paths of clips with equal content, one list per group of duplicates."""
     by_content = defaultdict(list)
     for clip in clips:
         by_content[clip.sha256].append(clip.path)

@@ -1,4 +1,4 @@
-"""Downloading a file over a connection that breaks."""
+"""Download of a file over unreliable connections, with resuming and retries."""
 
 import os
 import re
@@ -21,41 +21,41 @@ from ...utils.io import write_atomically
 UCF50_URL = 'https://www.crcv.ucf.edu/data/UCF50.rar'
 UCF50_BYTES = 3_233_554_570
 
-TIMEOUT_SECONDS = 60  # a server that sends nothing for so long has left
-RETRY_SECONDS = (1, 2, 4, 8, 16)  # the wait before each further try, as long as none gets ahead
+TIMEOUT_SECONDS = 60  # without data, after which a connection counts as broken
+RETRY_SECONDS = (1, 2, 4, 8, 16)  # wait before each retry while no retry makes progress
 CHUNK_BYTES = 1 << 16
 
 
 class _BrokenError(Exception):
-    """The connection broke or did not come about; another try may help."""
+    """The connection broke or could not be established; a retry may help."""
 
 
 def download(url: str, path: Path, size: int | None = None) -> Path:
-    """Fetch a file over HTTP(S) to `path`, going on where an earlier call ended.
+    """Fetch a file over HTTP(S) to `path`, resuming an earlier incomplete download.
 
-    Until it is complete, it lies beside as `<path>.part`. Broken connections are taken up again.
+    An incomplete file has the name `<path>.part`. Broken connections are retried.
 
     Args:
         url: Starts with `https://` or `http://`.
-        path: A file that is already there is kept; its folder is made when missing.
-        size: Expected length in bytes; None takes what the server sends.
+        path: An existing file is kept; a missing folder is created.
+        size: Expected length in bytes, None for any.
 
     Returns:
         `path`.
 
     Raises:
-        UserError: The file has another size here or there, the server does not give it, or it cannot be written.
+        UserError: The local or remote file has another size, the server refuses it, or it cannot be written.
     """
     path = Path(path)
     if path.exists():
         if size is not None and path.stat().st_size != size:
             raise UserError(
-                f'{path} has {path.stat().st_size:,} bytes, {size:,} were expected; '
-                'remove it and run the same command again, which downloads it'
+                f'{path} has {path.stat().st_size:,} bytes, {size:,} were expected. '
+                'Remove it and run the same command again, which downloads it.'
             )
         return path
-    if not _is_address(url):
-        raise UserError(f'{url} is no address to download from; pass one that starts with https:// or http://')
+    if not _is_url(url):
+        raise UserError(f'{url} is not a URL to download from. Pass one that starts with https:// or http://')
 
     part, version = _unfinished(path)
     try:
@@ -67,22 +67,22 @@ def download(url: str, path: Path, size: int | None = None) -> Path:
         version.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
-            f'{part} cannot be written: {error.strerror}; '
-            'make room or choose another folder, the same command goes on from there'
+            f'{part} cannot be written: {error.strerror}. '
+            'Make room and run the same command again to continue, or choose another folder.'
         ) from error
     return path
 
 
-def _is_address(url: str) -> bool:
+def _is_url(url: str) -> bool:
     try:
         address = urlsplit(url)
         return address.scheme in ('https', 'http') and bool(address.hostname) and (address.port or 1) and ' ' not in url
-    except ValueError:  # of a port or a bracket
+    except ValueError:  # invalid port or bracket
         return False
 
 
 def _unfinished(path: Path) -> tuple[Path, Path]:
-    """Return the files that hold what came so far, and which version of the server's file that is."""
+    """Return the files for the bytes received so far, and for the version of the file on the server."""
     return path.with_name(f'{path.name}.part'), path.with_name(f'{path.name}.part.version')
 
 
@@ -96,7 +96,7 @@ def _fetch(url: str, path: Path, size: int | None) -> None:
                 return _fetch_rest(url, path, size, partial(bar.update, task))
             except _BrokenError as error:
                 if furthest == 0 and isinstance(error.__cause__, socket.gaierror | ConnectionRefusedError):
-                    raise _refusal(url, path, error) from error  # more likely a wrong address than a weak network
+                    raise _refusal(url, path, error) from error  # more likely a wrong URL than a weak network
                 position = part.stat().st_size if part.exists() else 0
                 if position > furthest:
                     failures, furthest = 0, position
@@ -105,14 +105,14 @@ def _fetch(url: str, path: Path, size: int | None) -> None:
                     total = bar.tasks[task].total
                     raise UserError(
                         f'the connection to {urlsplit(url).hostname} broke {failures} times at {position:,} of '
-                        f'{"an unknown number of" if total is None else f"{total:,}"} bytes: {error}; '
-                        'the same command goes on from there'
+                        f'{"an unknown number of" if total is None else f"{total:,}"} bytes: {error}. '
+                        'Run the same command again to continue.'
                     ) from error
                 time.sleep(RETRY_SECONDS[failures - 1])
 
 
 def _fetch_rest(url: str, path: Path, size: int | None, show: Callable[..., None]) -> None:
-    """Append what the unfinished file lacks, or begin it anew where the server does not go on with the same file."""
+    """Append the rest of an incomplete file, or start over if the server cannot resume the same version."""
     part, version_file = _unfinished(path)
     offset = part.stat().st_size if part.exists() else 0
     with _request(url, path, offset) as response:
@@ -130,10 +130,10 @@ def _fetch_rest(url: str, path: Path, size: int | None, show: Callable[..., None
         if total is None:
             total = size
         free = shutil.disk_usage(path.parent).free
-        if total is not None and free < total - offset:  # where the file begins anew, its old bytes make room
+        if total is not None and free < total - offset:  # starting over frees the old bytes
             raise UserError(
-                f'{path.parent} has {free:,} bytes free, the download needs {total - offset:,} more; '
-                'make room or choose another folder'
+                f'{path.parent} has {free:,} bytes free, the download needs {total - offset:,} more. '
+                'Make room or choose another folder.'
             )
         position = start
         with part.open('r+b' if start else 'wb') as file:
@@ -151,7 +151,7 @@ def _fetch_rest(url: str, path: Path, size: int | None, show: Callable[..., None
 
 
 def _request(url: str, path: Path, offset: int) -> HTTPResponse | HTTPError:
-    """Ask for the file from `offset` on; 416, there is nothing from there on, is an answer too."""
+    """Request the file from `offset` on; the response may be 416, no bytes from there on."""
     request = Request(url, headers={'User-Agent': 'tvn_mmaction'})
     if offset:
         request.add_header('Range', f'bytes={offset}-')
@@ -160,7 +160,7 @@ def _request(url: str, path: Path, offset: int) -> HTTPResponse | HTTPError:
     except HTTPError as error:
         if error.code == 416 and offset:
             return error
-        raise _refusal(url, path, f'the server answers {error.code} {error.reason}') from error
+        raise _refusal(url, path, f'the server returns {error.code} {error.reason}') from error
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(getattr(error, 'reason', None), OSError) else error
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -169,7 +169,7 @@ def _request(url: str, path: Path, offset: int) -> HTTPResponse | HTTPError:
 
 
 def _extent(response: HTTPResponse | HTTPError, offset: int) -> tuple[int | None, int | None]:
-    """Return where in the file the answer begins, None for nowhere, and the file's length, None when not told."""
+    """Return the position in the file where the response starts, None if empty, and the length of the file if known."""
     if not offset or response.status not in (206, 416):
         return 0, response.length
     match = re.fullmatch(r'bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)', response.headers['Content-Range'] or '')
@@ -191,13 +191,13 @@ def _words(error: Exception) -> str:
 
 def _refusal(url: str, path: Path, reason: object) -> UserError:
     return UserError(
-        f'{url} cannot be downloaded: {reason}; try again later, or download it with a browser, '
-        f'put it at {path} and run the same command again'
+        f'{url} cannot be downloaded: {reason}. Try again later, or download it with a browser, '
+        f'put it at {path} and run the same command again.'
     )
 
 
 def _other_size(url: str, found: int, expected: int) -> UserError:
     return UserError(
         f'the archive at {url} has {found:,} bytes, {expected:,} were expected: '
-        'it was replaced, or a login page answers in its place; open the address in a browser to see'
+        'it was replaced, or the server sent a login page. Open the URL in a browser to check.'
     )

@@ -1,4 +1,4 @@
-"""The archive UCF50.rar as it was published: classes, groups and the name of every clip."""
+"""Inventory of the published archive UCF50.rar: classes, groups and the name of every clip."""
 
 import csv
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..manifest import Clip
 
-# By label, for good: in code point order, where JumpRope comes before JumpingJack.
+# By label, never to change: in code point order, where JumpRope comes before JumpingJack.
 UCF50_CLASSES = (
     'BaseballPitch', 'Basketball', 'BenchPress', 'Biking', 'Billiards', 'BreastStroke', 'CleanAndJerk', 'Diving',
     'Drumming', 'Fencing', 'GolfSwing', 'HighJump', 'HorseRace', 'HorseRiding', 'HulaHoop', 'JavelinThrow',
@@ -21,8 +21,8 @@ UCF50_CLASSES = (
 def ucf50_names() -> list[str]:
     """Return the 6,681 names `Class/v_Stem_gNN_cNN.avi` in the archive, in code point order.
 
-    The table beside this file holds for each class the stem of its clips (`Billards` and `Pullup` among them), the last
-    clip number of each group from group 01 on, and the numbers below it that were never there.
+    The table `ucf50_inventory.csv` holds for each class the stem of its clips (`Billards` and `Pullup` among them), the
+    last clip number of each group from group 01 on, and the missing numbers below it.
     """
     names = []
     with Path(__file__).with_name('ucf50_inventory.csv').open(encoding='utf-8', newline='') as file:
@@ -35,7 +35,7 @@ def ucf50_names() -> list[str]:
 
 
 def compare_with_ucf50(clips: Collection[Clip]) -> str:
-    """Say in one line whether these clips are the complete archive UCF50.rar, a subset of it, or something else."""
+    """Return a line that describes clips as the complete archive UCF50.rar, a subset of it, or something else."""
     published = set(ucf50_names())
     found = {f'{clip.class_name}/{clip.file_name}' for clip in clips}
     classes = {clip.class_name for clip in clips}
@@ -45,9 +45,9 @@ def compare_with_ucf50(clips: Collection[Clip]) -> str:
         missing = min(published - found)
         return (
             f'a subset of UCF50: {len(classes)} of its {len(UCF50_CLASSES)} classes, {len(found):,} of its '
-            f'{len(published):,} clips; {missing} is the first that is missing'
+            f'{len(published):,} clips; {missing} is the first missing one'
         )
     return (
         f'not UCF50: {len(classes)} classes, {len(found):,} clips, {len(found & published):,} of them with a name of '
-        f'UCF50; {min(found - published)} is the first other one'
+        f'UCF50; {min(found - published)} is the first unknown one'
     )
