@@ -17,7 +17,7 @@ from mmaction.registry import MODELS
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
-from tests.configs.test_configs import SAMPLING_FILES, tiny
+from tests.configs.test_configs import tiny
 from tests.processes import interrupted_when, wait_until
 from tests.small_experiment import REPOSITORY, break_clip, call_tool, write_config, write_data
 from tvn_mmaction import apis
@@ -34,9 +34,6 @@ from tvn_mmaction.features.extraction import LayerFeatures, _made_up_batch, extr
 from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/extract_features.py'
-# Of those with early exits, the classifier is run at each exit.
-ONE_HEAD_FILES = [file for file in SAMPLING_FILES if file.parent.name != 'early_exit']
-QUICK = {'tsn_r18_ucf50', 'x3d_s_ucf50', 'tvn1_ucf50'}
 ON_FEATURES = """
 _base_ = '{repository}/configs/recurrent/lstm_single_frame_r50_ucf50.py'
 split = dict(protocol='ucf101like', fold=0, seed=0)
@@ -209,11 +206,10 @@ def test_shapes_of_layers():
         pooled(x, 4)
 
 
-@pytest.mark.parametrize(
-    'file',
-    [pytest.param(file, marks=[] if file.stem in QUICK else pytest.mark.slow, id=file.stem) for file in ONE_HEAD_FILES],
-)
-def test_every_network_of_the_zoo_has_features(file):
+@pytest.mark.parametrize('name', ['baselines/audio_r18_demo', 'tvn1_ucf50'])
+def test_batch_has_features_of_each_clip(name):
+    """`test_trains_a_step_predicts_and_reloads` extracts features with every config."""
+    file = REPOSITORY / f'configs/{name}.py'
     config = read_config(file, data_root='nowhere', options=tiny(file))
     with DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model)
