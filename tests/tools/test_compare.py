@@ -7,7 +7,6 @@ import os
 import pytest
 
 from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
-from tests.tools.refusals import check_refused
 from tvn_mmaction.benchmark.benchmark_record import Benchmark
 from tvn_mmaction.evaluation.result import Result
 from tvn_mmaction.utils.errors import UserError
@@ -110,22 +109,10 @@ def call(folder, monkeypatch):
     return functools.partial(call_tool, TOOL)
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ('tiny.py tiny.py', 'tiny: named more than once'),
-        ('tiny.py fragile.py --train-budget epochs=0', '--train-budget epochs=0: give'),
-        ('tiny.py fragile.py --budget epochs=0', '--train-budget epochs=0: give'),
-        ('tiny.py fragile.py --data-root nowhere', 'no manifest.csv in nowhere'),
-        ('tiny.py', 'tiny.py alone cannot be compared'),
-        ('tiny.py nowhere.py', 'no config at nowhere.py'),
-        ('tiny.py other.py --workers 0', '--workers: 0: give a whole number above 0'),
-        ('tiny.py other.py --address auto', 'Add --runner ray'),
-        ('fuse a --out b', 'a alone cannot be fused'),
-    ],
-)
-def test_refused_command_lines(call, arguments, message, capsys):
-    check_refused(call, arguments.split(), message, capsys)
+def test_former_name_of_the_train_budget(call, capsys):
+    with pytest.raises(UserError, match='--train-budget epochs=0: give'):
+        call('tiny.py', 'fragile.py', '--budget', 'epochs=0')
+    assert '--budget is deprecated' in capsys.readouterr().err
 
 
 @pytest.mark.slow

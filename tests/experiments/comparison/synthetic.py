@@ -1,6 +1,7 @@
 """Synthetic tested networks: scores of a planted accuracy, costs, and a history."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,10 +16,8 @@ def scores_of(labels: Sequence[int], predicted: Sequence[int], classes: Sequence
     return Scores(clips, list(classes), np.array(labels), np.eye(len(classes), dtype=np.float32)[list(predicted)])
 
 
-def entry_of(
-    name: str, scores: Scores, latency_ms: float | None = 10.0, history=(), options=None, **changes
-) -> TestedNetwork:
-    """Return a tested network. Further arguments change its protocol."""
+def protocol_of(scores: Scores, **changes) -> Protocol:
+    """Return a protocol with some fields changed."""
     pipeline = [
         {'type': 'DecordInit'},
         {'type': 'SampleFrames', 'clip_len': 1, 'frame_interval': 10, 'num_clips': 8, 'test_mode': True},
@@ -27,7 +26,7 @@ def entry_of(
         {'type': 'FormatShape', 'input_format': 'NCHW'},
         {'type': 'PackActionInputs'},
     ]
-    protocol = dict(
+    protocol = Protocol(
         data='ucf50',
         split='group5',
         split_fold=0,
@@ -49,13 +48,20 @@ def entry_of(
         training_seed=0,
         initial_weights='scratch',
     )
+    return replace(protocol, **changes)
+
+
+def entry_of(
+    name: str, scores: Scores, latency_ms: float | None = 10.0, history=(), options=None, **changes
+) -> TestedNetwork:
+    """Return a tested network. Further arguments change its protocol."""
     result = Result(
         name=name,
         options=options or {},
         config_sha256='3' * 64,
         checkpoint='epoch_40.pth',
         checkpoint_sha256='4' * 64,
-        protocol=Protocol(**protocol | changes),
+        protocol=protocol_of(scores, **changes),
         metrics=accuracies(scores.scores, scores.labels),
         costs={'parameters': int(2e5 * (latency_ms or 1)), 'train_seconds': 4321.0, 'test_seconds': 12.0},
         environment={'device': 'Großer Prozessor', 'threads': 2, 'torch': '2.13.0'},
