@@ -1,4 +1,4 @@
-"""TODO."""
+"""Evaluator for tests with unreadable clips."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from mmengine.structures import BaseDataElement
 
 
 class BrokenClipEvaluator(Evaluator):
-    """MMEngine's evaluator, to which a clip that could not be read counts as wrong.
+    """MMEngine's evaluator, which counts unreadable clips as wrong.
 
-    Its scores are alike for all other classes and 0 for its own.
+    The scores of such a clip are 0 for its own class and equal for all others.
     """
 
     def process(self, data_samples: Sequence[BaseDataElement], data_batch: dict | None = None) -> None:

@@ -1,4 +1,4 @@
-"""MMEngine's training loop, which can go on in the middle of an epoch."""
+"""Training loop that resumes within an epoch."""
 
 from mmaction.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
@@ -9,7 +9,7 @@ from torch import nn
 class ResumableEpochTrainLoop(EpochBasedTrainLoop):
     """Trains by epochs; a resumed run starts after the last finished step. Needs `FaultTolerantDataLoader`."""
 
-    validate_first = False  # set where the epoch behind a resumed run was trained and not validated
+    validate_first = False  # set if the last epoch before a resumption was trained but not validated
 
     def run(self) -> nn.Module:
         """Train; see `EpochBasedTrainLoop.run`."""
@@ -29,12 +29,12 @@ class ResumableEpochTrainLoop(EpochBasedTrainLoop):
             self.runner.val_loop.run()
 
     def run_epoch(self) -> None:
-        """Make the steps of an epoch that are left; see `EpochBasedTrainLoop.run_epoch`."""
-        made = self._iter - self._epoch * len(self.dataloader)
+        """Run the remaining steps of an epoch; see `EpochBasedTrainLoop.run_epoch`."""
+        finished = self._iter - self._epoch * len(self.dataloader)
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        self.dataloader.first_batch = made
-        for step, data_batch in enumerate(self.dataloader, start=made):
+        self.dataloader.first_batch = finished
+        for step, data_batch in enumerate(self.dataloader, start=finished):
             self.run_iter(step, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

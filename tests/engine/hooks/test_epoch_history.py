@@ -1,4 +1,4 @@
-"""The arithmetic of what a training shows and keeps."""
+"""Entries of the epoch history."""
 
 from types import SimpleNamespace
 
@@ -31,7 +31,7 @@ def train_epoch(hook, runner, batches):
 
 
 @pytest.mark.parametrize('subset', ['test', 'validation'])
-def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch, subset):
+def test_means_are_over_clips_instead_of_batches(runner, tmp_path, monkeypatch, subset):
     monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {})
     monkeypatch.setattr(hooks, 'seen_clips', lambda config, dataset: [])
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
@@ -47,13 +47,13 @@ def test_means_are_over_clips_and_not_over_batches(runner, tmp_path, monkeypatch
     assert (tmp_path / 'curves.png').exists() and (tmp_path / 'history.json').exists()
 
 
-def test_history_travels_in_the_checkpoint(runner, monkeypatch):
+def test_checkpoint_restores_the_history(runner, monkeypatch):
     monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'batch_size': 4})
     past = [{'epoch': 1, 'loss': 2.0}]
     training = {'history': past, 'initial_weights': 'other.pth', 'batch_size': 4}
     hook = EpochHistoryHook()
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
-    assert hook.entries == []  # weights to start from, not a training to go on with
+    assert hook.entries == []  # initial weights, not a training to resume
     runner.cfg.get, runner.train_loop = {'resume': True}.get, None
     hook.after_load_checkpoint(runner, {'meta': {'training': training}})
     assert hook.entries == past

@@ -31,7 +31,7 @@ def test_second_signal_ends_at_once():
 
 
 @pytest.mark.parametrize('error', [RuntimeError('a data loader lost its processes'), None])
-def test_whatever_comes_out_of_a_signal_is_an_interruption(error):
+def test_errors_after_a_signal_become_an_interruption(error):
     with pytest.raises(KeyboardInterrupt), Interruption():
         os.kill(os.getpid(), signal.SIGINT)
         if error:
@@ -39,11 +39,11 @@ def test_whatever_comes_out_of_a_signal_is_an_interruption(error):
 
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_a_library_makes_of_a_signal_is_an_interruption_of_the_tool(number, code, capsys):
+def test_tool_reports_an_interrupted_library_as_interruption(number, code, capsys):
     def main():
         try:
             os.kill(os.getpid(), number)
-        except KeyboardInterrupt:  # as compiled modules do that are being imported
+        except KeyboardInterrupt:  # like the import of a compiled module
             raise ImportError('initialization failed') from None
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -63,7 +63,7 @@ def test_errors_without_a_signal_pass():
         raise RuntimeError
 
 
-def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
+def test_handlers_are_restored_and_ignored_signals_stay_ignored():
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         with Interruption() as interruption:

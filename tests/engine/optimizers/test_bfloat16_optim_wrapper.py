@@ -13,7 +13,7 @@ from tvn_mmaction.config.loading import configure_training, read_config
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='--amp means float16 on a GPU')
-def test_training_says_its_precision(tmp_path):
+def test_training_records_its_precision(tmp_path):
     config = read_config(write_config(tmp_path, write_data(tmp_path)), work_dir=str(tmp_path / 'work'))
     configure_training(config, amp=True)
     result = train(config)

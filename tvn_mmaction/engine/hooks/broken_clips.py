@@ -1,4 +1,4 @@
-"""What a run does about clips that cannot be read and about a loss that is none."""
+"""Hook that reports unreadable clips."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ from ...utils.errors import UserError
 
 @HOOKS.register_module()
 class BrokenClipsHook(Hook):
-    """Names every clip that cannot be read, once, and ends a training where there are too many.
+    """Reports every unreadable clip once, and ends a training with too many of them.
 
-    What it found is in `clips`: by `'train'` and `'test'`, the reasons by name of the clip. Checkpoints keep it.
+    `clips` has the reasons by clip name, for `'train'` and `'test'`. Checkpoints store those of the training.
 
     Args:
-        max_share: Of the training clips; one broken clip is always allowed.
+        max_share: Allowed share of the training clips; one broken clip is always allowed.
 
     Raises:
-        UserError: More cannot be read.
+        UserError: More clips are unreadable.
     """
 
     priority = 'NORMAL'
@@ -32,16 +32,16 @@ class BrokenClipsHook(Hook):
         self.clips: dict[str, dict[str, str]] = {'train': {}, 'test': {}}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over those that a resumed training has found."""
+        """Restore the broken clips of a resumed training."""
         if runner.cfg.get('resume'):
             self.clips['train'] = dict(checkpoint['meta'].get('broken_clips', {}))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep those of the training."""
+        """Store the broken clips of the training."""
         checkpoint['meta']['broken_clips'] = self.clips['train']
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
-        """Look at a batch."""
+        """Report the broken clips of a batch, and raise if there are too many."""
         dataset = runner.train_dataloader.dataset
         self._note('train', 'is replaced by others of its class', runner, dataset, data_batch)
         broken = self.clips['train']
@@ -49,20 +49,20 @@ class BrokenClipsHook(Hook):
             found = ''.join(f'\n  {name}: {reason}' for name, reason in broken.items())
             raise UserError(
                 f'{len(broken)} of {len(dataset)} training clips cannot be read, more than '
-                f'broken_clips.max_share={self.max_share:g} allows:{found}\nmend or remove them and make the manifest '
-                'again with tools/build_ucf50.py, or allow more'
+                f'broken_clips.max_share={self.max_share:g} allows:{found}\nRepair or remove them and rebuild the '
+                'manifest with tools/build_ucf50.py, or allow more.'
             )
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
-        """Look at a batch."""
+        """Report the broken clips of a batch."""
         self._note('test', 'counts as wrong', runner, runner.val_dataloader.dataset, data_batch)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
-        """Look at a batch."""
+        """Report the broken clips of a batch."""
         self._note('test', 'counts as wrong', runner, runner.test_dataloader.dataset, data_batch)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Let all processes know what each has found."""
+        """Share the broken clips between all processes."""
         self._gather()
 
     after_val_epoch = after_test_epoch = lambda self, runner, metrics: self._gather()
@@ -75,11 +75,11 @@ class BrokenClipsHook(Hook):
                 name = name_of_clip(dataset, index)
                 if name not in self.clips[side]:
                     self.clips[side][name] = reason
-                    told = f'{name} cannot be read and {consequence}: {reason}'
-                    warn(told)
-                    runner.logger.info(told)
+                    message = f'{name} cannot be read and {consequence}: {reason}'
+                    warn(message)
+                    runner.logger.info(message)
 
     def _gather(self) -> None:
-        for found in all_gather_object(self.clips):
-            for side, clips in found.items():
+        for gathered in all_gather_object(self.clips):
+            for side, clips in gathered.items():
                 self.clips[side] |= clips

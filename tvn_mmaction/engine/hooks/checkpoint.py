@@ -1,4 +1,4 @@
-"""What is kept of a training, so that it can go on as if nothing had happened."""
+"""Hooks that save everything an exact resumption needs."""
 
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,18 @@ from ...utils.random_state import random_state, set_random_state
 
 @HOOKS.register_module(name=['AtomicCheckpointHook', 'SavingHook'])  # with the former name
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's CheckpointHook, whose `last_checkpoint` names a complete checkpoint at any moment.
+    """MMEngine's CheckpointHook with a `last_checkpoint` that names a complete checkpoint at any time.
 
-    MMEngine's removes an old checkpoint before the new one is written, and writes the name of the last one in place.
+    MMEngine's hook removes an old checkpoint before it writes the new one, and overwrites the name in place.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """See `CheckpointHook.before_train`; remove what a process that was killed had begun to write."""
+        """See `CheckpointHook.before_train`; also remove the temporary files of a killed process."""
         work_dir = Path(runner.work_dir)
         folder = Path(self.out_dir, work_dir.name) if self.out_dir else work_dir
         info = runner.message_hub.runtime_info
         for name in [name for name in info if name.startswith('best_ckpt')]:
-            # MMEngine will remove it, or a whole folder, when it finds a better one: a checkpoint may name any.
+            # MMEngine removes this file or folder once there is a better one, and a checkpoint may name any path.
             if Path(str(info[name])).resolve().parent != folder.resolve():
                 runner.message_hub.pop_info(name)
         super().before_train(runner)
@@ -34,7 +34,7 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_half_written(Path(self.out_dir))
 
     def save_interrupted(self, runner: Runner) -> None:
-        """Keep an epoch that is not finished, behind one of its steps."""
+        """Save an unfinished epoch after one of its steps."""
         meta = {'epoch': runner.epoch, 'iter': runner.iter + 1}
         runner.save_checkpoint(self.out_dir, INTERRUPTED, meta=meta, by_epoch=False, backend_args=self.backend_args)
         self._name_last(runner, str(Path(self.out_dir, INTERRUPTED)))
@@ -75,23 +75,23 @@ class AtomicCheckpointHook(CheckpointHook):
 
 @HOOKS.register_module()
 class RandomStateHook(Hook):
-    """Keeps the random numbers of the main process in every checkpoint; a resumed run goes on behind them."""
+    """Stores the random state of the main process in every checkpoint, and restores it in a resumed run."""
 
-    priority = 'LOWEST'  # the last one to look at them before the first step
+    priority = 'LOWEST'  # the last hook before the first step
 
     def __init__(self):
         self.resumed: dict[str, Any] | None = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep their state."""
+        """Store the random state."""
         checkpoint['random_state'] = random_state()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note the state to go on from."""
+        """Keep the random state of a resumed checkpoint."""
         if runner.cfg.get('resume'):
             self.resumed = checkpoint.get('random_state')
 
     def before_train(self, runner: Runner) -> None:
-        """Go on from it."""
+        """Restore the random state."""
         if self.resumed:
             set_random_state(self.resumed)

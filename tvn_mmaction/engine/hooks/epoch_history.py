@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar while it works, a line per epoch, and the curves."""
+"""Hook for the per-epoch history: a line on the terminal, `history.json` and the learning curves."""
 
 import json
 import time
@@ -23,16 +23,16 @@ from ..resumable_loop import ResumableEpochTrainLoop
 
 @HOOKS.register_module()
 class EpochHistoryHook(Hook):
-    """Keeps one entry per epoch in every checkpoint and in `history.json`, draws `curves.png` and says a line.
+    """Stores one entry per epoch in every checkpoint and in `history.json`, plots `curves.png` and prints a line.
 
-    An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent where not measured; `validation_top1` if
-    that subset is looked at between epochs), `train_seconds` and `clips_per_second`; loss and `train_top1` are means
-    over the clips of the main process. Checkpoints hold the entries in `meta['training']`, beside what
-    `training_record` says, and what an unfinished epoch has summed up; a resumed run goes on from there. What clips are
-    in the weights they say in `meta['clips_seen']`.
+    An entry has `epoch`, `loss`, `train_top1`, `test_top1` (in [0, 1], absent if not measured; `validation_top1` if
+    that subset is evaluated between epochs), `train_seconds` and `clips_per_second`; loss and `train_top1` are means
+    over the clips of the main process. Checkpoints store the entries in `meta['training']`, together with
+    `training_record` and the sums of an unfinished epoch, from which a resumed run continues, and the clips that the
+    weights have seen in `meta['clips_seen']`.
 
     Raises:
-        UserError: A resumed run has steps of another number of clips, since it has another number of processes.
+        UserError: The batch size of a resumed run differs, because it has another number of processes.
     """
 
     def __init__(self):
@@ -41,7 +41,7 @@ class EpochHistoryHook(Hook):
         self.sums = Counter()  # over the batches of an epoch
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take over the epochs that a resumed checkpoint has behind it, and the weights that they began with."""
+        """Restore the epochs of a resumed checkpoint and the name of its initial weights."""
         if runner.cfg.get('resume'):
             trained = checkpoint.get('meta', {}).get('training', {})
             clips = training_record(runner.cfg, runner.train_dataloader.dataset)['batch_size']
@@ -53,7 +53,7 @@ class EpochHistoryHook(Hook):
             self.entries = trained.get('history', [])
             self.sums = Counter(trained.get('unfinished_epoch', {}))
             if self.entries:
-                # A checkpoint is saved before its epoch is validated; the file may know what was found then.
+                # A checkpoint is saved before its epoch is validated, so the file may have one more accuracy.
                 kept = read_history(Path(runner.work_dir))
                 for entry in kept[len(self.entries) - 1 : len(self.entries)]:
                     if entry.items() >= self.entries[-1].items():
@@ -63,13 +63,13 @@ class EpochHistoryHook(Hook):
             self.resumed = {'initial_weights': trained.get('initial_weights')}
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Let the checkpoint say how it was trained."""
+        """Store the history and the provenance in the checkpoint."""
         unfinished = {**self.sums, 'seconds': time.perf_counter() - self.started} if self.sums else {}
         checkpoint['meta']['training'] = {**self.training, 'unfinished_epoch': unfinished}
         checkpoint['meta'][KEY] = self.seen_clips
 
     def before_train(self, runner: Runner) -> None:
-        """Note what is trained on, before anybody can change the lists, and say what is going to happen."""
+        """Record the training data before the lists can change, and print the start of the training."""
         self.training = {
             **training_record(runner.cfg, runner.train_dataloader.dataset),
             **self.resumed,
@@ -78,17 +78,17 @@ class EpochHistoryHook(Hook):
         self.seen_clips = seen_clips(runner.cfg, runner.train_dataloader.dataset)
         self.path = Path(runner.work_dir, HISTORY)
         clips, steps = len(runner.train_dataloader.dataset), len(runner.train_dataloader)
-        self._say(
+        self._print(
             f'training {config_name(runner.cfg.filename)}: {clips} clips, {steps} steps an epoch, epochs '
             f'{runner.epoch + 1} to {runner.max_epochs}; log, checkpoints and results in {runner.work_dir}'
         )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Start to count, or go on."""
+        """Start or continue the timer."""
         self.started = time.perf_counter() - self.sums.pop('seconds', 0)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
-        """Count one batch."""
+        """Add a batch to the sums."""
         clips = len(data_batch['inputs'])
         self.sums['clips'] += clips
         for name in ('loss', 'top1_acc'):
@@ -96,7 +96,7 @@ class EpochHistoryHook(Hook):
                 self.sums[name] += clips * outputs[name].item()
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Add the epoch."""
+        """Add the entry of the epoch."""
         seconds, clips = time.perf_counter() - self.started, self.sums['clips']
         entry = {'epoch': runner.epoch + 1, 'loss': self.sums['loss'] / clips}
         accuracy = ''
@@ -107,21 +107,21 @@ class EpochHistoryHook(Hook):
         self.entries.append(entry)
         self.sums.clear()
         self._keep()
-        self._say(
+        self._print(
             f'epoch {entry["epoch"]:3d}/{runner.max_epochs}  loss {entry["loss"]:.4f}{accuracy}'
             f'  {entry["clips_per_second"]:.1f} clips/s  {seconds:.0f} s'
         )
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
-        """Add the accuracy on the clips that were not trained on."""
+        """Add the accuracy on the held-out clips."""
         if 'acc/top1' in metrics and self.entries:
             name = self._measured(runner)
             self.entries[-1][name] = float(metrics['acc/top1'])
             self._keep()
-            self._say(f'{"":13s}{name.removesuffix("_top1")} top-1 {metrics["acc/top1"]:.1%}')
+            self._print(f'{"":13s}{name.removesuffix("_top1")} top-1 {metrics["acc/top1"]:.1%}')
 
     def _measured(self, runner: Runner) -> str:
-        """Return the name of the accuracy that is measured between epochs."""
+        """Return the name of the accuracy measured between epochs."""
         split = runner.val_dataloader.dataset.metainfo.get('split', {}) if runner.val_loop else {}
         return 'validation_top1' if split.get('subset') == 'validation' else 'test_top1'
 
@@ -131,5 +131,5 @@ class EpochHistoryHook(Hook):
         plot_curves(self.entries, self.path.with_name('curves.png'))
 
     @master_only
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)

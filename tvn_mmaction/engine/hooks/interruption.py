@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a training or a test, which must not be torn in the middle of a step or of a save."""
+"""Ctrl-C and SIGTERM during a run, which end it between steps and never during a save."""
 
 import signal
 import threading
@@ -19,17 +19,17 @@ from .invalid_loss import InvalidLossHook
 
 
 class Interruption:
-    """A `with` block that the first signal ends where `check` is called next, and the second one at once.
+    """A `with` block that the first signal ends at the next check of `is_requested`, and the second one immediately.
 
-    It always ends as a `KeyboardInterrupt`, `Termination` where the signal was SIGTERM, also where an error came out of
-    the interruption, such as that of a data loader whose processes got the signal too. Signals that were ignored, as in
-    a background job, still are.
+    It always ends with a `KeyboardInterrupt`, or `Termination` for SIGTERM, even if the interruption caused another
+    error, such as that of a data loader whose processes received the signal too. Ignored signals, as in a background
+    job, remain ignored.
     """
 
     def __enter__(self) -> 'Interruption':
-        self.signal: int | None = None  # the one that came
+        self.signal: int | None = None  # received
         self.handlers = {}
-        if threading.current_thread() is threading.main_thread():  # in others Python sets no handlers
+        if threading.current_thread() is threading.main_thread():  # Python sets handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self.handlers[number] = signal.signal(number, self._note)
@@ -44,15 +44,15 @@ class Interruption:
             self.end()
 
     def is_requested(self) -> bool:
-        """Return whether a signal has come to this process or to any other one that trains with it."""
-        if is_distributed():  # they must end behind the same step
+        """Return whether this process, or another one of the same training, has received a signal."""
+        if is_distributed():  # all processes have to end after the same step
             requested = torch.tensor(self.signal or 0)
             all_reduce(requested, 'max')
             self.signal = int(requested) or None
         return self.signal is not None
 
     def end(self) -> NoReturn:
-        """End the block as the signal wants it."""
+        """Raise the interruption of the received signal."""
         raise (Termination if self.signal == signal.SIGTERM else KeyboardInterrupt) from None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -63,13 +63,13 @@ class Interruption:
 
 @HOOKS.register_module()
 class InterruptionHook(Hook):
-    """Lets an interruption of `TerminalRunner` end a run between two steps, in training with a checkpoint."""
+    """Ends an interrupted run of `TerminalRunner` between two steps, in training with a checkpoint."""
 
     priority = 'LOWEST'
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
-        """Save and end the run where a signal has come."""
-        # Gradients that are still being summed up are not part of a checkpoint.
+        """Save and end the run if a signal was received."""
+        # Accumulated gradients are not part of a checkpoint.
         if runner.interruption.is_requested() and runner.optim_wrapper.should_update():
             healthy = not any(isinstance(hook, InvalidLossHook) and hook.bad_steps for hook in runner.hooks)
             for hook in runner.hooks:
@@ -82,7 +82,7 @@ class InterruptionHook(Hook):
             runner.interruption.end()
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
-        """End the run where a signal has come to this process; others may have no such step."""
+        """End the run if this process received a signal; other processes may have no such step."""
         if runner.interruption.signal:
             runner.interruption.end()
 

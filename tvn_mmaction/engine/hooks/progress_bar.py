@@ -1,4 +1,4 @@
-"""TODO."""
+"""Hook for progress bars on the terminal."""
 
 import time
 from collections import deque
@@ -13,7 +13,7 @@ from rich.progress import TaskID
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Moves the bars of `TerminalRunner`: epoch, loss, accuracy, clips per second and the time left."""
+    """Updates the bars of `TerminalRunner`: epoch, loss, accuracy, clips per second and remaining time."""
 
     priority = 'LOWEST'
 
@@ -22,11 +22,11 @@ class ProgressBarHook(Hook):
         self.training = self._show(runner, 'training', runner.max_iters, runner.iter)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Measure the speed anew, without the validation that was in between."""
+        """Restart the measurement of the speed, which excludes the validation."""
         self.recent = deque([(time.perf_counter(), 0)], maxlen=20)  # (time, clips of the batch)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
-        """Move on by one batch."""
+        """Advance by one batch."""
         self.recent.append((time.perf_counter(), len(data_batch['inputs']) * get_world_size()))
         seconds = self.recent[-1][0] - self.recent[0][0]
         status = [f'loss {outputs["loss"].item():.3f}']
@@ -45,13 +45,13 @@ class ProgressBarHook(Hook):
         self.evaluation = self._show(runner, 'testing', len(runner.test_dataloader))
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
-        """Move on by one batch."""
+        """Advance by one batch."""
         runner.progress.advance(self.evaluation)
 
     after_test_iter = after_val_iter
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         runner.progress.remove_task(self.evaluation)
 
     after_test_epoch = after_val_epoch

@@ -1,4 +1,4 @@
-"""Mixed precision on a CPU."""
+"""Optimizer wrapper for mixed precision on a CPU."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from torch import nn
 
 @OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
-    """Computes in bfloat16 where PyTorch's autocast finds that safe; weights and their gradients stay float32.
+    """Computes in bfloat16 where PyTorch's autocast considers it safe; weights and gradients stay float32.
 
-    MMEngine's AmpOptimWrapper asks for a GPU. Its loss scaling, which keeps the small gradients of float16, has nothing
-    to do in bfloat16, whose range is that of float32.
+    MMEngine's AmpOptimWrapper requires a GPU. Its loss scaling preserves small float16 gradients and is not needed for
+    bfloat16, which has the range of float32.
     """
 
     @contextlib.contextmanager
