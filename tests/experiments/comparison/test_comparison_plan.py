@@ -36,6 +36,12 @@ def folder(tmp_path_factory):
     return folder
 
 
+def equal_terms(folder, *names, **arguments):
+    """Return the small config, and baselines on its terms."""
+    files = [folder / 'tiny.py', *(COMPARE / f'{name}_ucf50.py' for name in names)]
+    return configs_on_equal_terms(files, folder / 'other', **arguments)
+
+
 @pytest.fixture(scope='module')
 def configs(folder):
     return configs_on_equal_terms(
@@ -75,14 +81,13 @@ def test_all_have_the_input_of_the_first_and_their_own_sampling(configs):
 
 
 def test_own_input_is_kept_on_request(folder):
-    _, x3d = configs_on_equal_terms([folder / 'tiny.py', COMPARE / 'x3d_s_ucf50.py'], folder / 'own', own_input=True)
+    _, x3d = equal_terms(folder, 'x3d_s', own_input=True)
     assert steps(x3d)['SampleFrames'].clip_len == 13 and steps(x3d)['Resize'].scale == (160, 160)
     assert 'Flip' in steps(x3d)
 
 
 def test_published_weights_add_a_network(folder):
-    files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py', COMPARE / 'x3d_s_ucf50.py']
-    configs = configs_on_equal_terms(files, folder / 'pretrained', pretrained=True)
+    configs = equal_terms(folder, 'tsn_r18', 'x3d_s', pretrained=True)
     found = {job.name: config.load_from for job, config in zip(jobs_of(configs), configs, strict=True)}
     assert list(found) == ['tiny', 'tsn_r18_ucf50', 'x3d_s_ucf50', 'x3d_s_ucf50_pretrained']
     assert list(found.values()) == [None, None, None, configs[2].pretrained_weights]
@@ -90,9 +95,8 @@ def test_published_weights_add_a_network(folder):
 
 
 def test_protocol_and_options_change_all(folder):
-    files = [folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py']
     options = {'clip.size': 64, 'optim_wrapper.optimizer.lr': 0.5}
-    for config in configs_on_equal_terms(files, folder / 'changed', options=options, protocol='twothirds'):
+    for config in equal_terms(folder, 'tsn_r18', options=options, protocol='twothirds'):
         assert config.split.protocol == config.train_dataloader.dataset.protocol == 'twothirds'
         assert config.optim_wrapper.optimizer.lr == 0.5 and steps(config)['Resize'].scale == (64, 64)
 
@@ -165,14 +169,13 @@ def test_decoding_overlaps_with_a_gpu_but_not_with_a_cpu():
 
 def test_network_with_a_result_keeps_its_epochs(configs, folder):
     """New timings would change them, and its result would be refused."""
-    work_dir = folder / 'kept'
-    kept = configs_on_equal_terms([folder / 'tiny.py', COMPARE / 'tsn_r18_ucf50.py'], work_dir)
+    kept = equal_terms(folder, 'tsn_r18')
     entry = networks(['tiny', 'tsn_r18_ucf50'], ['a', 'b']).entries[0]
     result = replace(entry.result, protocol=replace(entry.result.protocol, epochs=5))
     result.save(Path(kept[1].work_dir) / 'result.json')
     models = [costs(Path(config.filename).stem, 1.0) for config in kept]
     benchmark = Benchmark('tiny', 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
-    allowed = apply_train_budget(kept, TrainBudget(minutes=1), benchmark, work_dir)
+    allowed = apply_train_budget(kept, TrainBudget(minutes=1), benchmark, folder / 'other')
     assert [config.train_cfg.max_epochs for config in allowed] == [8, 5]
 
 
@@ -192,16 +195,14 @@ def test_c3d_may_be_the_first(folder):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('omnisource_slowonly_r50_ucf50', 'is not trained on video clips alone'),
-        ('timesformer_ucf50', 'or use --own-input'),
-        ('../motion/tvn1_rgb_difference_ucf50', 'it reads motion, .* Train it with tools/train.py'),
+        ('omnisource_slowonly_r50', 'is not trained on video clips alone'),
+        ('timesformer', 'or use --own-input'),
+        ('../motion/tvn1_rgb_difference', 'it reads motion, .* Train it with tools/train.py'),
     ],
 )
 def test_network_that_cannot_take_the_terms_is_refused(folder, name, message):
     with pytest.raises(UserError, match=f'{name}.* cannot be compared.*{message}'):
-        configs_on_equal_terms(
-            [folder / 'tiny.py', COMPARE / f'{name}.py'], folder / 'other', options={'clip.size': 40}
-        )
+        equal_terms(folder, name, options={'clip.size': 40})
 
 
 def test_resumed_pretrained_training_is_recognised(configs, folder):

@@ -156,24 +156,16 @@ def test_report_without_costs_history_or_protocol():
     assert not re.search(r'\b(?:None|nan)\b', text)
 
 
+SAMPLING = {'type': 'SampleFrames', 'clip_len': 16, 'num_clips': 10}
+CROPS = {'type': 'ThreeCrop', 'crop_size': 256}
+
+
 @pytest.mark.parametrize(
     ('pipeline', 'views', 'expected'),
     [
-        ([{'type': 'SampleFrames', 'clip_len': 16}, {'type': 'Resize', 'scale': [112, 96]}], 1, (16, 96, 112)),
-        (
-            [
-                {'type': 'SampleFrames', 'clip_len': 16, 'num_clips': 10},
-                {'type': 'Resize', 'scale': [-1, 256]},
-                {'type': 'ThreeCrop', 'crop_size': 256},
-            ],
-            30,
-            (16, 256, 256),
-        ),
-        (
-            [{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}, {'type': 'Resize', 'scale': [-1, 256]}],
-            1,
-            (8, None, None),
-        ),
+        ([SAMPLING | {'num_clips': 1}, {'type': 'Resize', 'scale': [112, 96]}], 1, (16, 96, 112)),
+        ([SAMPLING, {'type': 'Resize', 'scale': [-1, 256]}, CROPS], 30, (16, 256, 256)),
+        ([SAMPLING | {'clip_len': 1}, {'type': 'Resize', 'scale': [-1, 256]}], 1, (10, None, None)),
         (None, 1, (None, None, None)),
     ],
 )

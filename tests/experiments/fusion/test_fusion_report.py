@@ -168,34 +168,39 @@ def test_protocol_has_the_common_fields_of_the_members():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda members, validation: (members, validation[:2]), '2 results for 3 networks'),
-        (lambda members, validation: (members, validation[::-1]), 'the result for network0 is of another network'),
-        (lambda members, validation: (members, [replaced(validation[0], checkpoint_sha256='7' * 64), *validation[1:]]),
-         'the result for network0 is of other weights .*Two trainings of a config are two networks'),
-        (lambda members, validation: (members, members), 'is also a test clip .120 such clips'),
-        (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 120)]),
-         'network2 was trained on 120 of these 120 clips'),
-        (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], 3)]),
-         'network2 was trained on 3 of these 120 clips, more than the 2% that may be duplicates'),
-        (lambda members, validation: (members, [*validation[:2], replaced(validation[2], options={'budget': 0.5})]),
-         'network2 has the option budget 0.5 there and None in its test, .* with the same settings on both'),
-        (lambda members, validation: (members, [*validation[:2], replaced(validation[2], name='other')]),
-         'network2 has the config other there and network2 in its test'),
-        (lambda members, validation: (members, [*validation[:2], draw('validation', 2, views=10)]),
-         'network2 has views 10 there and 1 in its test'),
-        (lambda members, validation: (members, [*validation[:2], draw('validation', 2, test_pipeline=[{'type': 'A'}])]),
-         'network2 has step 0 of the pipeline .*A.* there and .*DecordInit.* in its test'),
-        (lambda members, validation: (members, [*validation[:2], trained_on(validation[2], None)]),
-         'it is unknown whether network2'),
-        (lambda members, validation: ([*members[:2], draw('other', 2)], validation), 'was tested on .* was not'),
-        (lambda members, validation: (members, [*validation[:2], draw('other', 2)]), 'was tested on .* was not'),
-        (lambda members, validation: (members, [of_classes(entry, 3) for entry in validation]), 'no clip of Straße'),
+        (lambda last: replaced(last, checkpoint_sha256='7' * 64), 'is of other weights .*Two trainings of a config'),
+        (lambda last: replaced(last, name='other'), 'has the config other there and network2 in its test'),
+        (
+            lambda last: replaced(last, options={'budget': 0.5}),
+            'has the option budget 0.5 there and None .*same settings',
+        ),
+        (lambda last: draw('validation', 2, views=10), 'has views 10 there and 1 in its test'),
+        (
+            lambda last: draw('validation', 2, test_pipeline=[{'type': 'A'}]),
+            'has step 0 of the pipeline .*A.* there and',
+        ),
+        (lambda last: trained_on(last, 120), 'was trained on 120 of these 120 clips'),
+        (lambda last: trained_on(last, 3), 'was trained on 3 of these 120 clips, more than the 2% that may be'),
+        (lambda last: trained_on(last, None), 'it is unknown whether network2'),
+        (lambda last: draw('other', 2), 'was tested on .* was not'),
     ],
-)  # fmt: skip
-def test_invalid_validation_is_refused(members, validation, change, message):
-    members, validation = change(members, validation)
+)
+def test_invalid_validation_of_a_network_is_refused(members, validation, change, message):
     with pytest.raises(UserError, match=message):
-        fuse_networks(members, 'stacking', validation)
+        fuse_networks(members, 'stacking', [*validation[:2], change(validation[2])])
+
+
+def test_validation_of_other_networks_or_clips_is_refused(members, validation):
+    for others, message in (
+        (validation[:2], '2 results for 3 networks'),
+        (validation[::-1], 'the result for network0 is of another network'),
+        (members, 'is also a test clip .120 such clips'),
+        ([of_classes(entry, 3) for entry in validation], 'no clip of Straße'),
+    ):
+        with pytest.raises(UserError, match=message):
+            fuse_networks(members, 'stacking', others)
+    with pytest.raises(UserError, match=r'was tested on .* was not'):
+        fuse_networks([*members[:2], draw('other', 2)], 'stacking', validation)
 
 
 def trained_on(entry, clips):
@@ -218,11 +223,10 @@ def test_budgets_of_one_network_are_members_with_different_names(members):
 
 
 def test_flow_costs_are_summed(members):
-    flow = [
-        replaced(one, costs=one.result.costs | {'flow_ms_per_clip': ms})
-        for one, ms in zip(members[:2], (3, 40), strict=True)
-    ]
-    _, entry, _ = fuse_networks([*flow, members[2]])
+    costs = [members[i].result.costs | {'flow_ms_per_clip': ms} for i, ms in enumerate((3, 40))]
+    _, entry, _ = fuse_networks(
+        [replaced(members[0], costs=costs[0]), replaced(members[1], costs=costs[1]), members[2]]
+    )
     assert entry.result.costs['flow_ms_per_clip'] == 43
 
 

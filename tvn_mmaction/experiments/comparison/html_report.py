@@ -12,10 +12,9 @@ from plotly.offline import get_plotlyjs
 
 from ...utils.io import write_atomically
 from ...version import __version__
-from . import tables
+from . import published_results, tables
 from .charts import DARK, LIGHT, make_charts, network_colours
 from .comparison import Comparison
-from .published_results import NOTE, PUBLISHED, TITLES
 
 THUMBNAIL_WIDTH_PX = 160
 JPEG_QUALITY = 80
@@ -62,25 +61,16 @@ def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) ->
     colours = zip(network_colours(comparison, LIGHT), network_colours(comparison, DARK), strict=True)
     return environment.get_template('page.html.jinja').render(
         comparison=comparison,
+        tables=tables,
         groups=tables.comparison_rows(comparison),
-        columns=tables.RESULT_COLUMNS,
-        test_columns=tables.TEST_COLUMNS,
-        verdicts=tables.verdicts(comparison),
         common=common,
         different=different,
-        pairing=tables.PAIRING_NOTE,
-        independence=tables.INDEPENDENCE_NOTE,
-        changes=tables.extreme_changes(comparison),
-        describe_change=tables.describe_change,
-        changes_note=tables.CHANGES_NOTE,
         charts=light,
         figures=figures,
         colours=dict(zip(comparison.names, colours, strict=True)),
         themes={'light': LIGHT, 'dark': DARK},
         thumbnails={clip: _thumbnail(frames[clip]) for clip in comparison.disputed_clips if clip in frames},
-        published=PUBLISHED,
-        published_note=NOTE,
-        published_titles=TITLES,
+        published=published_results,
         plotly=get_plotlyjs(),
         version=__version__,
     )
