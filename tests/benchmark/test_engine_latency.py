@@ -5,7 +5,7 @@ import pytest
 from benchmarks.targets.file_latency import measure_files
 from tests.small_experiment import write_config
 from tests.videos import write_video
-from tvn_mmaction.benchmark.engine_latency import made_up_recognizer, measure_engines
+from tvn_mmaction.benchmark.engine_latency import dummy_recognizer, measure_engines
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.utils.errors import UserError
 
@@ -29,7 +29,7 @@ def test_every_engine_is_measured(config):
 
 def test_files_are_measured_against_decoder_and_network(config, tmp_path):
     files = [write_video(tmp_path / f'{name}.avi', frame_count=20) for name in 'ab']
-    measured = measure_files(files, made_up_recognizer(config, 'torch fp32', threads=1), rounds=2)
+    measured = measure_files(files, dummy_recognizer(config, 'torch fp32', threads=1), rounds=2)
     parts = measured['decoding_floor_ms'] + measured['network_ms']
     assert measured['files'] == 2 and measured['ratio'] == pytest.approx(measured['end_to_end_ms'] / parts)
     assert min(measured['decoding_floor_ms'], measured['network_ms'], measured['end_to_end_ms']) > 0

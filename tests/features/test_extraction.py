@@ -1,4 +1,4 @@
-"""Extracting features, and training on them: what is written is what the network gives, whatever interrupts."""
+"""Feature extraction, also when interrupted, and training on features."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tvn_mmaction.datasets.transforms.load_features import HEAD_INPUT, FeatureRe
 from tvn_mmaction.evaluation.costs import flow_costs
 from tvn_mmaction.evaluation.provenance import config_digest, protocol, training_record
 from tvn_mmaction.evaluation.report import results_table
-from tvn_mmaction.features.extraction import LayerFeatures, _made_up_batch, extract, pooled
+from tvn_mmaction.features.extraction import LayerFeatures, dummy_batch, extract_features, pooled
 from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/extract_features.py'
@@ -48,7 +48,7 @@ train_cfg = dict(max_epochs=2)
 
 @pytest.fixture(scope='module')
 def experiment(tmp_path_factory):
-    """A small experiment with a checkpoint that says what it was trained on."""
+    """A small experiment with a checkpoint that records its training."""
     folder = tmp_path_factory.mktemp('experiment')
     file = write_config(folder, write_data(folder), 'train_cfg = dict(max_epochs=1)\n')
     with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +65,7 @@ def config(experiment):
 @pytest.fixture(scope='module')
 def extracted(experiment, config):
     folder, _, checkpoint = experiment
-    extract(config, checkpoint, folder / 'features')
+    extract_features(config, checkpoint, folder / 'features')
     return folder / 'features'
 
 
@@ -74,10 +74,10 @@ def arrays(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize('layer', [HEAD_INPUT, 'backbone', 'backbone.blocks.0', 'backbone.blocks.0.0.spatial'])
-def test_features_are_what_the_layer_gives_a_clip(experiment, config, tmp_path, layer):
+def test_features_equal_pooled_layer_outputs(experiment, config, tmp_path, layer):
     checkpoint = experiment[2]
-    record, fresh, broken = extract(config, checkpoint, tmp_path, layer)
-    assert (record.clips, fresh, broken, record.layer) == (12, 12, {}, layer)
+    record, new, broken = extract_features(config, checkpoint, tmp_path, layer)
+    assert (record.clips, new, broken, record.layer) == (12, 12, {}, layer)
     with DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model)
     model.load_state_dict(torch.load(checkpoint, weights_only=True)['state_dict'])
@@ -98,12 +98,12 @@ def test_features_are_what_the_layer_gives_a_clip(experiment, config, tmp_path, 
             np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def check_goes_on(experiment, config, extracted, folder: Path) -> None:
-    """Go on in a folder in which an extraction broke off, which leaves what is there."""
+def check_continues(experiment, config, extracted, folder: Path) -> None:
+    """Continue an interrupted extraction; existing files are not written again."""
     there = {path.name: path.stat().st_mtime_ns for path in folder.glob('*.npy')}
     assert 0 < len(there) < 12
-    record, fresh, _ = extract(config, experiment[2], folder)
-    assert fresh == 12 - len(there) and record.clips == 12
+    record, new, _ = extract_features(config, experiment[2], folder)
+    assert new == 12 - len(there) and record.clips == 12
     assert there.items() <= {path.name: path.stat().st_mtime_ns for path in folder.glob('*.npy')}.items()
     assert not [path for path in folder.glob('.*') if path.name != '.lock']
     assert len(arrays(folder)) == 12
@@ -111,18 +111,18 @@ def check_goes_on(experiment, config, extracted, folder: Path) -> None:
         np.testing.assert_allclose(np.load(folder / name), np.load(extracted / name), rtol=1e-4, atol=1e-6)
 
 
-def test_interrupted_extraction_goes_on(experiment, config, extracted, tmp_path):
+def test_interrupted_extraction_continues(experiment, config, extracted, tmp_path):
     with interrupted_when(lambda: arrays(tmp_path)), pytest.raises(KeyboardInterrupt):
-        extract(config, experiment[2], tmp_path)
-    check_goes_on(experiment, config, extracted, tmp_path)
+        extract_features(config, experiment[2], tmp_path)
+    check_continues(experiment, config, extracted, tmp_path)
 
 
 @pytest.mark.slow
-def test_killed_extraction_goes_on(experiment, config, extracted, tmp_path):
-    """What SIGKILL leaves is whole, but for the file that was being written, which is removed."""
+def test_killed_extraction_continues(experiment, config, extracted, tmp_path):
+    """After SIGKILL all files are complete except for temporary ones, which are removed."""
     _, file, checkpoint = experiment
     process = subprocess.Popen(
-        [sys.executable, '-W', 'ignore', TOOL, file, checkpoint, '-o', tmp_path],
+        [sys.executable, '-W', 'ignore', TOOL, file, checkpoint, '--out-dir', tmp_path],
         env=os.environ | {'OMP_NUM_THREADS': '1'}, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_until(lambda: process.poll() is not None or arrays(tmp_path))
@@ -130,64 +130,77 @@ def test_killed_extraction_goes_on(experiment, config, extracted, tmp_path):
     process.communicate()
     for path in list(tmp_path.glob('*.npy'))[2:]:
         path.rename(path.with_name(f'.{path.name}.123.456'))
-    check_goes_on(experiment, config, extracted, tmp_path)
+    check_continues(experiment, config, extracted, tmp_path)
 
 
 def test_folder_of_other_features_is_refused(experiment, config, extracted):
     _, file, checkpoint = experiment
     before = arrays(extracted)
-    with pytest.raises(UserError, match=r'of another layer \(input of cls_head, and here backbone\): name another -o'):
-        extract(config, checkpoint, extracted, 'backbone')
+    with pytest.raises(
+        UserError, match=r'of another layer \(input of cls_head, and here backbone\): name another --out'
+    ):
+        extract_features(config, checkpoint, extracted, 'backbone')
     state = torch.load(checkpoint, weights_only=True)
     torch.save(state | {'more': 1}, other := checkpoint.with_name('other.pth'))
     with pytest.raises(UserError, match='of another checkpoint_sha256'):
-        extract(config, other, extracted)
+        extract_features(config, other, extracted)
     options = {'test_dataloader.dataset.pipeline.1.frame_interval': 3}
     with pytest.raises(UserError, match='of another test_pipeline'):
-        extract(read_config(file, options=options), checkpoint, extracted)
+        extract_features(read_config(file, options=options), checkpoint, extracted)
     assert arrays(extracted) == before and FeatureRecord.load(extracted).layer == HEAD_INPUT
 
 
-def test_clip_that_cannot_be_read_is_named_and_left_out(tmp_path):
+def test_unreadable_clip_is_reported_and_skipped(tmp_path):
     file = write_config(tmp_path, write_data(tmp_path))
     config = read_config(file)
     with DefaultScope.overwrite_default_scope('mmaction'):
         torch.save({'state_dict': MODELS.build(config.model).state_dict()}, tmp_path / 'weights.pth')
     break_clip(tmp_path, 'v_Diving_g08_c01.avi')
-    record, fresh, broken = extract(config, tmp_path / 'weights.pth', tmp_path / 'features')
-    assert fresh == 11 and list(broken) == ['Diving/v_Diving_g08_c01.avi']
+    record, new, broken = extract_features(config, tmp_path / 'weights.pth', tmp_path / 'features')
+    assert new == 11 and list(broken) == ['Diving/v_Diving_g08_c01.avi']
     assert len(arrays(tmp_path / 'features')) == 11
-    assert record.initial_weights == 'weights.pth'  # nobody knows where they are from
+    assert record.initial_weights == 'weights.pth'  # of unknown origin
 
 
-def test_weights_that_were_trained_on_another_input_are_refused(experiment, tmp_path):
+def test_weights_for_another_input_are_refused(experiment, tmp_path):
     _, file, checkpoint = experiment
     larger = read_config(file, options={'train_dataloader.dataset.pipeline.3.scale': [48, 48]})
     with pytest.raises(UserError, match=r'2 frames of 32 × 32 pixels, and .*tiny\.py has 2 .* 48 × 48 .*Leave --cfg'):
-        extract(larger, checkpoint, tmp_path)
+        extract_features(larger, checkpoint, tmp_path)
     assert not arrays(tmp_path)
 
 
-def test_features_go_on_to_the_next_tools(experiment, extracted, monkeypatch, capsys):
-    """Which need the user's clips, and of another network's options none."""
+def test_next_commands_are_printed(experiment, extracted, monkeypatch, capsys):
+    """They keep the options; those for another network keep only the options about data."""
     folder, file, checkpoint = experiment
     monkeypatch.chdir(folder)
     options = ('split.seed=3', 'test_dataloader.num_workers=0', 'load_from=None')
     data = ('--data-root', str(folder / 'lists'))
-    assert call_tool(TOOL, str(file), str(checkpoint), '-o', str(extracted), *data, '--cfg-options', *options) == 0
-    told = [line.split(': ', 1)[1].strip() for line in capsys.readouterr().out.splitlines() if 'python tools/' in line]
-    svm, recurrent = map(shlex.split, told)
-    assert svm == ['python', 'tools/train_svm.py', str(file), str(extracted), *data, '--cfg-options', *options]
+    assert (
+        call_tool(TOOL, str(file), str(checkpoint), '--out-dir', str(extracted), *data, '--cfg-options', *options) == 0
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if 'python tools/' in line]
+    svm, recurrent = (shlex.split(line.split(': ', 1)[1]) for line in lines)
+    assert svm == [
+        'python',
+        'tools/extract_features.py',
+        str(file),
+        str(extracted),
+        '--svm',
+        *data,
+        '--cfg-options',
+        *options,
+    ]
     read = (f'features.folder={extracted}', 'features.network=tiny', 'features.layer=input of cls_head')
     assert recurrent[1] == 'tools/train.py' and recurrent[3:] == [*data, '--cfg-options', *options[:2], *read]
 
 
-def test_layer_that_is_not_there_is_told(config):
-    batch = _made_up_batch(config.test_dataloader.dataset.pipeline)
+def test_unknown_layer_suggests_similar_names(config):
+    batch = dummy_batch(config.test_dataloader.dataset.pipeline)
     for layer, message in (
-        ('backbone.block', 'has no such layer; near are backbone'),
-        ('cls_head.loss_cls', 'it is run 0 times'),
-        ('data_preprocessor', 'it gives dict'),
+        ('backbone.block', r'has no such layer\. Similar names are backbone'),
+        ('cls_head.loss_cls', 'runs 0 times'),
+        ('data_preprocessor', 'is a dict'),
     ):
         with DefaultScope.overwrite_default_scope('mmaction'), pytest.raises(UserError, match=f'{layer}: .*{message}'):
             LayerFeatures(MODELS.build(config.model), layer)(batch)
@@ -202,7 +215,7 @@ def test_shapes_of_layers():
     assert pooled(x[..., 0, 0, 0], 2).shape == (2, 3, 4)
     fast = torch.randn(6, 2, 7, 1, 1)
     torch.testing.assert_close(pooled((x, fast), 6)[:, 0, 4:], fast.mean((2, 3, 4)))
-    with pytest.raises(UserError, match=r'gives shape \(6, 4, 5, 3, 2\) for 4 clips'):
+    with pytest.raises(UserError, match=r'output for 4 clips is of shape \(6, 4, 5, 3, 2\)'):
         pooled(x, 4)
 
 
@@ -213,7 +226,7 @@ def test_batch_has_features_of_each_clip(name):
     config = read_config(file, data_root='nowhere', options=tiny(file))
     with DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model)
-    batch = _made_up_batch(config.test_dataloader.dataset.pipeline)
+    batch = dummy_batch(config.test_dataloader.dataset.pipeline)
     features = LayerFeatures(model)(batch)
     assert features.ndim == 3 and len(features) == 1 and features.isfinite().all()
     twice = LayerFeatures(model)({'inputs': 2 * batch['inputs'], 'data_samples': 2 * batch['data_samples']})
@@ -221,7 +234,7 @@ def test_batch_has_features_of_each_clip(name):
 
 
 @pytest.mark.slow
-def test_recurrent_network_is_trained_and_tested_as_all_others(experiment, extracted, tmp_path, monkeypatch):
+def test_recurrent_network_is_trained_and_tested(experiment, extracted, tmp_path, monkeypatch):
     folder, _, _ = experiment
     text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=folder / 'lists')
     (tmp_path / 'gru.py').write_text(text)
@@ -236,13 +249,12 @@ def test_recurrent_network_is_trained_and_tested_as_all_others(experiment, extra
     assert result.costs['parameters'] == network + record.parameters
     for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
         assert pipeline[:-2] == record.test_pipeline and pipeline[-2]['length'] == 3
-    assert '| 2 × 32 × 32 |' in results_table([result])  # what the features were made of
+    assert '| 2 × 32 × 32 |' in results_table([result])  # input of the upstream network
     again = apis.test(read_config(tmp_path / 'gru.py', str(tmp_path / 'again')), tmp_path / 'work/epoch_2.pth')
     assert again.metrics == result.metrics
 
 
-def test_features_of_a_network_that_saw_other_clips_say_no_split(experiment, extracted, tmp_path):
-    """Or those of one that was trained on the test clips would look like any other."""
+def test_result_on_leaking_features_has_no_split(experiment, extracted, tmp_path):
     folder, _, _ = experiment
     shutil.copytree(extracted, tmp_path / 'features')
     record = FeatureRecord.load(extracted)
@@ -255,7 +267,7 @@ def test_features_of_a_network_that_saw_other_clips_say_no_split(experiment, ext
     meta = {'training': training_record(config, train)}
     found = protocol(config, meta, train, test, classes=3)
     assert (found.split, found.test_clips_with_copy_in_train, found.initial_weights) == (None, None, 'k400.pth')
-    record.trained['training'].update(train_list_sha256=None)  # nobody knows: it may have seen the test
+    record.trained['training'].update(train_list_sha256=None)  # unknown: it may have seen test clips
     record.save(tmp_path / 'features')
     assert protocol(config, meta, train, test, classes=3).split is None
     record.trained['training'].update(train_list_sha256=found.train_list_sha256)
@@ -270,7 +282,7 @@ def on_features(experiment, features: Path, folder: Path):
     return read_config(folder / 'gru.py', str(folder / 'work'))
 
 
-def test_training_on_features_of_a_network_that_saw_other_clips_is_told_before(experiment, extracted, tmp_path, capsys):
+def test_leaking_features_are_reported_before_the_training(experiment, extracted, tmp_path, capsys):
     check_training_artifacts(RunPlan(on_features(experiment, extracted, tmp_path)))
     assert 'no split' not in capsys.readouterr().err
     shutil.copytree(extracted, tmp_path / 'features')
@@ -283,7 +295,7 @@ def test_training_on_features_of_a_network_that_saw_other_clips_is_told_before(e
         assert re.search(r'the result will state no split: .*gru\.py reads features of tiny, a network', told)
 
 
-def test_features_of_other_clips_are_refused_before_anything_is_trained(experiment, extracted, tmp_path):
+def test_features_of_other_clips_are_refused_before_the_training(experiment, extracted, tmp_path):
     shutil.copytree(extracted, tmp_path / 'features')
     config = on_features(experiment, tmp_path / 'features', tmp_path)
     test = build_without_videos(config, 'test_dataloader').get_data_info(2)
@@ -297,15 +309,15 @@ def test_features_of_other_clips_are_refused_before_anything_is_trained(experime
     assert not list(tmp_path.glob('work/*.pth'))
 
 
-def test_features_of_another_release_are_to_be_made_again(extracted, tmp_path):
+def test_features_of_another_release_are_refused(extracted, tmp_path):
     record = json.loads((extracted / 'features.json').read_text())
     (tmp_path / 'features.json').write_text(json.dumps(record | {'schema_version': 0}))
     with pytest.raises(UserError, match=r'schema version 0, .* remove its folder and create it again with tools/ext'):
         FeatureRecord.load(tmp_path)
 
 
-def test_config_says_which_features_it_reads_and_not_where(experiment, extracted, tmp_path):
-    """Also how the clips were sampled, so that a training does not go on with features of others."""
+def test_config_digest_depends_on_features_and_not_on_their_folder(experiment, extracted, tmp_path):
+    """It also depends on how the clips were sampled, so that a training is not resumed on other features."""
     text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=experiment[0] / 'lists')
     (tmp_path / 'gru.py').write_text(text)
     shutil.copytree(extracted, moved := tmp_path / 'moved')
@@ -325,7 +337,7 @@ def test_config_says_which_features_it_reads_and_not_where(experiment, extracted
 
 
 def test_flow_of_features_is_a_cost(experiment, config):
-    """It is measured on the frames of the store, where there is one, which need not hold the flow."""
+    """It is measured on the frames of a store, which need not contain flow."""
     folder, test = experiment[0], build_without_videos(config, 'test_dataloader')
     flow = [dict(type='FrameStoreInit', flow=True), dict(type='SampleFrames', clip_len=2, num_clips=3)]
     assert flow_costs(test, flow) == flow_costs(test, config.test_dataloader.dataset.pipeline) == {}

@@ -1,4 +1,4 @@
-"""A linear SVM on features: what it separates, and by which clips its C is chosen."""
+"""Linear SVM on features: its accuracy, and the clips that its penalty C is chosen on."""
 
 import shlex
 import shutil
@@ -17,8 +17,8 @@ from tvn_mmaction.datasets.transforms.load_features import FeatureRecord, file_o
 from tvn_mmaction.datasets.ucf50 import UCF50Dataset
 from tvn_mmaction.evaluation.provenance import clips_of, list_digest
 from tvn_mmaction.evaluation.result import Result, Scores
-from tvn_mmaction.features.extraction import LayerFeatures, _made_up_batch
-from tvn_mmaction.features.svm import COSTS, train_svm
+from tvn_mmaction.features.extraction import LayerFeatures, dummy_batch
+from tvn_mmaction.features.svm import PENALTIES, train_svm
 from tvn_mmaction.utils.errors import UserError
 
 FIT = {'split.protocol': 'videowise', 'train_dataloader.dataset.subset': 'fit'}
@@ -35,7 +35,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def plant(data, tmp_path):
-    """A function that writes features, whose record says which clips their network was trained on."""
+    """A function that writes features with a record of the clips that their network was trained on."""
 
     def write(trained_on: str, noise: float, seed: int = 0):
         generator = np.random.default_rng(seed)
@@ -74,19 +74,19 @@ def test_svm_separates_planted_features(data, plant):
     assert scores.clips[0].startswith('Biking/v_Biking_g') and scores.scores.shape == (3, 3)
     np.testing.assert_allclose(scores.scores.sum(1), 1, rtol=1e-5)
     held_out = learn(data, features, FIT | {'test_dataloader.dataset.subset': 'validation'}, 'validation')
-    # By which a fusion knows it on a validation, which it has not learned from.
+    # A fusion recognises the same SVM on the validation split, which it was not trained on.
     assert held_out.checkpoint_sha256 == result.checkpoint_sha256 and held_out.options == result.options
     assert held_out.protocol.test_clips_with_copy_in_train == 0
 
 
-def test_smallest_of_equal_costs_is_taken(data, plant):
+def test_smallest_of_equally_good_penalties_is_chosen(data, plant):
     result = learn(data, plant('fit', noise=0.1), FIT)
     assert result.options == {'lr': 0.5, 'layer': 'backbone', 'C': 0.01, 'C_from': 'validation'}
 
 
 @pytest.mark.slow
-def test_result_of_another_svm_is_not_lost(data, plant):
-    """The same one may be trained again."""
+def test_result_of_another_svm_is_not_overwritten(data, plant):
+    """The same SVM may be trained again."""
     features = plant('fit', noise=0.1)
     first = learn(data, features, FIT)
     before = (features / 'svm/result.json').read_bytes()
@@ -99,7 +99,7 @@ def test_result_of_another_svm_is_not_lost(data, plant):
     assert learn(data, features, FIT).checkpoint_sha256 == first.checkpoint_sha256
 
 
-def test_features_of_other_clips_are_told(data, plant):
+def test_features_of_other_clips_are_refused(data, plant):
     features = plant('fit', noise=0.1)
     missing = clips(data, 'test').get_data_info(1)
     file_of(features, missing['sha256']).rename(file_of(features, 'f' * 64))
@@ -108,8 +108,8 @@ def test_features_of_other_clips_are_told(data, plant):
 
 
 @pytest.mark.slow
-def test_cost_is_chosen_on_the_validation_alone(data, plant):
-    """Whatever the clips of the test hold."""
+def test_penalty_is_chosen_on_validation_clips_alone(data, plant):
+    """Changed test clips do not change the SVM."""
     from sklearn.svm import LinearSVC
 
     def arrays(subset):
@@ -118,17 +118,19 @@ def test_cost_is_chosen_on_the_validation_alone(data, plant):
         return rows / np.linalg.norm(rows, axis=1, keepdims=True), [info['label'] for info in infos]
 
     features = plant('fit', noise=6, seed=6)
-    accuracies = [LinearSVC(C=cost, random_state=0).fit(*arrays('fit')).score(*arrays('validation')) for cost in COSTS]
-    assert max(accuracies) > accuracies[0], 'take another seed: here the choice is a tie'
+    accuracies = [
+        LinearSVC(C=penalty, random_state=0).fit(*arrays('fit')).score(*arrays('validation')) for penalty in PENALTIES
+    ]
+    assert max(accuracies) > accuracies[0], 'all penalties are equally good; use another seed'
     result = learn(data, features, FIT)
-    assert result.options['C'] == COSTS[accuracies.index(max(accuracies))]
+    assert result.options['C'] == PENALTIES[accuracies.index(max(accuracies))]
     for info in clips(data, 'test').load_data_list():
         np.save(file_of(features, info['sha256']), np.ones((4, CHANNELS), np.float32))
     assert learn(data, features, FIT, 'again').checkpoint_sha256 == result.checkpoint_sha256
 
 
 @pytest.mark.parametrize(('trained_on', 'options'), [('train', ALL), ('train', FIT), ('fit', ALL)])
-def test_cost_is_not_chosen_by_clips_that_the_network_has_seen(data, plant, trained_on, options):
+def test_penalty_is_not_chosen_on_clips_that_the_network_has_seen(data, plant, trained_on, options):
     result = learn(data, plant(trained_on, noise=6), options)
     assert (result.options['C'], result.options['C_from']) == (1, 'default')
     assert (result.protocol.split == 'videowise') == ((trained_on, options) == ('train', ALL))
@@ -142,22 +144,21 @@ def test_svm_needs_the_config_of_its_features(data, plant):
 
 
 @pytest.mark.slow
-def test_recipe_of_the_tool_is_that_of_c3d():
-    """The layer that it names gives what fc6 gives after its ReLU."""
+def test_documented_recipe_uses_c3d_fc6_after_relu():
     file = REPOSITORY / 'configs/baselines/c3d_ucf50.py'
     assert '--layer backbone.dropout' in recipe()[1] and all(file.name in command for command in recipe())
     config = read_config(file, data_root='nowhere', options=tiny(file))
     with DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model)
-    batch = _made_up_batch(config.test_dataloader.dataset.pipeline)
+    batch = dummy_batch(config.test_dataloader.dataset.pipeline)
     features, linear = LayerFeatures(model, 'backbone.dropout')(batch), LayerFeatures(model, 'backbone.fc6')(batch)
     assert features.shape == (1, 1, 4096) and (linear < 0).any()
     torch.testing.assert_close(features, linear.relu())
 
 
 @pytest.mark.slow
-def test_recipe_of_the_tool_runs_from_top_to_bottom(data, tmp_path):
-    """As it stands, but for a small network under C3D's name, a layer of it, and 2 epochs."""
+def test_documented_recipe_runs(data, tmp_path):
+    """With a small network under C3D's name, one of its layers, and 2 epochs."""
     folder = tmp_path / 'configs/baselines'
     folder.mkdir(parents=True)
     text = data[0].read_text(encoding='utf-8').replace('ucf101like', 'videowise')
@@ -167,11 +168,12 @@ def test_recipe_of_the_tool_runs_from_top_to_bottom(data, tmp_path):
         tool, *arguments = shlex.split(command)[1:]
         process = run_tool(REPOSITORY / tool, *arguments, folder=tmp_path)
         assert process.returncode == 0, process.stderr
-    assert 'chosen on the validation, which the network has not seen' in process.stdout
+    assert 'chosen on the validation split, which the network was not trained on' in process.stdout
     assert Result.load(tmp_path / 'work_dirs/c3d_ucf50/svm/result.json').options['C_from'] == 'validation'
 
 
 def recipe() -> list[str]:
-    """The commands of the tool's docstring."""
-    lines = (REPOSITORY / 'tools/train_svm.py').read_text(encoding='utf-8').split('\n\n')[1].replace('\\\n', ' ')
+    """The commands for an SVM in the tool's docstring."""
+    tool = REPOSITORY / 'tools/extract_features.py'
+    lines = tool.read_text(encoding='utf-8').split('\n\n')[3].replace('\\\n', ' ')
     return [line.strip() for line in lines.splitlines()]

@@ -1,4 +1,4 @@
-"""From videos to selections to trained recognizers and the table, by the tools as users call them."""
+"""Frame selection with the tools: from videos to scores of frames, recognizers on them, and the comparison."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tests.frame_selection.planted_videos import (
     write_recognizer,
     write_selector,
 )
-from tests.small_experiment import REPOSITORY, call_tool, run_tool
+from tests.small_experiment import REPOSITORY, call_tool
 from tvn_mmaction import apis
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.datasets.manifest import read_manifest
@@ -36,7 +36,7 @@ from tvn_mmaction.frame_selection.sampling_record import SAMPLINGS, SamplingComp
 from tvn_mmaction.utils.errors import UserError
 from tvn_mmaction.utils.io import sha256_of
 
-SELECT, COMPARE = (REPOSITORY / f'tools/{name}.py' for name in ('select_frames', 'compare_samplings'))
+SELECT = REPOSITORY / 'tools/select_frames.py'
 # MMEngine names runs by the second that they start in.
 pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')
 
@@ -51,7 +51,7 @@ def train(file: Path, data_root: Path, work_dir: Path, **options) -> Path:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """Planted videos with a frame store; a selector and a recognizer, trained for an epoch, and a selection."""
+    """Planted videos with a frame store, a selector and a recognizer trained for an epoch, and a selection."""
     folder = tmp_path_factory.mktemp('selection')
     data_root = write_planted(folder)
     build_frames(data_root, 32, 95)
@@ -76,8 +76,15 @@ def recognizer(folder: Path) -> list[str]:
     return [str(folder / 'recognizer.py'), str(folder / 'recognizer/epoch_1.pth')]
 
 
+def comparing(folder: Path, selection: Path, out: Path, frames: int = 2) -> list[str]:
+    """Return the arguments for a comparison of samplings with the recognizer."""
+    config, checkpoint = recognizer(folder)
+    paths = {'--compare': selection, '--out': out / 'record.json', '--work-dir': out, '--data-root': folder / 'lists'}
+    return [config, f'{frames}={checkpoint}', *(str(word) for option in paths.items() for word in option)]
+
+
 def hits(selection: Selection, data_root: Path) -> float:
-    """Return the share of the best frames that tell the class."""
+    """Return the share of salient frames among the best ones."""
     found = [
         len(set(selection.best(SALIENT)[clip.sha256].tolist()) & set(salient_frames(Path(clip.path).stem)))
         for clip in read_manifest(data_root)
@@ -85,7 +92,7 @@ def hits(selection: Selection, data_root: Path) -> float:
     return float(np.mean(found)) / SALIENT
 
 
-def test_methods_score_all_clips_alike_from_videos_and_from_the_frame_store(folder, capsys):
+def test_methods_score_all_clips_of_videos_and_of_the_frame_store(folder, capsys):
     made = {
         'smart': Selection.load(folder / 'smart.json'),
         'random': call_select(folder, recognizer(folder)[0], '--method', 'random'),
@@ -105,18 +112,18 @@ def test_methods_score_all_clips_alike_from_videos_and_from_the_frame_store(fold
     for key, clip in made['smart'].clips.items():
         np.testing.assert_allclose(stored.clips[key]['scores'], clip['scores'], rtol=0.2)  # JPEGs lose a little
     told = capsys.readouterr().out
-    assert told.count('24 clips with the scores of 8 frames each') == 3
+    assert told.count('24 clips with scores of 8 frames each') == 3
     data = f'--data-root {folder / "lists"} --cfg-options'
     selected = f'selection={folder / "made.json"}\n'
     trained = 'next: python tools/train.py configs/frame_selection/tvn1_selected_ucf50.py'
-    # Nothing is trained on what looked at the labels.
+    # A selection of the oracle is not for training.
     assert told.count('next: ') == 2 and told.count(f'{trained} {data} {selected}') == 1
     assert told.count(f'{trained} {data} decoder=FrameStore {selected}') == 1
-    assert 'by oracle, which looks at the labels' in told and 'the selector takes 0.01 GMACs a video' in told
+    assert 'by oracle, which uses the labels' in told and 'the selector takes 0.01 GMACs per video' in told
 
 
 @pytest.mark.slow
-def test_selector_that_finds_all_frames_alike_is_told(folder, tmp_path, capsys):
+def test_selector_with_equal_scores_is_reported(folder, tmp_path, capsys):
     whole = torch.load(folder / 'selector/epoch_1.pth', weights_only=True)
     for name, value in whole['state_dict'].items():
         if name.startswith(('cls_head.single', 'cls_head.attention', 'cls_head.relation')):
@@ -125,12 +132,12 @@ def test_selector_that_finds_all_frames_alike_is_told(folder, tmp_path, capsys):
     selection = call_select(folder, smart(folder)[0], str(tmp_path / 'flat.pth'))
     assert len(selection.undecided) == 24
     told = capsys.readouterr().err
-    assert 'of 24 of the 24 clips all frames score alike, within 0.1 %: the first ones' in told and 'longer' in told
+    assert 'all frames of 24 of the 24 clips have equal scores, within 0.1 %' in told and 'longer' in told
     call_select(folder, recognizer(folder)[0], '--method', 'random')
-    assert 'alike' not in capsys.readouterr().err
+    assert 'equal scores' not in capsys.readouterr().err
 
 
-def test_random_is_drawn_for_each_clip_by_the_seed_alone(folder):
+def test_random_scores_depend_on_clip_and_seed_only(folder):
     first, other = (select._random(8, seed) for seed in (0, 1))
     clips = [{'sha256': clip.sha256} for clip in read_manifest(folder / 'lists')]
     drawn = {tuple(draw(clip)) for clip in clips for draw in (first, other)}
@@ -138,8 +145,8 @@ def test_random_is_drawn_for_each_clip_by_the_seed_alone(folder):
     assert [first(clip) for clip in clips] == [first(clip) for clip in reversed(clips)][::-1]
 
 
-def test_oracle_is_the_probability_of_the_true_class_of_a_still(folder):
-    """So the scores over all classes sum to one; frames that look the same are worth the same."""
+def test_oracle_scores_are_probabilities_of_the_true_class(folder):
+    """The clip of each score repeats one frame."""
     selection = call_select(folder, *recognizer(folder), '--method', 'oracle')
     settings = read_config(recognizer(folder)[0], data_root=str(folder / 'lists'))
     network, metadata = select.load_network(Path(recognizer(folder)[1]), settings)
@@ -158,12 +165,12 @@ def _frames(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-def test_goes_on_after_a_kill(folder, tmp_path):
-    """What was killed has a whole file of some clips, whose scores are not computed again, or none."""
+def test_selection_continues_after_a_kill(folder, tmp_path):
+    """After SIGKILL the file is complete or missing; clips in it are not scored again."""
     out = tmp_path / 'smart.json'
     slow = (
         'import runpy, sys, time\n'
-        'from tvn_mmaction.frame_selection import select\n'
+        'from tvn_mmaction.frame_selection import scoring as select\n'
         'select.SAVED_EVERY_S, read = 0.0, select._read\n'
         'select._read = lambda *clip: (time.sleep(0.2), read(*clip))[1]\n'
         'sys.path.insert(0, sys.argv[1])\n'
@@ -197,7 +204,7 @@ def test_goes_on_after_a_kill(folder, tmp_path):
     }
 
 
-def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
+def test_interruption_keeps_finished_clips(folder, tmp_path, monkeypatch):
     read, count = select._read, iter(range(100))
 
     def interrupted(*clip):
@@ -207,7 +214,7 @@ def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(select, '_read', interrupted)
     out = tmp_path / 'smart.json'
-    with pytest.raises(KeyboardInterrupt, match=r'the same command goes on from the 5 clips in .*smart\.json'):
+    with pytest.raises(KeyboardInterrupt, match=r'5 clips are in .*smart\.json\. Repeat the command'):
         call_tool(SELECT, *smart(folder), '--out', str(out), '--candidates', '8', '--data-root', str(folder / 'lists'))
     assert len(Selection.load(out).clips) == 5
 
@@ -215,48 +222,47 @@ def test_interruption_keeps_what_was_scored(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('arguments', 'told'),
     [
-        ('recognizer.py recognizer/epoch_1.pth', 'has a I3DHead and no FrameSelectorHead.*name a selector'),
+        ('recognizer.py recognizer/epoch_1.pth', 'has a I3DHead instead of a FrameSelectorHead.*Name a selector'),
         ('selector.py recognizer/epoch_1.pth', r'does not fit the model of its config'),
         ('selector.py selector/epoch_1.pth --cfg-options clip.size=16',
          r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .*selector\.py has .* 16 × 16 .*\. Leave'),
         ('selector.py nowhere.pth', r'nowhere\.pth is not a file: give the path of a checkpoint'),
-        ('selector.py selector/epoch_1.pth --candidates 4', 'of another network, method or config: name another'),
-        ('recognizer.py --method random', 'of another network, method or config: name another'),
+        ('selector.py selector/epoch_1.pth --candidates 4', r'of another network, method or config\. Name another'),
+        ('recognizer.py --method random', r'of another network, method or config\. Name another'),
         ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder: name a file'),
         ('selector.py selector/epoch_1.pth --out selector.py', r'is not a valid selection of frames'),
     ],
 )  # fmt: skip
-def test_misuse_is_told(folder, arguments, told, monkeypatch):
+def test_misuse_is_reported(folder, arguments, told, monkeypatch):
     monkeypatch.chdir(folder)
     with pytest.raises(UserError, match=told):
         call_tool(SELECT, '--data-root', 'lists', '--candidates', '8', '--out', 'smart.json', *arguments.split())
 
 
 @pytest.mark.parametrize(
-    ('tool', 'arguments', 'told'),
+    ('arguments', 'told'),
     [
-        (SELECT, ['{}/selector.py'], '--method smart needs a checkpoint'),
-        (SELECT, ['{}/recognizer.py', 'a.pth', '--method', 'random'], 'needs no checkpoint: leave a.pth out'),
-        (
-            COMPARE,
-            ['{}/recognizer.py', '2=a.pth', '2=b.pth', '--selection', 'a', '--out', 'b'],
-            '2=CHECKPOINT is there twice: name one for each',
-        ),
-        (COMPARE, ['{}/recognizer.py', 'a.pth', '--selection', 'a', '--out', 'b'], 'a.pth: give N=CHECKPOINT'),
+        (['{}/selector.py'], '--method smart needs a checkpoint'),
+        (['{}/recognizer.py', 'a.pth', '--method', 'random'], 'uses no weights. Leave a.pth out'),
+        (['{}/selector.py', 'a.pth', '--work-dir', 'a'], '--work-dir a is for --compare'),
+        (['{}/recognizer.py', '2=a.pth', '--compare', 'a'], '--compare a needs checkpoints and a file'),
+        (['{}/recognizer.py', '2=a.pth', '2=b.pth', '--compare', 'a', '--out', 'b'], '2=CHECKPOINT is given twice'),
+        (['{}/recognizer.py', 'a.pth', '--compare', 'a', '--out', 'b'], 'a.pth: give N=CHECKPOINT'),
     ],
 )
-def test_wrong_command_line_ends_with_code_2(folder, tool, arguments, told):
-    ended = run_tool(tool, *(argument.format(folder) for argument in arguments), folder=folder)
-    assert ended.returncode == 2 and told in ended.stderr and 'Traceback' not in ended.stderr
+def test_wrong_command_line_ends_with_code_2(folder, arguments, told, capsys):
+    with pytest.raises(SystemExit) as end:
+        call_tool(SELECT, *(argument.format(folder) for argument in arguments))
+    assert end.value.code == 2 and told in capsys.readouterr().err
 
 
-def test_clip_that_cannot_be_read_is_told_and_nothing_is_lost(folder):
+def test_unreadable_clip_is_reported_and_finished_clips_are_kept(folder):
     broken = read_manifest(folder / 'lists')[-1]
     data = folder / 'lists' / broken.path
     content = data.read_bytes()
     data.write_bytes(content[:200])
     try:
-        with pytest.raises(UserError, match=rf'{data.name} cannot be read .*run the same command again, which goes on'):
+        with pytest.raises(UserError, match=rf'{data.name} cannot be read .*repeat the command to continue'):
             call_select(folder, *smart(folder))
     finally:
         data.write_bytes(content)
@@ -264,7 +270,7 @@ def test_clip_that_cannot_be_read_is_told_and_nothing_is_lost(folder):
 
 
 @pytest.mark.slow
-def test_selector_finds_the_frames_that_tell_the_class(folder, tmp_path):
+def test_trained_selector_finds_salient_frames(folder, tmp_path):
     data_root = folder / 'lists'
     checkpoint = train(write_selector(tmp_path, epochs=8), data_root, tmp_path / 'work')
     settings = read_config(tmp_path / 'selector.py', data_root=str(data_root))
@@ -288,17 +294,16 @@ def test_recognizer_trains_on_selected_frames(folder, tmp_path):
     for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
         assert (pipeline[1]['type'], pipeline[1]['selection']) == ('SelectedFrames', str(folder / 'made.json'))
         assert (pipeline[1]['method'], pipeline[1]['selection_sha256']) == ('random', sha256_of(folder / 'made.json'))
-    assert result.protocol.split == 'ucf101like'  # chance has seen no clip
-    with pytest.raises(UserError, match=r'no selection at gone\.json: make it with'):
+    assert result.protocol.split == 'ucf101like'  # random scores depend on no training
+    with pytest.raises(UserError, match=r'no selection of frames at gone\.json\. Create it with'):
         train(tmp_path / 'recognizer.py', folder / 'lists', tmp_path / 'other', selection='gone.json')
 
 
 @pytest.mark.slow
-def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
-    """Where all are taken, every choice of them gives what uniform sampling gives; a second call tests nothing."""
+def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, capsys, monkeypatch):
+    """A repeated call does not test again."""
     selected, out = Selection.load(folder / 'smart.json'), tmp_path / 'record.json'
-    arguments = [recognizer(folder)[0], f'8={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
-    arguments += ['--out', str(out), '--work-dir', str(tmp_path / 'work'), '--data-root', str(folder / 'lists')]
+    arguments = comparing(folder, folder / 'smart.json', tmp_path, frames=8)
     capsys.readouterr()
     counted = iter(range(100))
 
@@ -308,15 +313,15 @@ def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
         return apis.test(*what)
 
     monkeypatch.setattr(compare, 'test', interrupted)
-    with pytest.raises(KeyboardInterrupt, match=r'the same command goes on: 2 of 6 tests are finished'):
-        call_tool(COMPARE, *arguments)
-    call_tool(COMPARE, *arguments)
-    assert next(counted) == 3 + 4  # what was finished was not tested again
+    with pytest.raises(KeyboardInterrupt, match=r'2 of 6 tests are finished, in .*\. Repeat'):
+        call_tool(SELECT, *arguments)
+    call_tool(SELECT, *arguments)
+    assert next(counted) == 3 + 4  # finished tests are not repeated
     told = capsys.readouterr().out
     record = SamplingComparison.load(out)
     tests = {test.sampling: test for test in record.tests}
     assert list(tests) == list(SAMPLINGS)
-    results = [Result.load(path) for path in (tmp_path / 'work').glob('*/result.json')]
+    results = [Result.load(path) for path in tmp_path.glob('test_*/result.json')]
     assert len(results) == len(SAMPLINGS)
     for name in ('random', 'smart', 'oracle'):
         assert tests[name].top1 == tests['uniform'].top1
@@ -330,63 +335,60 @@ def test_all_candidates_are_no_selection(folder, tmp_path, capsys, monkeypatch):
     assert table in told and f'written: {out}' in told
     assert [line.split(' | ')[1] for line in table.splitlines()[2:]] == list(SAMPLINGS)
     assert f'{(tests["smart"].macs + selected.macs) / 1e9:.2f} G' in table.splitlines()[-2]
-    assert ' G |' not in table.splitlines()[-1]  # what no method can do has no cost
+    assert ' G |' not in table.splitlines()[-1]  # the oracle has no cost
 
     monkeypatch.setattr(compare, 'test', None)
-    call_tool(COMPARE, *arguments)
+    call_tool(SELECT, *arguments)
     assert SamplingComparison.load(out) == record
     replace(record, name='other').save(out)
     with pytest.raises(UserError, match=r'record\.json is there already, of another name \(other, and here recognizer'):
-        call_tool(COMPARE, *arguments)
+        call_tool(SELECT, *arguments)
 
 
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        ({'method': 'random'}, r'made\.json was selected by random: name one that was by smart'),
-        ({'train_list_sha256': 'other'}, r'the selector of .*made\.json was not trained on the clips that .* may have'),
+        ({'method': 'random'}, r'made\.json was selected by random\. Name one of the method smart'),
+        ({'train_list_sha256': 'other'}, r'the selector of .*made\.json is not known to be trained on .* may have'),
         ({'clips': {}}, r'made\.json lacks 6 of the 6 clips of test_dataloader'),
-        ({'candidates': 1, 'clips': {}}, r'2=.*epoch_1\.pth: .* has only 1 candidates of each clip'),
+        ({'candidates': 1, 'clips': {}}, r'2=.*epoch_1\.pth: .* has only 1 candidates per clip'),
     ],
 )
-def test_selection_that_cannot_be_compared_is_told(folder, tmp_path, changes, told):
+def test_unsuitable_selection_is_refused(folder, tmp_path, changes, told):
     replace(Selection.load(folder / 'smart.json'), **changes).save(tmp_path / 'made.json')
-    arguments = [recognizer(folder)[0], f'2={recognizer(folder)[1]}', '--selection', str(tmp_path / 'made.json')]
-    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+    arguments = comparing(folder, tmp_path / 'made.json', tmp_path)
     with pytest.raises(UserError, match=told):
-        call_tool(COMPARE, *arguments)
-    assert not (tmp_path / 'a.json').exists() and not list(tmp_path.glob('test_*'))
+        call_tool(SELECT, *arguments)
+    assert not (tmp_path / 'record.json').exists() and not list(tmp_path.glob('test_*'))
 
 
 @pytest.mark.parametrize(
     ('option', 'told'),
     [
         ('clip.size=16', r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .* has frames of 16 × 16 pixels'),
-        ('train_dataloader.dataset.subset=fit', r'epoch_1\.pth was not trained on the clips that .*recognizer\.py tra'),
+        ('train_dataloader.dataset.subset=fit', r'epoch_1\.pth is not known to be trained on .*recognizer\.py'),
     ],
 )
-def test_recognizer_of_another_training_is_told_before_the_tests(folder, tmp_path, option, told):
-    arguments = [recognizer(folder)[0], f'4={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
-    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
+def test_recognizer_of_another_training_is_refused_before_the_tests(folder, tmp_path, option, told):
+    arguments = comparing(folder, folder / 'smart.json', tmp_path, frames=4)
     with pytest.raises(UserError, match=told):
-        call_tool(COMPARE, *arguments, '--cfg-options', option)
+        call_tool(SELECT, *arguments, '--cfg-options', option)
     assert not list(tmp_path.glob('test_*'))
 
 
-def test_samplings_are_compared_on_the_test_only(folder, tmp_path):
-    arguments = [recognizer(folder)[0], f'2={recognizer(folder)[1]}', '--selection', str(folder / 'smart.json')]
-    arguments += ['--out', str(tmp_path / 'a.json'), '--work-dir', str(tmp_path), '--data-root', str(folder / 'lists')]
-    with pytest.raises(UserError, match=r'dataset\.subset is validation: samplings are compared on the test clips'):
-        call_tool(COMPARE, *arguments, '--cfg-options', 'test_dataloader.dataset.subset=validation')
+def test_samplings_are_compared_on_test_clips_only(folder, tmp_path):
+    arguments = comparing(folder, folder / 'smart.json', tmp_path)
+    with pytest.raises(UserError, match=r"subset is 'validation', but samplings are compared on the test clips"):
+        call_tool(SELECT, *arguments, '--cfg-options', 'test_dataloader.dataset.subset=validation')
 
 
-def test_recognizer_of_dense_clips_cannot_be_compared(folder, tmp_path):
-    with pytest.raises(UserError, match=r'samples by SampleFrames with clip_len=2, not frames one by one: name a'):
+def test_recognizer_of_dense_clips_is_refused(folder, tmp_path):
+    with pytest.raises(UserError, match=r'samples with SampleFrames and clip_len=2 instead of single frames\. Name a'):
         compare.compare_samplings(
             str(REPOSITORY / 'configs/baselines/slowonly_r50_ucf50.py'),
             {2: Path(recognizer(folder)[1])},
             folder / 'smart.json',
-            tmp_path / 'a.json',
+            tmp_path / 'record.json',
             str(tmp_path),
             str(folder / 'lists'),
         )
@@ -400,8 +402,8 @@ def selecting(folder: Path, tmp_path: Path, **options):
 
 
 @pytest.mark.slow
-def test_selector_that_saw_the_test_says_no_split(folder, tmp_path, capsys):
-    """Its parameters and its training are the recognizer's too."""
+def test_result_of_a_leaking_selector_has_no_split(folder, tmp_path, capsys):
+    """Parameters and initial weights of the selector count for the recognizer."""
     leaking = replace(Selection.load(folder / 'smart.json'), train_list_sha256='5' * 64, initial_weights='k400.pth')
     leaking.save(tmp_path / 'leaking.json')
     found = {}
@@ -421,7 +423,7 @@ def test_selector_that_saw_the_test_says_no_split(folder, tmp_path, capsys):
     assert '2 × 32 × 32, selected by smart |' in results_table([found['smart']])
 
 
-def test_selection_of_other_clips_is_refused_before_anything_is_trained(folder, tmp_path):
+def test_selection_of_other_clips_is_refused_before_the_training(folder, tmp_path):
     whole = Selection.load(folder / 'smart.json')
     train_clip = read_manifest(folder / 'lists')[-1]
     lacking = {key: clip for key, clip in whole.clips.items() if key != train_clip.sha256}
@@ -436,7 +438,7 @@ def test_selection_of_other_clips_is_refused_before_anything_is_trained(folder, 
 
 
 @pytest.mark.slow
-def test_selection_is_of_one_fold(folder, tmp_path):
+def test_selection_fits_one_fold(folder, tmp_path):
     whole = plan_cross_validation(selecting(folder, tmp_path), 'group5')
     with pytest.raises(UserError, match=r'fold 0: .*recognizer\.py reads frames selected by .*--folds'):
         whole.choose([0])
@@ -445,7 +447,7 @@ def test_selection_is_of_one_fold(folder, tmp_path):
     assert len(plan_cross_validation(selecting(folder, tmp_path, selection=str(chance)), 'group5').choose([0, 1])) == 2
 
 
-def test_digest_is_of_the_selection_wherever_it_lies(folder, tmp_path):
+def test_config_digest_depends_on_the_selection_and_not_on_its_path(folder, tmp_path):
     before = config_digest(selecting(folder, tmp_path))
     (tmp_path / 'moved.json').write_bytes((folder / 'smart.json').read_bytes())
     assert config_digest(selecting(folder, tmp_path, selection=str(tmp_path / 'moved.json'))) == before
@@ -464,7 +466,7 @@ def test_result_by_an_oracle_is_marked(folder, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['tvn1_selected_ucf50', 'tsn_r18_selected_ucf50'])
-def test_configs_follow_the_variables_clip_and_selection(name):
+def test_configs_use_the_variables_clip_and_selection(name):
     options = {'clip.frames': 4, 'clip.size': 32, 'selection': 'mine.json'}
     settings = read_config(REPOSITORY / f'configs/frame_selection/{name}.py', data_root='nowhere', options=options)
     for loader in (settings.train_dataloader, settings.val_dataloader, settings.test_dataloader):

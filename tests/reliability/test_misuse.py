@@ -69,7 +69,9 @@ def folder(tmp_path_factory):
         write_other_configs()
         write_other_data(data_root)
         write_other_checkpoints()
-        assert call_tool(REPOSITORY / 'tools/extract_features.py', 'tiny.py', 'epoch_1.pth', '-o', 'features') == 0
+        assert (
+            call_tool(REPOSITORY / 'tools/extract_features.py', 'tiny.py', 'epoch_1.pth', '--out-dir', 'features') == 0
+        )
         yield folder
         gc.unfreeze()
 

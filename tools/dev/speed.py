@@ -114,14 +114,14 @@ def measure_data(data_root: str) -> dict:
 def measure_end_to_end(data_root: str, threads: int | None) -> dict:
     """Measure test clips from file to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
     from benchmarks.targets.file_latency import measure_files
-    from tvn_mmaction.benchmark.engine_latency import made_up_recognizer
+    from tvn_mmaction.benchmark.engine_latency import dummy_recognizer
     from tvn_mmaction.config.dataset_building import build_without_videos, evenly
     from tvn_mmaction.config.loading import read_config
 
     config = read_config(CONFIGS / 'tvn1_ucf50.py', data_root=data_root)
     clips = build_without_videos(config, 'test_dataloader')
     files = [Path(clips.get_data_info(index)['filename']) for index in evenly(len(clips), FILES)]
-    return measure_files(files, made_up_recognizer(config, 'openvino fp32', threads))
+    return measure_files(files, dummy_recognizer(config, 'openvino fp32', threads))
 
 
 def measure_training() -> dict:

@@ -158,7 +158,7 @@ def _opened(
     return open_engine(file, threads=threads)
 
 
-def made_up_recognizer(config: Config, engine: str, threads: int | None = None) -> VideoRecognizer:
+def dummy_recognizer(config: Config, engine: str, threads: int | None = None) -> VideoRecognizer:
     """Return what recognises videos with a config's network, whose weights are at random, in an engine."""
     with tempfile.TemporaryDirectory() as folder, only_errors():
         opened = _opened(engine, *dummy_network(config), Path(folder, 'network'), threads)

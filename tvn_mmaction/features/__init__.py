@@ -1,1 +1,1 @@
-"""Feature extraction, and classifiers trained on features."""
+"""Feature extraction, and a linear SVM on features."""

@@ -1,4 +1,4 @@
-"""Extracting features: what a layer of a trained network gives for every clip of a split, one file a clip."""
+"""Feature extraction: the output of a layer of a trained network for every clip of a split, one file per clip."""
 
 import difflib
 import io
@@ -30,31 +30,31 @@ from ..utils.errors import UserError, shorten
 from ..utils.io import folder_lock, remove_half_written, sha256_of, write_atomically
 from ..utils.output_paths import check_takes_place
 
-NEAR_NAMES = 3  # that are told of a layer that is not there
+NEAR_NAMES = 3  # suggested for an unknown layer
 
 
 class Extracted(NamedTuple):
-    """What `extract` did."""
+    """Result of `extract_features`."""
 
     record: FeatureRecord
-    fresh: int  # clips whose features were made this time
-    broken: dict[str, str]  # clips that cannot be read, with the reasons
+    new: int  # clips whose features were extracted by this call
+    broken: dict[str, str]  # clips that cannot be read, with reasons
 
 
-def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_INPUT) -> Extracted:
-    """Write the features of all clips that a config's split trains and tests on; those that are there stay.
+def extract_features(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_INPUT) -> Extracted:
+    """Write the features of all train and test clips of a config's split; existing ones are kept.
 
-    They are float32 `(T, C)`, sampled as the config's test does it; see `LayerFeatures`.
+    They are float32 `(T, C)` of clips sampled as in the config's test; see `LayerFeatures`.
 
     Args:
-        config: As `read_config` returns it; its data set knows the SHA-256 of the clips, as `UCF50Dataset` does.
+        config: Returned by `read_config`; its data set provides the SHA-256 of clips, as `UCF50Dataset` does.
         checkpoint: The weights.
         folder: For the features and `features.json`.
         layer: A name in the network.
 
     Raises:
         UserError: The checkpoint is missing, of another network, or was trained on another input; the network has no
-            such layer or does not give features there; or the folder has features of something else.
+            such layer, or its output is no features; or the folder contains other features.
     """
     clips = SplitClips(config)
     loaded = read_checkpoint(checkpoint)
@@ -65,10 +65,10 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
     meta = loaded.get('meta', {})
     training = {name: value for name, value in meta.get('training', {}).items() if name != 'history'}
     pipeline = dataset_of(config, 'test_dataloader').pipeline
-    before = upstream_models(pipeline)
+    upstream = upstream_models(pipeline)
     if foreign_training(pipeline, training.get('train_list_sha256')):
-        training['train_list_sha256'] = None  # there is no one list
-    steps, channels = network(_made_up_batch(pipeline)).shape[1:]
+        training['train_list_sha256'] = None  # several lists
+    steps, channels = network(dummy_batch(pipeline)).shape[1:]
     record = FeatureRecord(
         network=config_name(config.filename),
         checkpoint=checkpoint.name,
@@ -79,42 +79,42 @@ def extract(config: Config, checkpoint: Path, folder: Path, layer: str = HEAD_IN
         test_pipeline=[step.to_dict() for step in pipeline],
         clips=len(clips),
         parameters=sum(parameter.numel() for parameter in recognizer.parameters())
-        + sum(made.parameters for made in before),
+        + sum(model.parameters for model in upstream),
         macs=macs_per_video(config),
         trained={'epoch': meta.get('epoch'), 'seed': meta.get('seed'), 'training': training},
     )
-    with folder_lock(folder, option='-o'):
+    with folder_lock(folder, option='--out-dir'):
         remove_half_written(folder)
-        _check_earlier(folder, record)
+        _check_existing(folder, record)
         record.save(folder)
         missing = [index for index, sha256 in enumerate(clips.digests) if not file_of(folder, sha256).is_file()]
         broken = _extract(network, clips, missing, folder, config)
     return Extracted(record, len(missing) - len(broken), broken)
 
 
-def _check_earlier(folder: Path, record: FeatureRecord) -> None:
-    """Check that what a folder has was made as the rest will be."""
+def _check_existing(folder: Path, record: FeatureRecord) -> None:
+    """Check that the features in a folder were extracted in the same way."""
     file = Path(folder, FILE_NAME)
     if file.is_file():
-        FeatureRecord.load(folder)  # tells what is of another release
+        FeatureRecord.load(folder)  # refuses those of another release
         same = {name: getattr(record, name) for name in ('network', 'checkpoint_sha256', 'layer', 'test_pipeline')}
-        check_takes_place(file, same, '-o')
+        check_takes_place(file, same, '--out-dir')
 
 
 def _extract(
     network: 'LayerFeatures', clips: 'SplitClips', missing: list[int], folder: Path, config: Config
 ) -> dict[str, str]:
-    """Write the features of some clips, and return those that cannot be read with the reasons."""
+    """Write the features of some clips, and return the clips that cannot be read, with reasons."""
     clips.chosen = missing
     loader = config.test_dataloader
     batches = DataLoader(clips, loader.batch_size, num_workers=loader.num_workers, collate_fn=pseudo_collate)
     limit_s = config.get('broken_clips', BROKEN_CLIPS)['time_limit_s']
-    steady = FaultTolerantDataLoader(batches, FaultTolerantDataset(clips, True, limit_s), seed=0) if missing else []
+    loaded = FaultTolerantDataLoader(batches, FaultTolerantDataset(clips, True, limit_s), seed=0) if missing else []
     broken, done = {}, 0
     with only_errors(), progress_bar() as progress:
         task = progress.add_task('extracting', total=len(clips.digests), completed=len(clips.digests) - len(missing),
                                  status='')  # fmt: skip
-        for batch in steady:
+        for batch in loaded:
             samples = list(batch['data_samples'])
             for place, (sample, features) in enumerate(zip(samples, network(batch).numpy(), strict=True), start=done):
                 name = name_of_clip(clips, place)
@@ -123,8 +123,8 @@ def _extract(
                     continue
                 if not np.isfinite(features).all():
                     raise UserError(
-                        f'{network.layer} gives values for {name} that are no numbers: the weights are broken; take an '
-                        'earlier checkpoint'
+                        f'{network.layer} gives NaN or infinite values for {name}, so its weights are broken. Use an '
+                        'earlier checkpoint.'
                     )
                 buffer = io.BytesIO()
                 np.save(buffer, features)
@@ -135,13 +135,13 @@ def _extract(
 
 
 class SplitClips(Dataset):
-    """The clips that a config's split trains and tests on, each content once, sampled as in the test.
+    """The train and test clips of a config's split, each content once, sampled as in the test.
 
     Args:
-        config: As `read_config` returns it.
+        config: Returned by `read_config`.
 
     Raises:
-        UserError: The clips are missing, or their data set does not know their SHA-256.
+        UserError: The clips are missing, or their data set does not provide their SHA-256.
     """
 
     def __init__(self, config: Config):
@@ -150,24 +150,24 @@ class SplitClips(Dataset):
         if 'subset' not in dataset_of(config, 'test_dataloader'):
             kind = dataset_of(config, 'test_dataloader').type
             raise UserError(
-                f'{config.filename}: features are kept by the SHA-256 of clips, which {kind} does not know; use '
-                'UCF50Dataset'
+                f'{config.filename}: features are stored by the SHA-256 of clips, which {kind} does not provide. Use '
+                'UCF50Dataset.'
             )
-        for number, subset in enumerate(('train', 'test')):  # which hold `fit` and `validation`
+        for number, subset in enumerate(('train', 'test')):  # which include `fit` and `validation`
             dataset = build_dataset(config, 'test_dataloader', subset=subset, ann_file='')
             self.datasets.append(dataset)
             for index in range(len(dataset)):
                 self.places.setdefault(dataset.get_data_info(index)['sha256'], (number, index))
         self.digests = list(self.places)
-        self.chosen = list(range(len(self.digests)))  # which of them a loader goes through
+        self.chosen = list(range(len(self.digests)))  # those that a loader reads
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Return that of the data set."""
+        """The metainfo of the data set."""
         return self.datasets[0].metainfo
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return what the data set knows of a clip."""
+        """Return the information of a clip in the data set."""
         number, place = self._place(index)
         return self.datasets[number].get_data_info(place)
 
@@ -175,7 +175,7 @@ class SplitClips(Dataset):
         return self.places[self.digests[self.chosen[index]]]
 
     def __len__(self) -> int:
-        """Return the number of clips that are chosen."""
+        """Return the number of chosen clips."""
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -187,16 +187,17 @@ class SplitClips(Dataset):
 class LayerFeatures:
     """A trained recognizer up to a layer: from packed clips to features `(N, T, C)`, in evaluation mode.
 
-    Means are taken over height and width, and over tokens. Frames that lie in the batch axis, and views, are steps
-    along time. Where a layer gives several maps, as the two paths of SlowFast, their channels stand side by side, and
-    their means over time where their lengths differ.
+    Height and width, or tokens, are averaged. Frames in the batch axis and views become steps along time. If a layer
+    has several outputs, as the two paths of SlowFast, their channels are concatenated, averaged over time if their
+    lengths differ.
 
     Args:
-        recognizer: Any of MMAction2 and of this package.
-        layer: As in `recognizer.named_modules()`, whose output is taken; or `HEAD_INPUT`.
+        recognizer: Any recognizer of MMAction2 and of this package.
+        layer: A name in `recognizer.named_modules()`, whose output is used; or `HEAD_INPUT`.
 
     Raises:
-        UserError: There is no such layer; when called, it is not run once for a batch, or gives no features.
+        UserError: There is no such layer; or, when called, the layer does not run exactly once per batch, or its output
+            is no features.
     """
 
     def __init__(self, recognizer: nn.Module, layer: str = HEAD_INPUT):
@@ -207,12 +208,12 @@ class LayerFeatures:
             modules[layer].register_forward_hook(lambda module, inputs, output: self._keep(output))
         else:
             near = difflib.get_close_matches(layer, modules, n=NEAR_NAMES, cutoff=0) or ['backbone']
-            raise UserError(f'--layer {layer}: the network has no such layer; near are {", ".join(near)}')
+            raise UserError(f'--layer {layer}: the network has no such layer. Similar names are {", ".join(near)}.')
         recognizer.train(False)
         self.recognizer, self.layer = recognizer, layer
 
     def _keep(self, output: Any) -> None:
-        # At once, since what follows may be computed in place.
+        # At once, since the next layers may work in place.
         self.kept.append(pooled(output, self.clips, self.layer))
 
     @torch.no_grad()
@@ -224,23 +225,22 @@ class LayerFeatures:
             self.recognizer.test_step(batch)
         if len(self.kept) != 1:
             raise UserError(
-                f'--layer {self.layer}: it is run {len(self.kept)} times when clips are recognised; name one that is '
-                'run once'
+                f'--layer {self.layer}: the layer runs {len(self.kept)} times per batch. Name one that runs once.'
             )
         return self.kept[0].float().cpu()
 
 
 def pooled(output: Any, clips: int, layer: str = 'the layer') -> Tensor:
-    """Return what a layer gives for some clips as features `(clips, T, C)`.
+    """Return the output of a layer for some clips as features `(clips, T, C)`.
 
     Args:
         output: `(N, C, T, H, W)`, `(N, C, H, W)`, tokens `(N, L, C)`, `(N, C)`, or several of them, where N is a
             multiple of `clips`, clip by clip.
-        clips: How many they are.
-        layer: Its name, for errors.
+        clips: Their number.
+        layer: Name of the layer, for errors.
 
     Raises:
-        UserError: It gives something else.
+        UserError: The output has another shape.
     """
     if isinstance(output, (list, tuple)) and output:
         parts = [pooled(part, clips, layer) for part in output]
@@ -248,10 +248,8 @@ def pooled(output: Any, clips: int, layer: str = 'the layer') -> Tensor:
             parts = [part.mean(1, keepdim=True) for part in parts]
         return torch.cat(parts, dim=2)
     if not isinstance(output, Tensor) or not 2 <= output.ndim <= 5 or len(output) % clips:
-        what = f'shape {tuple(output.shape)}' if isinstance(output, Tensor) else type(output).__name__
-        raise UserError(
-            f'--layer {layer}: it gives {what} for {clips} clips, of which no features are made; name another'
-        )
+        what = f'of shape {tuple(output.shape)}' if isinstance(output, Tensor) else f'a {type(output).__name__}'
+        raise UserError(f'--layer {layer}: its output for {clips} clips is {what}, which is no features. Name another.')
     if output.ndim == 5:
         steps = output.mean((3, 4)).transpose(1, 2)
     elif output.ndim == 4:
@@ -261,12 +259,17 @@ def pooled(output: Any, clips: int, layer: str = 'the layer') -> Tensor:
     return steps.unflatten(0, (clips, -1)).flatten(1, 2)
 
 
-def _made_up_batch(pipeline: Any) -> dict[str, list]:
+def dummy_batch(pipeline: Any) -> dict[str, list]:
+    """Return a batch of one black clip, packed by a test pipeline.
+
+    Raises:
+        UserError: The pipeline does not turn videos into inputs.
+    """
     try:
         clip = dummy_inputs(pipeline)
-    except Exception as error:  # what a config names fails in every way there is
+    except Exception as error:  # any step of a config may fail in any way
         raise UserError(
-            f'the pipeline of test_dataloader makes no inputs of a video ({shorten(error)}): name the config of a '
-            'network that takes clips'
+            f'the pipeline of test_dataloader makes no inputs of a video ({shorten(error)}). Name the config of a '
+            'network of clips.'
         ) from None
     return {'inputs': [clip], 'data_samples': [ActionDataSample()]}

@@ -1,7 +1,7 @@
-"""A linear SVM on the features of a network, as C3D was published with (arXiv 1412.0767, sections 3.3 and 4).
+"""Linear SVM on the features of a network, the published evaluation of C3D (arXiv 1412.0767, sections 3.3 and 4).
 
-There the features are those of the layer fc6, averaged over all clips of 16 frames of a video, and then of length 1;
-here they are those of any layer, averaged over the clips that the config's test samples.
+C3D averages the features of the layer fc6 over all clips of 16 frames of a video and normalises them to length 1. Here
+the features are those of any layer, averaged over the clips that the config's test samples.
 """
 
 import io
@@ -30,31 +30,31 @@ from ..utils.io import folder_lock, sha256_of, write_atomically
 from ..utils.output_paths import check_takes_place
 
 CHECKPOINT = 'svm.npz'
-COSTS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # C of scikit-learn: what an error costs
-DEFAULT_COST = 1.0  # that of scikit-learn
-VALIDATION, DEFAULT = 'validation', 'default'  # where C is from
+PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # of errors, C of scikit-learn
+DEFAULT_PENALTY = 1.0  # of scikit-learn
+VALIDATION, DEFAULT = 'validation', 'default'  # origins of C
 
 
 def train_svm(config: Config, folder: Path) -> Result:
     """Train a linear SVM on the features of a config's train clips, test it, and write result, scores and weights.
 
-    The features of a clip are averaged over time and brought to length 1. Where the config trains on the subset 'fit',
-    and these are the clips that the network was trained on, C is the one of `COSTS` with which most clips of the
-    validation are right, of several the smallest. Otherwise the network has seen all clips by which C could be chosen,
-    or nobody knows: then it is `DEFAULT_COST`. Either way the SVM learns from the train clips of the config alone, so
-    that the validation stays one for a fusion, and the test is looked at once.
+    The features of a clip are averaged over time and normalised to length 1. If the config trains on the subset 'fit',
+    and the network was trained on these clips, C is the one of `PENALTIES` with the highest validation accuracy, the
+    smallest of several. Otherwise the network has or may have seen the validation clips, and C is `DEFAULT_PENALTY`. In
+    both cases the SVM is trained on the train clips of the config alone, so that the validation split remains available
+    for a fusion, and the test clips are used once.
 
     Args:
-        config: As `read_config` returns it: that of the network which made the features.
-        folder: That of the features.
+        config: Returned by `read_config`, of the network that the features come from.
+        folder: Folder of the features.
 
     Returns:
-        The result, whose options are those of the network's training, `layer`, `C` and `C_from`: `VALIDATION` or
-        `DEFAULT`.
+        The result. Its options are those of the network's training, `layer`, `C` and `C_from` (`VALIDATION` or
+        `DEFAULT`).
 
     Raises:
         UserError: The features are missing or of another network, the train clips are of one class, or the work
-            directory has another result.
+            directory contains another result.
     """
     check_scikit_learn()
     name, work_dir = config_name(config.filename), Path(config.work_dir)
@@ -65,44 +65,44 @@ def train_svm(config: Config, folder: Path) -> Result:
     inputs, labels = _clips(train, folder)
     test_inputs, test_labels = _clips(test, folder)
     if len(set(labels)) < 2:
-        raise UserError(f'all {len(train)} train clips are of one class: an SVM needs two; use more clips')
+        raise UserError(f'all {len(train)} train clips are of one class, but an SVM needs two. Use more clips.')
     may_choose = dataset_of(config, 'train_dataloader').get('subset') == 'fit' and (
         record.train_list_sha256 == list_digest(clips_of(train))
     )
 
     classes = list(test.metainfo['classes'])
-    stated = replace(
+    svm_protocol = replace(
         protocol(config, record.trained, train, test, len(classes)),
         test_pipeline=record.test_pipeline,
         average_clips='prob',
         initial_weights=record.initial_weights,
     )
-    made = {
+    identity = {
         'name': f'{name}_svm',
         'options': {**record.trained['training'].get('options', {}), 'layer': record.layer},
         'config_sha256': config_digest(config),
-        'protocol': asdict(stated),
+        'protocol': asdict(svm_protocol),
     }
     with folder_lock(work_dir):
-        check_takes_place(work_dir / 'result.json', made, '--work-dir', apart=('C', 'C_from'))
+        check_takes_place(work_dir / 'result.json', identity, '--work-dir', apart=('C', 'C_from'))
         started = time.perf_counter()
         if may_choose:
-            held_out = build_dataset(config, 'train_dataloader', subset='validation', ann_file='', pipeline=[])
-            svm = _best(inputs, labels, *_clips(held_out, folder))
+            validation = build_dataset(config, 'train_dataloader', subset='validation', ann_file='', pipeline=[])
+            svm = _best(inputs, labels, *_clips(validation, folder))
         else:
-            svm = _fitted(inputs, labels, DEFAULT_COST)
+            svm = _fitted(inputs, labels, DEFAULT_PENALTY)
         train_seconds, started = time.perf_counter() - started, time.perf_counter()
-        scores = np.zeros((len(test_inputs), len(classes)), np.float32)  # as they are kept
+        scores = np.zeros((len(test_inputs), len(classes)), np.float32)  # as they are stored
         scores[:, svm.classes_] = margins_as_scores(svm.decision_function(test_inputs))
         write_atomically(work_dir / CHECKPOINT, _weights(svm, record))
         chosen = {'C': svm.C, 'C_from': VALIDATION if may_choose else DEFAULT}
         result = Result(
-            name=made['name'],
-            options=made['options'] | chosen,
-            config_sha256=made['config_sha256'],
+            name=identity['name'],
+            options=identity['options'] | chosen,
+            config_sha256=identity['config_sha256'],
             checkpoint=CHECKPOINT,
             checkpoint_sha256=sha256_of(work_dir / CHECKPOINT),
-            protocol=stated,
+            protocol=svm_protocol,
             metrics=accuracies(scores, test_labels),
             costs={
                 'parameters': record.parameters + svm.coef_.size + svm.intercept_.size,
@@ -120,20 +120,21 @@ def train_svm(config: Config, folder: Path) -> Result:
     return result
 
 
-def _fitted(inputs: np.ndarray, labels: np.ndarray, cost: float) -> Any:
+def _fitted(inputs: np.ndarray, labels: np.ndarray, penalty: float) -> Any:
     from sklearn.svm import LinearSVC
 
-    # Its solver draws the order of the clips; with large C it takes more than scikit-learn's 1,000 rounds.
-    return LinearSVC(C=cost, random_state=0, max_iter=100_000).fit(inputs, labels)
+    # The solver shuffles the clips; with a large C it needs more than scikit-learn's default of 1,000 iterations.
+    return LinearSVC(C=penalty, random_state=0, max_iter=100_000).fit(inputs, labels)
 
 
-def _best(inputs: np.ndarray, labels: np.ndarray, held_out: np.ndarray, held_out_labels: np.ndarray) -> Any:
-    """Return the SVM that is right about most clips of a validation, of several that of the smallest C."""
-    return max((_fitted(inputs, labels, cost) for cost in COSTS), key=lambda svm: svm.score(held_out, held_out_labels))
+def _best(inputs: np.ndarray, labels: np.ndarray, validation: np.ndarray, validation_labels: np.ndarray) -> Any:
+    """Return the SVM of the highest validation accuracy; of several, the one of the smallest C."""
+    svms = [_fitted(inputs, labels, penalty) for penalty in PENALTIES]
+    return max(svms, key=lambda svm: svm.score(validation, validation_labels))
 
 
 def _clips(dataset: BaseDataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return of all clips the features `(clips, C)`, of length 1, and the labels."""
+    """Return the features `(clips, C)` of all clips, normalised to length 1, and their labels."""
     infos: list[dict[str, Any]] = [dataset.get_data_info(index) for index in range(len(dataset))]
     features = np.stack([read_features(folder, info).mean(0) for info in infos])
     features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
@@ -141,7 +142,7 @@ def _clips(dataset: BaseDataset, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _weights(svm: Any, record: FeatureRecord) -> bytes:
-    """Return the weights as an array file, with what made the features that they are for."""
+    """Return the weights as an array file, with the checkpoint and layer of the features."""
     buffer = io.BytesIO()
     np.savez(
         buffer,

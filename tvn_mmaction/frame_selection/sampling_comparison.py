@@ -1,4 +1,4 @@
-"""One recognizer, tested on frames that were sampled in different ways."""
+"""Comparison of samplings: one recognizer, tested on frames that were sampled in different ways."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ from ..utils.output_paths import check_takes_place
 from .sampling_record import SAMPLINGS, Sampled, SamplingComparison
 from .scoring import select_frames
 
-FIRST = 80  # frames, of which first80 takes some
+FIRST = 80  # frames that first80 samples from
 
 
 def compare_samplings(
@@ -39,36 +39,36 @@ def compare_samplings(
     data_root: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> SamplingComparison:
-    """Test recognizers on frames by every sampling, and write the record.
+    """Test recognizers with every sampling, and write the record.
 
-    What an earlier call has tested is not tested again, also where it was interrupted. The frames by chance and by the
-    labels are chosen here, from as many candidates as the selector has.
+    Tests that an earlier, possibly interrupted call has finished are not repeated. The random frames and those of the
+    oracle are selected here, from as many candidates as the selector has.
 
     Args:
-        file: The recognizer's config.
-        checkpoints: Its weights, by the number of frames that they were trained on.
-        selection: What `tools/select_frames.py` wrote with the method smart.
-        out: For the record.
-        work_dir: Where selections and results of the tests go; by default that of the config.
-        data_root: The folder of the manifest; by default the config's own.
+        file: Config of the recognizer.
+        checkpoints: Its weights, by the number of frames of their training.
+        selection: Written by `tools/select_frames.py` with the method smart.
+        out: Path of the record.
+        work_dir: Folder for selections and results of single tests; by default that of the config.
+        data_root: Folder of the manifest; by default the config's own.
         options: Values that replace the config's.
 
     Raises:
-        UserError: A file is missing or is none, the recognizer takes no single frames or tests other clips than those
-            of the test, the recognizer or the selector was not trained on the clips that the config trains on, or `out`
-            has another record.
+        UserError: A file is missing or invalid, the recognizer does not take single frames or tests another subset than
+            the test split, the recognizer or the selector was not trained on the clips that the config trains on, or
+            `out` is another record.
     """
     smart = Selection.load(selection)
     if smart.method != 'smart':
-        raise UserError(f'{selection} was selected by {smart.method}: name one that was by smart')
+        raise UserError(f'{selection} was selected by {smart.method}. Name one of the method smart.')
     configs = {}
     for frames, checkpoint in sorted(checkpoints.items()):
         if not checkpoint.is_file():
-            raise UserError(f'no checkpoint at {checkpoint}: train {file} with --cfg-options clip.frames={frames}')
+            raise UserError(f'no checkpoint at {checkpoint}. Train {file} with --cfg-options clip.frames={frames}.')
         if frames > smart.candidates:
             raise UserError(
-                f'{frames}={checkpoint}: {selection} has only {smart.candidates} candidates of each clip: take fewer '
-                'frames, or make it again with more'
+                f'{frames}={checkpoint}: {selection} has only {smart.candidates} candidates per clip. Use fewer '
+                'frames, or create it again with more.'
             )
         config = read_config(file, work_dir, data_root, {**(options or {}), 'clip.frames': frames})
         configs[frames] = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
@@ -89,7 +89,8 @@ def compare_samplings(
                     progress.advance(task)
     except KeyboardInterrupt as interruption:
         raise type(interruption)(
-            f'interrupted; the same command goes on: {len(tests)} of {total} tests are finished, in {config.work_dir}'
+            f'interrupted; {len(tests)} of {total} tests are finished, in {config.work_dir}. '
+            'Repeat the command to continue.'
         ) from None
     protocol = result.protocol
     comparison = SamplingComparison(
@@ -125,15 +126,15 @@ def _sampled(result: Result, sampling: str, frames: int, macs: int, selector_mac
 
 
 def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selection) -> None:
-    """Check that a config tests the test, which neither its network nor the selector has seen, and the selection has.
+    """Check that a config tests clips that neither its network nor the selector has seen, and that the selection has.
 
     Raises:
         UserError: It does not, or the network was trained on frames of another size.
     """
     if (subset := dataset_of(config, 'test_dataloader').get('subset')) != 'test':
         raise UserError(
-            f'test_dataloader.dataset.subset is {subset}: samplings are compared on the test clips, and the record '
-            "does not say others; leave it 'test'"
+            f'test_dataloader.dataset.subset is {subset!r}, but samplings are compared on the test clips. Set it to '
+            "'test'."
         )
     trained_on = RunPlan(config).digest('train_dataloader')
     meta = read_checkpoint(checkpoint).get('meta', {})
@@ -144,8 +145,8 @@ def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selec
     ):
         if digest is None or digest != trained_on:
             raise UserError(
-                f'{name} was not trained on the clips that {config.filename} trains on, as far as anybody knows, and '
-                'may have seen the test: train both with the same split and subset, and name these in --cfg-options'
+                f'{name} is not known to be trained on the clips that {config.filename} trains on, and may have seen '
+                'test clips. Train both with the same split and subset, and repeat these in --cfg-options.'
             )
     check_artifacts(RunPlan(_selecting(config, selection)), ('test_dataloader',))
 
@@ -153,7 +154,7 @@ def _check_clips(config: Config, checkpoint: Path, selection: Path, smart: Selec
 def _samplings(
     config: Config, frames: int, checkpoint: Path, selection: Path, candidates: int
 ) -> Iterator[tuple[str, Config]]:
-    """Yield the name of each sampling and the config that tests with it; what is selected is selected first."""
+    """Yield the name of each sampling and a config that tests with it; selects frames at random and by the oracle."""
     yield 'uniform', config
     yield 'segments', _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames))
     first = dict(type='SampleFirstFrames', clip_len=frames, frame_interval=max(FIRST // frames, 1))
@@ -169,22 +170,22 @@ def _samplings(
 
 
 def _selecting(config: Config, selection: Path) -> Config:
-    """Return a config whose test takes as many frames as it samples from a selection."""
+    """Return a config whose test takes the best of its number of frames from a selection."""
     frames = _sampling_of(dataset_of(config, 'test_dataloader').pipeline).num_clips
     return _sampling_by(config, dict(type='SelectedFrames', clip_len=1, num_clips=frames, selection=str(selection)))
 
 
 def _sampling_by(config: Config, step: dict[str, Any]) -> Config:
-    """Return a config whose test samples frames by another step."""
+    """Return a config whose test samples frames with another step."""
     changed = copy.deepcopy(config)
     pipeline = dataset_of(changed, 'test_dataloader').pipeline
-    before = _sampling_of(pipeline)
-    if before.get('clip_len') != 1 and before.get('type') != 'SampleFirstFrames':
+    current = _sampling_of(pipeline)
+    if current.get('clip_len') != 1 and current.get('type') != 'SampleFirstFrames':
         raise UserError(
-            f'{config.filename} samples by {before.get("type")} with clip_len={before.get("clip_len")}, not frames one '
-            'by one: name a recognizer that does, such as configs/baselines/tsn_r18_ucf50.py'
+            f'{config.filename} samples with {current.get("type")} and clip_len={current.get("clip_len")} instead of '
+            'single frames. Name a recognizer of single frames, such as configs/baselines/tsn_r18_ucf50.py.'
         )
-    place = pipeline.index(before)
+    place = pipeline.index(current)
     pipeline[place] = ConfigDict(step)
     if pipeline[place].type == 'SelectedFrames':
         describe_selection(pipeline[place])
@@ -196,12 +197,12 @@ def _sampling_of(pipeline: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _test_once(config: Config, checkpoint: Path) -> Result:
-    """Test, or read what an earlier test of the same clips, frames and weights has found."""
+    """Test, or read the result of an earlier test of the same clips, frames and weights."""
     clips = RunPlan(config).digest('test_dataloader')
     asked = [config.model.to_dict(), config.test_dataloader.to_dict(), sha256_of(checkpoint), clips]
     key = sha256_of(json.dumps(asked, sort_keys=True, default=str))[:12]
     config = copy.deepcopy(config)
     config.work_dir = str(Path(config.work_dir, f'test_{key}'))
-    config.experiment_name = key  # MMEngine's names of runs begin anew with every second
+    config.experiment_name = key  # MMEngine's default names are the same within a second
     found = Path(config.work_dir, 'result.json')
     return Result.load(found) if found.is_file() else test(config, checkpoint)

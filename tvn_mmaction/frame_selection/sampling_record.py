@@ -1,4 +1,4 @@
-"""The record of how well a recognizer does on frames that were sampled in different ways."""
+"""Record of a comparison of samplings: accuracy of a recognizer on frames sampled in different ways."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,45 +8,45 @@ from ..evaluation.metrics import Estimate
 from ..utils.markdown import markdown_table
 from ..utils.record import Record
 
-# By sampling, what it does; in the order of the table.
+# Descriptions of the samplings, in the order of the table.
 SAMPLINGS = {
     'uniform': 'the middle frame of each of n equal parts',
     'segments': 'a random frame of each of n equal parts',
     'first80': 'n of the first 80 frames, evenly spread',
-    'random': 'n of the candidates by chance',
+    'random': 'n of the candidates at random',
     'smart': "n of the candidates by SMART's scores",
-    'oracle': 'n of the candidates by the probability of the true class: what selection could be worth, no method',
+    'oracle': 'n of the candidates by the probability of the true class: an upper bound of selection, not a method',
 }
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """One test: a recognizer on so many frames of each clip."""
+    """Test of a recognizer on a number of frames per clip."""
 
     sampling: str  # a name in SAMPLINGS
     frames: int
     top1: Estimate
     macs: int  # multiply-accumulates of the recognizer for a clip
-    selector_macs: int  # of what chose the frames
+    selector_macs: int  # of scoring the frames
     checkpoint_sha256: str  # of the recognizer
-    trained_on: str  # the transform that sampled the frames of its training
+    trained_on: str  # transform that sampled the frames of its training
     trained_frames: int  # of a clip
 
 
 @dataclass(frozen=True)
 class SamplingComparison(Record):
-    """Results of one run of `tools/compare_samplings.py`."""
+    """Results of one run of `tools/select_frames.py --compare`."""
 
-    kind, tool = 'comparison of samplings', 'tools/compare_samplings.py'
+    kind, tool = 'comparison of samplings', 'tools/select_frames.py --compare'
 
     name: str  # of the recognizer's config
-    options: Mapping[str, Any]  # which changed it
+    options: Mapping[str, Any]  # that changed the config
     data: str  # name of the data root
     split: str
     train_clips: int
     test_clips: int
     frame_size: Sequence[int]  # of the recognizer's frames, height and width
-    candidates: int  # frames of each clip, among which is chosen
+    candidates: int  # frames per clip that are selected from
     selector: str  # name of the config of SMART's selector
     selector_sha256: str  # of its checkpoint
     environment: Mapping[str, Any]
@@ -55,7 +55,7 @@ class SamplingComparison(Record):
 
 
 def samplings_table(comparisons: Sequence[SamplingComparison]) -> str:
-    """Return a Markdown table, one row a recognizer and sampling, one column a number of frames."""
+    """Return a Markdown table, one row per recognizer and sampling, one column per number of frames."""
     counts = sorted({test.frames for comparison in comparisons for test in comparison.tests})
     rows = []
     for comparison in comparisons:
@@ -76,12 +76,12 @@ def _training(tests: Sequence[Sampled]) -> str:
 
 def _cell(test: Sampled) -> str:
     cost = '' if test.sampling == 'oracle' else f', {(test.macs + test.selector_macs) / 1e9:.2f} G'
-    return f'{test.top1.value:.1%} ({test.top1.low:.1%}–{test.top1.high:.1%}){cost}'
+    return f'{test.top1.percent}{cost}'
 
 
 def describe_samplings(comparisons: Sequence[SamplingComparison]) -> str:
-    """Return what the samplings are, and under which conditions the figures hold."""
-    what = 'Top-1 with its 95 % interval, and GMACs of a video with those of what chose the frames:'
+    """Return the samplings and the conditions of the comparison as text."""
+    what = 'Top-1 with its 95 % interval, and GMACs per video, including those of the selector:'
     conditions = dict.fromkeys(map(_conditions, comparisons))  # each once
     meanings = [f'{name}: {meaning}' for name, meaning in SAMPLINGS.items()]
     return '\n'.join([what, '', *(f'* {line}' for line in (*conditions, *meanings))]) + '\n'
@@ -91,5 +91,5 @@ def _conditions(comparison: SamplingComparison) -> str:
     height, width = comparison.frame_size
     return (
         f'`{comparison.name}`: {comparison.test_clips} test clips of {comparison.data}, {comparison.split}; frames of '
-        f'{width} × {height} px; {comparison.candidates} candidates of each clip, which have to be decoded too'
+        f'{width} × {height} px; {comparison.candidates} candidates per clip, which have to be decoded too'
     )

@@ -1,4 +1,4 @@
-"""From clips to the order of their frames: by a trained selector, by chance, or by what looks at the labels."""
+"""Scores of the frames of clips: from a trained selector, at random, or from an oracle that uses the labels."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +28,9 @@ from ..utils.errors import UserError, first_line
 METHODS = ('smart', 'random', 'oracle')
 SAVED_EVERY_S = 5.0
 
-Scorer = Callable[[dict[str, Any]], Sequence[float]]  # from a clip with `imgs`, `label` and `sha256` to its scores
+Scorer = Callable[
+    [dict[str, Any]], Sequence[float]
+]  # from a clip with `imgs`, `label` and `sha256` to the scores of its frames
 
 
 def select_frames(
@@ -40,22 +42,23 @@ def select_frames(
     subsets: Sequence[str] = ('train', 'test'),
     seed: int = 0,
 ) -> Selection:
-    """Score the candidates of every clip, and write them into a file, which is complete for the clips that it has.
+    """Score the candidate frames of every clip, and write them into a file.
 
-    A file that is there already goes on with the clips that it lacks.
+    If the file exists, only the clips that it lacks are scored.
 
     Args:
-        config: Of the network, as `read_config` returns it; it names the clips too.
+        config: Config of the network and of the clips, returned by `read_config`.
         checkpoint: The network's weights; None for `'random'`.
-        method: `'smart'` takes the scores of a `FrameSelectorHead`, `'random'` draws them, and `'oracle'` takes the
-            probability that a recognizer gives the true class of a clip that shows the one frame only.
-        candidates: Of each clip, the middle ones of so many equal parts.
+        method: `'smart'` uses the scores of a `FrameSelectorHead`, `'random'` random numbers, and `'oracle'` the
+            probability of the true class that a recognizer predicts for a clip of this frame alone.
+        candidates: Per clip; the middle frames of so many equal parts.
         out: The file.
         subsets: Of the clips.
         seed: Of random scores.
 
     Raises:
-        UserError: The network cannot be had or is no selector, a clip cannot be read, or the file is of others.
+        UserError: The network cannot be loaded or is not a selector, a clip cannot be read, or the file contains
+            another selection.
     """
     if method == 'smart':
         _check_selector(config)
@@ -82,12 +85,12 @@ def select_frames(
         clips={},
     )
     if out.is_file():
-        there = Selection.load(out)
-        if replace(there, clips={}) != selection:
+        existing = Selection.load(out)
+        if replace(existing, clips={}) != selection:
             raise UserError(
-                f'{out} is the selection of another network, method or config: name another --out, or remove it'
+                f'{out} is the selection of another network, method or config. Name another --out, or remove it.'
             )
-        selection = there
+        selection = existing
     pipeline = _reading(config, candidates, decode=network is not None)
     datasets = [build_dataset(config, 'test_dataloader', subset=subset, pipeline=pipeline) for subset in subsets]
     _score(datasets, scorer, selection, out)
@@ -95,7 +98,7 @@ def select_frames(
 
 
 def _reading(config: Config, candidates: int, decode: bool) -> list[dict]:
-    """Return the steps from a clip to its candidates, read as the config's test reads it."""
+    """Return the steps from a clip to its candidates, with the decoder of the config's test."""
     steps = dataset_of(config, 'test_dataloader').pipeline
     (opening,) = (step for step in steps if step.type.endswith('Init'))
     (decoding,) = (step for step in steps if step.type.endswith('Decode'))
@@ -104,13 +107,13 @@ def _reading(config: Config, candidates: int, decode: bool) -> list[dict]:
 
 
 def _score(datasets: Iterable[BaseDataset], scorer: Scorer, selection: Selection, out: Path) -> None:
-    """Add the clips that a selection lacks, and save it every few seconds and however this ends."""
+    """Score the clips that a selection lacks, and save it every few seconds and at the end, also after an error."""
     clips = {}  # by content: copies share their frames
     for dataset in datasets:
         for index in range(len(dataset)):
             clips[dataset.get_data_info(index).get('sha256')] = dataset, index
     if not all(clips):
-        raise UserError('a selection knows clips by their SHA-256, which only a UCF50Dataset has: use one')
+        raise UserError('a selection refers to clips by their SHA-256, which only a UCF50Dataset provides. Use one.')
     missing = {key: place for key, place in clips.items() if key not in selection.clips}
     saved = time.monotonic()
     try:
@@ -127,7 +130,7 @@ def _score(datasets: Iterable[BaseDataset], scorer: Scorer, selection: Selection
                     saved = time.monotonic()
     except KeyboardInterrupt as interruption:
         raise type(interruption)(
-            f'interrupted; the same command goes on from the {len(selection.clips)} clips in {out}'
+            f'interrupted; {len(selection.clips)} clips are in {out}. Repeat the command to continue.'
         ) from None
     finally:
         selection.save(out)
@@ -138,11 +141,10 @@ def _read(dataset: BaseDataset, index: int) -> dict[str, Any]:
         return dataset[index]
     except UserError:
         raise
-    except Exception as error:  # each decoder has errors of its own
+    except Exception as error:  # each decoder raises its own errors
         raise UserError(
-            f'{name_of_clip(dataset, index)} cannot be read ({type(error).__name__}: {first_line(error)}): mend or '
-            'remove it, make the manifest again with tools/build_ucf50.py, and run the same command again, which goes '
-            'on'
+            f'{name_of_clip(dataset, index)} cannot be read ({type(error).__name__}: {first_line(error)}). Repair or '
+            'remove it, run tools/build_ucf50.py again, and repeat the command to continue.'
         ) from None
 
 
@@ -150,8 +152,8 @@ def _check_selector(config: Config) -> None:
     head = (config.model.get('cls_head') or {}).get('type', '')
     if not issubclass(MODELS.get(head) or object, FrameSelectorHead):
         raise UserError(
-            f'{config.filename} has a {head} and no FrameSelectorHead, so it scores no frames: name a selector, such '
-            'as configs/frame_selection/frame_selector_ucf50.py'
+            f'{config.filename} has a {head} instead of a FrameSelectorHead and cannot score frames. Name a selector, '
+            'such as configs/frame_selection/frame_selector_ucf50.py.'
         )
 
 
