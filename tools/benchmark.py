@@ -1,11 +1,11 @@
-"""Measure what the networks of configs cost, side by side.
+"""Measure the costs of networks of configs, side by side.
 
     python tools/benchmark.py configs/tvn1_ucf50.py configs/baselines/ts[mn]_r50_ucf50.py
     python tools/benchmark.py configs/tvn*_ucf50.py --cfg-options clip.size=112 --threads 1
     python tools/benchmark.py configs/tvn1_ucf50.py --engines torch onnxruntime "openvino int8"
 
-Parameters, multiply-accumulates, latency, memory and training steps need no videos; decoding is measured where the data
-root has some.
+Parameters, multiply-accumulates, latency, memory and training steps are measured without videos, and decoding if the
+data root has some.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Measure what the networks of configs cost, side by side.')
+    parser = argparse.ArgumentParser(description='Measure the costs of networks of configs, side by side.')
     parser.add_argument(
-        'configs', nargs='+', type=config_file, metavar='CONFIG', help='the first is the one that ratios are to'
+        'configs', nargs='+', type=config_file, metavar='CONFIG', help='the first is the reference of ratios'
     )
     parser.add_argument('--data-root', help="folder of the manifest whose clips are decoded (each config's own)")
-    parser.add_argument('--device', choices=['cpu', 'cuda'], help='(cuda where there is one)')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='(cuda if there is a GPU)')
     parser.add_argument('--threads', type=count, metavar='N', help="of the CPU (PyTorch's own choice)")
-    parser.add_argument('--rounds', type=count, default=10, metavar='N', help='turns of all models (%(default)s)')
+    parser.add_argument(
+        '--rounds', type=count, default=10, metavar='N', help='repetitions of all models, in turns (%(default)s)'
+    )
     parser.add_argument(
         '--train-batch', type=count, default=8, metavar='N', help='clips of a training step (%(default)s)'
     )
-    parser.add_argument('--no-train', action='store_true', help='leave training steps out')
+    parser.add_argument('--no-train', action='store_true', help='do not measure training steps')
     parser.add_argument(
         '--engines', nargs='+', metavar='ENGINE', type=engine_name,
         help='measure the forward pass alone, in engines and precisions such as "openvino int8"',
@@ -42,17 +44,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('benchmark.json'), help='the record (%(default)s)')
     args = parser.parse_args()
     if args.engines and args.device == 'cuda':
-        parser.error('--engines: they are measured on the CPU; leave --device out')
+        parser.error('--device cuda: engines are measured on the CPU. Leave it out.')
     return args
 
 
 def engine_name(text: str) -> str:
-    """Return the name of an engine with its precision, which is fp32 where none is named; for a `type`."""
+    """Return the name of an engine with its precision, by default fp32; for the `type` of an argument."""
     return text if ' ' in text else f'{text} fp32'
 
 
 def main(args: argparse.Namespace) -> None:
-    """Measure, print the table, and say where the record lies."""
+    """Measure, print the table, and write the record."""
     import torch
 
     from tvn_mmaction.benchmark.benchmark_record import benchmark_table, describe_benchmark
@@ -80,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise a UserError for what this machine does not have, before anything is built."""
+    """Raise a UserError if this machine lacks the GPU or the data, or the record cannot be written."""
     import torch
 
     from tvn_mmaction.datasets.manifest import check_data_root
@@ -89,13 +91,13 @@ def check(args: argparse.Namespace) -> None:
 
     check_file(args.out, '--out')
     if args.device == 'cuda' and not torch.cuda.is_available():
-        raise UserError('--device cuda: PyTorch sees no GPU here; use --device cpu')
+        raise UserError('--device cuda: PyTorch finds no GPU. Use --device cpu.')
     if args.data_root:
         check_data_root(args.data_root)
 
 
 def read_configs(args: argparse.Namespace) -> list[Config]:
-    """Return the configs, each changed by those options whose variable it has."""
+    """Return the configs, each with those options whose variable it has."""
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.utils.errors import UserError
 
@@ -107,7 +109,9 @@ def read_configs(args: argparse.Namespace) -> list[Config]:
         configs.append(read_config(file, data_root=args.data_root, options=options) if options else config)
         unused = {name: value for name, value in unused.items() if name not in options}
     if unused:
-        raise UserError(f'--cfg-options {", ".join(unused)}: none of the configs has such a variable')
+        raise UserError(
+            f'--cfg-options {", ".join(unused)}: none of the configs has such a variable. Correct or remove it.'
+        )
     return configs
 
 

@@ -106,7 +106,7 @@ def main(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Benchmark all networks, train those without a result, and write the report of all that have one."""
-    from tvn_mmaction.benchmark.timing import measured
+    from tvn_mmaction.benchmark.timing import load_or_measure
     from tvn_mmaction.config.dataset_building import middle_frames
     from tvn_mmaction.experiments.comparison.comparison import load_comparison
     from tvn_mmaction.experiments.comparison.comparison_plan import (
@@ -124,7 +124,7 @@ def compare(args: argparse.Namespace) -> int:
         configs = configs_on_equal_terms(
             args.configs, work_dir, args.data_root, options, args.protocol, args.own_input, args.pretrained
         )
-        benchmark = measured(configs, work_dir / 'benchmark.json', BENCHMARK_ROUNDS)
+        benchmark = load_or_measure(configs, work_dir / 'benchmark.json', BENCHMARK_ROUNDS)
         configs = apply_train_budget(configs, budget, benchmark, work_dir)
         jobs = jobs_of(configs)
         succeeded = run_jobs(args, jobs, 'networks')

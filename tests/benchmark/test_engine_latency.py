@@ -1,4 +1,4 @@
-"""Engines are measured in turns."""
+"""Latency in engines and of files."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_every_engine_is_measured(config):
     assert all(0 < timing.median_ms <= timing.p95_ms for timing in network.latency.values())
     assert benchmark.threads == 1 and benchmark.sgemm_gflops > 0 and 0 < network.macs < 1e8
     for name in ('caffe fp32', 'torch int8', 'openvino fp64'):
-        with pytest.raises(UserError, match=r'fp64|no such engine; known are torch fp32, .*openvino int8'):
+        with pytest.raises(UserError, match=r'fp64|no such engine\. Known engines are torch fp32, .*openvino int8'):
             measure_engines([(config, [name])], rounds=1)
 
 

@@ -1,4 +1,4 @@
-"""What exits are said to cost is what a clip that leaves there computes."""
+"""Counted costs of exits equal the computation of a clip that leaves there."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from tvn_mmaction.utils.console import only_errors
 
 @pytest.mark.parametrize('name', ['msdnet_small', 'tsm_online_r18_spread', 'tsm_r18_exits', 'tvn1_exits'])
 @torch.inference_mode()
-def test_macs_of_exits_are_those_that_are_counted(name):
+def test_exit_macs_equal_those_of_a_leaving_clip(name):
     config = read_config(
         REPOSITORY / f'configs/early_exit/{name}_ucf50.py', options={'clip.frames': 4, 'clip.size': 32}
     )

@@ -16,7 +16,7 @@ def scored():
     return scores, labels
 
 
-def test_accuracies_are_those_of_mmaction(scored):
+def test_accuracies_equal_those_of_mmaction(scored):
     metrics = accuracies(*scored)
     top1, top5 = top_k_accuracy(*scored, (1, 5))
     assert metrics['top1'].value == pytest.approx(top1)
@@ -24,13 +24,13 @@ def test_accuracies_are_those_of_mmaction(scored):
     assert metrics['mean_class'].value == pytest.approx(mean_class_accuracy(*scored))
 
 
-def test_mean_class_is_over_the_classes_that_were_tested():
+def test_mean_class_is_over_tested_classes():
     labels = np.array([0, 0, 1, 1])
     scores = np.eye(3)[[0, 0, 1, 2]]
     assert accuracies(scores, labels)['mean_class'].value == pytest.approx(0.75)
 
 
-def test_intervals_hold_the_value_and_shrink_with_more_clips(scored):
+def test_intervals_contain_the_value_and_shrink_with_more_clips(scored):
     scores, labels = scored
     few, many = accuracies(scores, labels), accuracies(np.tile(scores, (20, 1)), np.tile(labels, 20))
     for name, estimate in few.items():
@@ -54,7 +54,7 @@ def test_confusion_matrix_counts_every_clip(scored):
 
 
 @pytest.mark.parametrize('right', [0, 1])
-def test_interval_of_recalls_without_exception_is_not_empty(right):
+def test_interval_of_perfect_and_zero_recall_is_not_empty(right):
     labels = np.repeat(np.arange(3), 21)
     scores = np.eye(3)[(labels + 1 - right) % 3]
     estimate = accuracies(scores, labels)['mean_class']

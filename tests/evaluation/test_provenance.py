@@ -1,4 +1,4 @@
-"""What a record says of a run, from its config and checkpoint."""
+"""Protocol, initial weights and digest of a run, from its config and checkpoint."""
 
 import shutil
 
@@ -46,7 +46,7 @@ def config_of(recognizer, backbone, pipeline):
         ('Recognizer2D', {}, [dict(type='SampleFrames', clip_len=1, num_clips=8, twice_sample=True)], 2),
     ],
 )
-def test_views(recognizer, backbone, pipeline, expected):
+def test_views_are_clips_times_crops(recognizer, backbone, pipeline, expected):
     assert views(config_of(recognizer, backbone, pipeline)) == expected
 
 
@@ -67,7 +67,7 @@ def test_initial_weights(config, options, expected):
     assert initial_weights(config) == expected
 
 
-def test_digest_is_of_what_and_not_of_where(config):
+def test_config_digest_is_independent_of_folders(config):
     before = config_digest(config)
     config.work_dir = 'elsewhere'
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -82,8 +82,8 @@ def test_digest_is_of_what_and_not_of_where(config):
     assert config_digest(config) != before
 
 
-def test_clips_are_listed_whatever_ran_before_in_this_process(config):
-    with DefaultScope.overwrite_default_scope('mmengine'):  # as a Runner of MMEngine's own leaves it
+def test_clips_are_listed_in_another_default_scope(config):
+    with DefaultScope.overwrite_default_scope('mmengine'):  # as left by MMEngine's own Runner
         assert len(build_without_videos(config, 'test_dataloader')) == 6
 
 
@@ -92,7 +92,7 @@ def built(config, loader, **changes):
         return DATASETS.build({**config[loader].dataset, **changes})
 
 
-def test_split_is_stated_only_for_the_clips_of_the_training(config):
+def test_split_is_known_only_for_clips_of_the_training(config):
     train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
     meta = {'epoch': 2, 'seed': 0, 'training': training_record(config, train)}
     stated = protocol(config, meta, train, test, classes=3)
@@ -109,7 +109,7 @@ def test_split_is_stated_only_for_the_clips_of_the_training(config):
     assert foreign.batch_size is None and foreign.initial_weights is None
 
 
-def test_leak_is_counted_from_the_clips(tmp_path):
+def test_leakage_is_counted(tmp_path):
     """Two groups of two clips each, one of which is the same file in both."""
     for name, frames in (('A', 9), ('B', 20)):
         for group in (1, 2):
@@ -132,7 +132,7 @@ def test_leak_is_counted_from_the_clips(tmp_path):
 
 
 @pytest.mark.parametrize(('trained_on', 'copies'), [('fit', 0), ('train', 3)])
-def test_test_on_a_validation_says_so_and_whether_it_was_trained_on(tmp_path, data_root, trained_on, copies):
+def test_protocol_of_validation_counts_copies_in_train(tmp_path, data_root, trained_on, copies):
     options = {
         'split.protocol': 'videowise',
         'train_dataloader.dataset.subset': trained_on,

@@ -1,4 +1,4 @@
-"""The record of a run, in words, files and pictures."""
+"""Results as records, text, tables, predictions and figures."""
 
 import json
 from dataclasses import replace
@@ -68,44 +68,45 @@ def scores():
 
 
 def test_result_survives_json(result, tmp_path):
-    result.save(tmp_path / 'new/result.json')
-    assert Result.load(tmp_path / 'new/result.json') == result
+    result.save(tmp_path / 'result.json')
+    assert Result.load(tmp_path / 'result.json') == result
+    assert json.loads((tmp_path / 'result.json').read_text(encoding='utf-8'))['environment']['device'] == 'Größe'
 
 
-def test_time_of_a_training_is_with_its_pretraining(result):
+def test_training_time_includes_pretraining(result):
     alone = {**result.costs, 'train_seconds': 5.0}
     assert replace(result, costs=alone).training_seconds == 5
     assert replace(result, costs={**alone, 'pretraining_seconds': 7.0}).training_seconds == 12
     assert replace(result, costs={**alone, 'train_seconds': None}).training_seconds is None
 
 
-def test_scores_survive_and_hold_no_code(scores, tmp_path):
+def test_scores_survive_and_never_run_code(scores, tmp_path):
     scores.save(tmp_path / 'scores.npz')
     loaded = Scores.load(tmp_path / 'scores.npz')
     assert (loaded.clips, loaded.classes) == (scores.clips, scores.classes)
     assert (loaded.scores == scores.scores).all() and (loaded.labels == scores.labels).all()
 
     np.savez(tmp_path / 'attack.npz', clips=np.array([print], dtype=object))
-    with pytest.raises(UserError, match=r'attack\.npz holds no scores .*allow_pickle'):
+    with pytest.raises(UserError, match=r'attack\.npz contains no scores .*allow_pickle'):
         Scores.load(tmp_path / 'attack.npz')
 
 
-def test_description_has_intervals_leak_and_files(result, tmp_path):
+def test_description_has_intervals_leakage_and_files(result, tmp_path):
     (tmp_path / 'result.json').touch()
     text = describe(result, tmp_path)
     assert 'top-1' in text and '30.0% to 95.0%' in text
-    assert '75.0% of the test clips have a sibling' in text
+    assert '75.0% of the test clips share their source video' in text
     assert text.endswith(f'in {tmp_path}: result.json')
     assert 'mean class' not in describe(result, tmp_path, ['top_k_accuracy'])
     honest = replace(result, protocol=replace(result.protocol, test_clips_with_sibling_in_train=0))
-    assert 'no test clip has a sibling' in describe(honest, tmp_path)
+    assert 'no test clip shares its source video' in describe(honest, tmp_path)
     ungrouped = replace(result, protocol=replace(result.protocol, test_clips_with_sibling_in_train=None))
-    assert 'no name tells a group' in describe(ungrouped, tmp_path)
+    assert 'unknown groups: ' in describe(ungrouped, tmp_path)
     foreign = replace(result, protocol=replace(result.protocol, split=None))
-    assert 'leak' not in describe(foreign, tmp_path) and 'sibling' not in describe(foreign, tmp_path)
+    assert 'leak' not in describe(foreign, tmp_path) and 'source video' not in describe(foreign, tmp_path)
 
 
-def test_table_says_what_is_no_test_and_what_looked_at_the_labels(result):
+def test_table_marks_validation_and_oracle(result):
     result = replace(result, environment={'device': 'CPU', 'threads': 2})
     assert '| ucf50, videowise |' in results_table([result]) and '| 8 |' in results_table([result])
     chosen = replace(result, protocol=replace(result.protocol, subset='validation'))
@@ -115,14 +116,14 @@ def test_table_says_what_is_no_test_and_what_looked_at_the_labels(result):
     assert '| 4, selected by oracle, which looks at the labels |' in results_table([bound])
 
 
-def test_describe_confusions(scores):
+def test_confusions_are_listed(scores):
     wrong = replace(scores, labels=np.array([1, 1]))
-    assert describe_confusions(wrong).splitlines() == ['most often confused:', '     1 Straße taken for Biking']
+    assert describe_confusions(wrong).splitlines() == ['most often confused:', '     1 Straße predicted as Biking']
     assert describe_confusions(scores).splitlines()[1] == '  none'
 
 
 @pytest.mark.parametrize('suffix', ['json', 'pkl'])
-def test_predictions(scores, suffix, tmp_path):
+def test_predictions_are_written(scores, suffix, tmp_path):
     write_predictions(scores, tmp_path / f'new/predictions.{suffix}')
     first, second = mmengine.load(tmp_path / f'new/predictions.{suffix}')
     assert first == {'clip': scores.clips[0], 'label': 0, 'scores': [0.9, 0.1]}
@@ -134,17 +135,12 @@ def test_predictions_in_another_format_are_refused(scores, tmp_path):
         write_predictions(scores, tmp_path / 'predictions.csv')
 
 
-def test_pictures(result, tmp_path):
+def test_figures_are_png_files(result, tmp_path):
     plot_curves(result.history, tmp_path / 'curves.png')
     plot_confusion_matrix(np.array([[3, 1], [0, 0]]), ['Biking', 'Straße'], tmp_path / 'confusion_matrix.png')
     plot_curves([{'epoch': 1, 'loss': 2.0}], tmp_path / 'one_epoch.png')
     for name in ('curves.png', 'confusion_matrix.png', 'one_epoch.png'):
         assert (tmp_path / name).read_bytes().startswith(PNG)
-
-
-def test_result_is_plain_json(result, tmp_path):
-    result.save(tmp_path / 'result.json')
-    assert json.loads((tmp_path / 'result.json').read_text(encoding='utf-8'))['environment']['device'] == 'Größe'
 
 
 def test_hardest_classes_and_groups(scores, tmp_path):
@@ -155,17 +151,17 @@ def test_hardest_classes_and_groups(scores, tmp_path):
     more.save(tmp_path / 'scores.npz')
     assert Scores.load(tmp_path / 'scores.npz').videos == ['A 01', 'A 02', 'B 01', 'B 01', 'B 02', 'B 02']
     assert describe_hardest(more, count=2).splitlines() == [
-        'hardest of 2 classes, 1 of which are all right and 0 all wrong:',
+        'hardest of 2 classes (1 without an error, 0 all wrong):',
         '   25.0% of   4 clips B',
         '  100.0% of   2 clips A',
-        'hardest of 4 groups, 2 of which are all right and 1 all wrong:',
+        'hardest of 4 groups (2 without an error, 1 all wrong):',
         '    0.0% of   2 clips B 02',
         '   50.0% of   2 clips B 01',
     ]
     assert scores.videos == scores.clips and 'groups' not in describe_hardest(scores)
 
 
-def test_views_are_told_apart(result):
+def test_views_are_clips_times_crops(result):
     crops = replace(
         result,
         protocol=replace(result.protocol, views=9, test_pipeline=[{'type': 'ThreeCrop', 'crop_size': 96}]),

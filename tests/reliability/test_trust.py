@@ -271,7 +271,7 @@ def test_result_files_that_hold_something_else_are_refused(folder, marker, kind)
             np.save(file, np.ones(3))
     else:
         path.write_bytes({'pickle': pickle.dumps(Attack(marker)), 'nothing': b'', 'text': b'{}'}[kind])
-    with pytest.raises(UserError, match=r'scores\.npz holds no scores'):
+    with pytest.raises(UserError, match=r'scores\.npz contains no scores'):
         Scores.load(path)
     (folder / 'result.json').write_bytes(path.read_bytes())
     with pytest.raises(UserError, match=r'result\.json is not a valid result'):

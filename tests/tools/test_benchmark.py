@@ -1,4 +1,4 @@
-"""`tools/benchmark.py` as a process, from configs to the record."""
+"""`tools/benchmark.py`, from configs to the record."""
 
 import runpy
 import signal
@@ -41,7 +41,7 @@ def test_two_configs_are_measured(folder):
     assert tiny.data.median_ms > 0 and more.train_step.median_ms > 0
 
 
-def test_misuse_is_told_without_traceback(folder):
+def test_misuse_has_no_traceback(folder):
     process = run_tool(TOOL, 'tiny.py', '--data-root', 'nowhere', folder=folder)
     assert process.returncode == 2 and process.stderr.startswith('error: --data-root nowhere: no manifest.csv')
     assert not (folder / 'benchmark.json').exists()
@@ -60,7 +60,7 @@ def test_misuse_is_told_without_traceback(folder):
         (['tiny.py', '--cfg-options', 'clap.size=3'], '--cfg-options clap.size: none of the configs'),
     ],
 )
-def test_other_misuse_is_told(arguments, reason, folder, monkeypatch, capsys):
+def test_wrong_arguments_are_refused(arguments, reason, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(TOOL.parent)
     monkeypatch.setattr('sys.argv', [str(TOOL), *arguments])
@@ -73,13 +73,13 @@ def test_other_misuse_is_told(arguments, reason, folder, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_interruption_writes_nothing(folder):
-    (folder / 'told.py').write_text("_base_ = 'tiny.py'\nimport pathlib\npathlib.Path('begun').touch()\n")
-    command = [sys.executable, TOOL, 'told.py', '--rounds', '100000', '--out', 'interrupted.json']
+    (folder / 'begun.py').write_text("_base_ = 'tiny.py'\nimport pathlib\npathlib.Path('begun').touch()\n")
+    command = [sys.executable, TOOL, 'begun.py', '--rounds', '100000', '--out', 'interrupted.json']
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         while not (folder / 'begun').exists():
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        told = process.stderr.read()
-    assert process.returncode == 130 and 'nothing was written' in told and 'Traceback' not in told
+        messages = process.stderr.read()
+    assert process.returncode == 130 and 'nothing was written' in messages and 'Traceback' not in messages
     assert not (folder / 'interrupted.json').exists()

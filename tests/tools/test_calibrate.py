@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
         yield folder
 
 
-def test_calibration_leaves_what_it_says(folder):
+def test_calibration_writes_report_and_checkpoint(folder):
     record = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json')
     assert (folder / 'work_dirs/exits/calibration/budgets.png').stat().st_size > 0
     calibration = record.calibration
@@ -65,7 +65,7 @@ def test_calibration_leaves_what_it_says(folder):
 
 
 @pytest.mark.parametrize('place', [0, -1])
-def test_test_under_a_budget_finds_what_the_calibration_measured(folder, place, capsys):
+def test_test_under_a_budget_equals_the_calibration(folder, place, capsys):
     measured = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json').measurements[place]
     work_dir = f'budget{place}'
     assert call_tool(TEST, 'exits.py', CALIBRATED, '--budget', str(measured.budget), '--work-dir', work_dir) == 0
@@ -79,14 +79,14 @@ def test_test_under_a_budget_finds_what_the_calibration_measured(folder, place, 
     assert f'budget {measured.budget:g}: ' in capsys.readouterr().out
 
 
-def test_results_of_budgets_lie_beside_that_of_the_full_network(folder, capsys):
+def test_results_of_budgets_have_their_own_folders(folder, capsys):
     for budget in ('1', '0.8'):
         assert call_tool(TEST, 'exits.py', CALIBRATED, '--budget', budget) == 0
         assert f'in work_dirs/exits/test/calibrated_epoch_1_budget_{budget}: ' in capsys.readouterr().out
     assert not (folder / 'work_dirs/exits/test/result.json').exists()
 
 
-def test_without_a_budget_it_is_the_network_that_was_trained(folder):
+def test_calibrated_checkpoint_without_budget_is_the_full_network(folder):
     assert call_tool(TEST, 'exits.py', CALIBRATED, '--work-dir', 'full') == 0
     result = Result.load(folder / 'full/result.json')
     assert not [name for name in result.costs if 'exit' in name] and result.options == {}
@@ -118,14 +118,14 @@ def test_without_a_budget_it_is_the_network_that_was_trained(folder):
          r'was trained on 2 frames of 32 × 32 pixels, and exits\.py has 2 frames of 48 × 48 pixels\. Leave'),
     ],
 )  # fmt: skip
-def test_misuse_is_told(folder, tool, arguments, told):
+def test_misuse_is_reported(folder, tool, arguments, told):
     with pytest.raises(UserError, match=told):
         call_tool(tool, 'exits.py', *arguments.split(), '--work-dir', 'misused')
     assert not list(Path('misused').glob('*.json'))
 
 
 @pytest.mark.slow
-def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
+def test_thresholds_are_fitted_to_measured_latency(folder, capsys):
     arguments = ('exits.py', 'work_dirs/exits/epoch_1.pth', '--cost', 'latency', '--rounds', '1')
     assert call_tool(CALIBRATE, *arguments) is None
     checkpoint = 'work_dirs/exits/calibrated_latency_epoch_1.pth'
@@ -135,10 +135,10 @@ def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
     ms = calibration.latency_ms
     assert (calibration.cost, len(ms.alone), len(ms.own)) == ('latency', 3, 2) and min(ms.alone) > 0 <= min(ms.own)
     assert calibration.latency_on == {name: record.environment[name] for name in ('device', 'threads')}
-    for setting in calibration.settings:
-        assert setting.cost_share <= setting.budget * (1 + 1e-6)
-        cost = np.dot(setting.exit_shares, ms.under(setting.thresholds)) / ms.alone[-1]
-        assert setting.cost_share == pytest.approx(cost)
+    for policy in calibration.settings:
+        assert policy.cost_share <= policy.budget * (1 + 1e-6)
+        cost = np.dot(policy.exit_shares, ms.under(policy.thresholds)) / ms.alone[-1]
+        assert policy.cost_share == pytest.approx(cost)
     assert call_tool(TEST, 'exits.py', checkpoint, '--budget', '1', '--work-dir', 'latency') == 0
     assert 'budget 1 of the latency: ' in capsys.readouterr().out
     result = Result.load(folder / 'latency/result.json')
@@ -147,8 +147,8 @@ def test_thresholds_for_latency_are_fitted_to_what_was_measured(folder, capsys):
 
 
 @pytest.mark.slow
-def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
-    """What was computed is used: a network that is made right about all clips is, once it goes on."""
+def test_interrupted_calibration_continues(folder, capfd, monkeypatch):
+    """Partial results are used: after they are set to perfect scores, so are the reported ones."""
     kept = folder / 'interrupted/unfinished.npz'
     arguments = ('exits.py', 'work_dirs/exits/epoch_1.pth', '--budgets', '1', '--work-dir', 'interrupted', '--rounds')
 
@@ -156,7 +156,7 @@ def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
         return kept.exists() and 'test milliseconds' in np.load(kept)
 
     monkeypatch.setattr('tvn_mmaction.early_exit.calibration.SAVED_EVERY_S', 0)
-    with pytest.raises(KeyboardInterrupt, match='the same command goes on with'), interrupted_when(is_timing):
+    with pytest.raises(KeyboardInterrupt, match='Repeat the command to continue'), interrupted_when(is_timing):
         call_tool(CALIBRATE, *arguments, '150')
     with np.load(kept) as arrays:
         found = dict(arrays)
@@ -177,7 +177,7 @@ def test_interrupted_calibration_goes_on(folder, capfd, monkeypatch):
     assert record.full_ms_per_video != 7 and record.exit_top1[0].value < 1
 
 
-def test_deployed_network_says_that_it_is_the_full_one(folder, capfd):
+def test_deployed_network_is_the_full_one_with_a_warning(folder, capfd):
     video = next((folder / 'videos').rglob('*.avi'))
     for checkpoint, told in ((CALIBRATED, True), ('work_dirs/exits/epoch_1.pth', False)):
         assert call_tool(PREDICT, str(video), '--model', checkpoint) == 0
@@ -185,20 +185,20 @@ def test_deployed_network_says_that_it_is_the_full_one(folder, capfd):
 
 
 @pytest.mark.slow
-def test_another_budget_leaves_those_before(folder, capfd):
+def test_another_budget_keeps_the_earlier_ones(folder, capfd):
     measured = EarlyExitReport.load(folder / 'work_dirs/exits/calibration/budgets.json')
     for checkpoint in ('epoch_1', 'calibrated_epoch_1'):
         call_tool(CALIBRATE, 'exits.py', f'work_dirs/exits/{checkpoint}.pth', '--budgets', '0.87', '--work-dir', 'more')
         assert 'Loads checkpoint' not in ''.join(capfd.readouterr())
         again = EarlyExitReport.load(folder / 'more/budgets.json')
         assert [measurement.budget for measurement in again.measurements] == [0.87]
-        budgets = [setting.budget for setting in again.calibration.settings]
-        assert budgets == sorted({0.87, *(setting.budget for setting in measured.calibration.settings)})
-        for setting in measured.calibration.settings:
-            assert again.calibration.policy(setting.budget) == setting
+        budgets = [policy.budget for policy in again.calibration.settings]
+        assert budgets == sorted({0.87, *(policy.budget for policy in measured.calibration.settings)})
+        for policy in measured.calibration.settings:
+            assert again.calibration.policy(policy.budget) == policy
 
 
-def test_network_that_has_seen_the_validation_is_refused(folder):
+def test_network_trained_on_validation_clips_is_refused(folder):
     subset = ('--cfg-options', 'train_dataloader.dataset.subset=train')
     assert call_tool(TRAIN, 'exits.py', '--work-dir', 'seen', *subset) == 0
     with pytest.raises(UserError, match=r'was trained on 3 of the 3 validation clips\. .*subset=fit'):
@@ -206,7 +206,7 @@ def test_network_that_has_seen_the_validation_is_refused(folder):
 
 
 @pytest.mark.slow
-def test_processes_say_what_they_made(folder):
+def test_processes_print_their_outputs(folder):
     process = run_tool(CALIBRATE, 'exits.py', 'work_dirs/exits/epoch_1.pth', '--work-dir', 'process', folder=folder)
     assert process.returncode == 0, process.stderr
     assert 'budgets.json' in process.stdout and 'calibrated_epoch_1.pth' in process.stdout

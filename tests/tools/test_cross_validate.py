@@ -171,7 +171,7 @@ def test_record_of_all_folds(resumed, all_folds):
     _, out, _ = resumed
     assert '3 of the 3 folds of twothirds, 12 test clips' in out and 'not included' not in out
     assert 'mean ± standard deviation over folds' in out and '95 % interval' in out
-    assert 'no test clip has a sibling' in out
+    assert 'no test clip shares its source video' in out
     record = CrossValidation.load(all_folds / 'cross_validation.json')
     assert (record.name, record.fold_count, record.missing) == ('tiny', 3, [])
     assert (record.protocol.split, record.protocol.split_fold, record.protocol.test_clips) == ('twothirds', None, 12)
@@ -262,7 +262,7 @@ def test_own_clips_with_two_commands(tmp_path):
     validated = run_tool(TOOL, 'tiny.py', *protocol, '--workers', '2', '--folds', '1,3', folder=tmp_path)
     assert validated.returncode == 0, validated.stderr
     assert '2 of the 5 folds of group5, 4 test clips of 2 classes from mine' in validated.stdout
-    assert 'no test clip has a sibling of the same long video in train' in validated.stdout
+    assert 'no test clip shares its source video with a train clip' in validated.stdout
     tested = Scores.load(tmp_path / 'work_dirs/tiny/group5_seed0/scores.npz').clips
     assert len({name.partition('/')[2] for name in tested}) == 2  # both classes of each person
 

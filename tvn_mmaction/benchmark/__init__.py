@@ -1,4 +1,4 @@
-"""Measuring what networks cost: time, memory and multiply-accumulates, and the record of it."""
+"""Benchmark of networks: time, memory, multiply-accumulates, and latency in inference engines."""
 
 from .benchmark_record import Benchmark
 from .timing import measure

@@ -1,4 +1,4 @@
-"""How long a clip takes in each engine: networks, engines and a product of matrices in turns."""
+"""Latency of networks in inference engines, measured in turns with a matrix product as reference."""
 
 import random
 import tempfile
@@ -30,11 +30,11 @@ from ..utils.errors import UserError
 from .benchmark_record import Timing
 from .engine_record import EngineBenchmark, EngineTimes
 
-EAGER = 'eager fp32'  # PyTorch, layer by layer and in its own memory format, as MMAction2 runs a network
+EAGER = 'eager fp32'  # PyTorch, layer by layer and contiguous, as in MMAction2
 IN_PYTORCH = {'torch': TorchEngine, 'torch-compile': CompiledEngine}
 LIBRARIES = ('onnxruntime', 'openvino', 'nncf', 'onnx')
 SGEMM_SIZE = 2048
-SGEMM = 'product of matrices'
+SGEMM = 'matrix product'
 
 
 def measure_engines(
@@ -43,13 +43,13 @@ def measure_engines(
     threads: int | None = None,
     seed: int = 0,
 ) -> EngineBenchmark:
-    """Measure networks in engines, in turns, so that a noisy machine hurts all alike; each runs once before its time.
+    """Measure networks in engines in turns, so that a noisy machine affects all alike, each after a warm-up.
 
     Args:
-        networks: Configs as `read_config` returns them, each with names and precisions of engines such as
-            `'openvino int8'`; PyTorch's eager mode is always measured, as the first.
-        rounds: Turns; in each, everything is measured once, in an order of that turn.
-        threads: Of the CPU; by default PyTorch's choice, for all.
+        networks: Configs returned by `read_config`, each with engines and precisions such as `'openvino int8'`;
+            PyTorch's eager mode is always measured, as the first.
+        rounds: In each round everything is measured once, in a random order.
+        threads: Of the CPU; PyTorch's default if None.
         seed: Of order, weights and clips.
 
     Raises:
@@ -61,8 +61,7 @@ def measure_engines(
     described = []
     with tempfile.TemporaryDirectory() as folder, only_errors(), ExitStack() as stack, torch.random.fork_rng():
         torch.manual_seed(seed)
-        before = torch.get_num_threads()
-        stack.callback(torch.set_num_threads, before)
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(threads)
         progress = stack.enter_context(progress_bar())
         task = progress.add_task('exporting', total=sum(1 + len(engines) for _, engines in networks), status='')
@@ -83,7 +82,7 @@ def measure_engines(
             generator.shuffle(order)
             for key in order:
                 progress.update(task, status=f'{key[1]}', advance=1)
-                runs[key]()  # the one before has filled the caches
+                runs[key]()  # the previous one has filled the caches
                 started = time.perf_counter()
                 runs[key]()
                 times_ms.setdefault(key, []).append(1000 * (time.perf_counter() - started))
@@ -108,7 +107,7 @@ def measure_engines(
 
 
 def dummy_network(config: Config) -> tuple[InferenceNetwork, ModelMetadata, np.ndarray]:
-    """Return a config's network with weights at random, its metadata and a clip of noise `(1, *input_shape)`."""
+    """Return a config's network with random weights, its metadata and a clip of noise `(1, *input_shape)`."""
     pipeline = deployed_pipeline(config)
     inputs = dummy_inputs(pipeline)
     with DefaultScope.overwrite_default_scope('mmaction'):
@@ -124,11 +123,11 @@ def dummy_network(config: Config) -> tuple[InferenceNetwork, ModelMetadata, np.n
 def _runner(
     name: str, network: InferenceNetwork, metadata: ModelMetadata, clip: np.ndarray, file: Path, threads: int
 ) -> Callable[[], Any]:
-    """Return what runs a clip through a network in an engine."""
+    """Return a function that runs a clip through a network in an engine."""
     if name == EAGER:
         layers = layer_by_layer(network)
         for module in layers.modules():
-            if isinstance(module, nn.Conv2d):  # also where a network asks for channels_last, such as a TinyVideoNet
+            if isinstance(module, nn.Conv2d):  # also for networks that use channels_last, such as TinyVideoNet
                 module.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous())
 
         def run() -> None:
@@ -143,7 +142,7 @@ def _runner(
 def _opened(
     name: str, network: InferenceNetwork, metadata: ModelMetadata, clip: np.ndarray, file: Path, threads: int | None
 ) -> Engine:
-    """Return an engine by its name and precision; `file` is what it is exported to, but for the suffix."""
+    """Return an engine by its name and precision; `file` is the path of the exported file without suffix."""
     engine, _, precision = name.partition(' ')
     if engine in IN_PYTORCH and precision == 'fp32':
         return IN_PYTORCH[engine](network, metadata, threads=threads)
@@ -151,7 +150,7 @@ def _opened(
     if engine not in suffixes:
         known = [f'{name} fp32' for name in IN_PYTORCH]
         known += [f'{kind.engine.name} {precision}' for kind in FORMATS.values() for precision in kind.precisions]
-        raise UserError(f'{name}: no such engine; known are {", ".join(known)}')
+        raise UserError(f'{name}: no such engine. Known engines are {", ".join(known)}.')
     file = file.with_suffix(suffixes[engine])
     clips = LabelledClips([clip[0]], [0])
     export(network, metadata, file, precision, clips, clips)
@@ -159,7 +158,7 @@ def _opened(
 
 
 def dummy_recognizer(config: Config, engine: str, threads: int | None = None) -> VideoRecognizer:
-    """Return what recognises videos with a config's network, whose weights are at random, in an engine."""
+    """Return a recognizer of videos with a config's network in an engine, with random weights."""
     with tempfile.TemporaryDirectory() as folder, only_errors():
         opened = _opened(engine, *dummy_network(config), Path(folder, 'network'), threads)
         return VideoRecognizer(opened)

@@ -1,4 +1,4 @@
-"""What networks cost, measured side by side: one process, one machine, all models in turns."""
+"""Benchmark of networks: time, memory and multiply-accumulates, measured in turns in one process."""
 
 import contextlib
 import copy
@@ -31,8 +31,8 @@ from ..utils.errors import UserError, first_line
 from ..utils.malloc import keep_freed_memory
 from .benchmark_record import Benchmark, ModelCosts, Timing
 
-BATCHES = {1: 3, 8: 1}  # of the forward pass, and how often it is timed in a round
-CLIPS = 16  # at most, of the test, that are decoded
+BATCHES = {1: 3, 8: 1}  # batch sizes of the forward pass, and repetitions per round
+CLIPS = 16  # test clips that are decoded, at most
 TRAINING = 'training step'
 DATA = 'data'
 
@@ -45,27 +45,27 @@ def measure(
     device: str | torch.device = 'cpu',
     seed: int = 0,
 ) -> Benchmark:
-    """Measure what the networks of configs cost, in turns, so that a noisy machine hurts all alike.
+    """Measure the costs of the networks of configs in turns, so that a noisy machine affects all alike.
 
-    All that is fed is made up: noise in the shape of one view that the config's test pipeline gives, the labels 0. No
-    pretrained weights are loaded and the learning rate is 0, since costs do not depend on weights. Only decoding is
-    measured on the test's own clips, where the data root of a config has them.
+    Inputs are noise in the shape of one view of the test pipeline, with the label 0. No pretrained weights are loaded
+    and the learning rate is 0, since costs do not depend on weights. Only decoding is measured on test clips, if the
+    data root of a config has them.
 
     Args:
-        configs: As `read_config` returns them; the first is the reference. They are left as they are.
-        rounds: Turns; in each, every model does each measurement once, in an order of that turn.
+        configs: Returned by `read_config`; the first is the reference. They are not modified.
+        rounds: In each round, every model does each measurement once, in a random order.
         train_batch: Clips of a training step.
         train: Whether to measure training steps.
         device: Of the networks; clips are decoded on the CPU.
         seed: Of the order, the weights and the noise.
 
     Raises:
-        UserError: A model cannot be built, run or, if `train`, trained; told before the first round.
+        UserError: A model cannot be built, run or, if `train`, trained; raised before the first round.
     """
     device = torch.device(device)
     _check(configs, rounds, train_batch)
     if device.type == 'cpu':
-        keep_freed_memory()  # as a training does
+        keep_freed_memory()  # as in training
     with only_errors(), progress_bar() as progress, torch.random.fork_rng():
         torch.manual_seed(seed)
         task = progress.add_task('warm-up', total=len(configs), status='')
@@ -81,7 +81,7 @@ def measure(
             candidate.times_ms[name] += candidate.measurements[name]()
             progress.advance(task)
     reference, models = candidates[0].name, [candidate.costs(train_batch) for candidate in candidates]
-    del candidates, candidate, turns  # whoever measured may train next, and needs the memory
+    del candidates, candidate, turns  # free the memory for a training in the same process
     gc.collect()
     torch.cuda.empty_cache()
     tf32 = device.type == 'cuda' and torch.backends.cudnn.allow_tf32
@@ -97,8 +97,8 @@ def measure(
     )
 
 
-def measured(configs: Sequence[Config], path: Path, rounds: int) -> Benchmark:
-    """Return what networks cost, as `measure`; from `path` where the same ones were measured before on such a machine.
+def load_or_measure(configs: Sequence[Config], path: Path, rounds: int) -> Benchmark:
+    """Return the costs of networks from `path` if it has them for the same configs and machine; measure them otherwise.
 
     Raises:
         UserError: A network cannot be built, run or trained.
@@ -116,22 +116,22 @@ def measured(configs: Sequence[Config], path: Path, rounds: int) -> Benchmark:
 
 def _check(configs: Sequence[Config], rounds: int, train_batch: int) -> None:
     if not configs:
-        raise UserError('no config to measure: give one or more')
+        raise UserError('no config to measure. Give one or more.')
     for name, value in (('rounds', rounds), ('train batch', train_batch)):
         if value < 1:
-            raise UserError(f'{name} of {value}: give 1 or more')
+            raise UserError(f'{name} of {value} is too small. Give 1 or more.')
     seen = []
     for config in configs:
         if (key := (config.filename, config.get('options'))) in seen:
-            raise UserError(f'{config.filename} is given twice: measure it once')
+            raise UserError(f'{config.filename} is given twice. Give it once.')
         seen.append(key)
 
 
 class _Candidate:
-    """A network that has been warmed up, and what can be measured of it.
+    """A network after warm-up, with its measurements.
 
     Args:
-        config: As `read_config` returns it.
+        config: Returned by `read_config`.
         train_batch: Clips of a training step; None leaves training out.
         device: Of the network.
     """
@@ -139,14 +139,14 @@ class _Candidate:
     def __init__(self, config: Config, train_batch: int | None, device: torch.device):
         self.name = config_name(config.filename)
         self.config, self.device = config, device
-        with self._telling('built'), DefaultScope.overwrite_default_scope(config.get('default_scope')):
+        with self._naming_config('built'), DefaultScope.overwrite_default_scope(config.get('default_scope')):
             self.model = MODELS.build(copy.deepcopy(config.model)).to(device)
             self.view = dummy_view(config)
             self.clips = available_clips(config, 'test_dataloader', CLIPS)
             if train_batch:
                 self.optim_wrapper = build_optim_wrapper(self.model, copy.deepcopy(config.optim_wrapper))
                 for group in self.optim_wrapper.param_groups:
-                    group['lr'] = 0  # all the work, but noise must not drive the weights to what is slow, such as NaN
+                    group['lr'] = 0  # full cost, but weights do not become NaN or denormal, which is slow
         self.scores = ScoringModule(self.model)
         self.train_data = self._batch(train_batch) if train_batch else None
         self.inputs = {batch: self._preprocessed(batch) for batch in BATCHES}
@@ -157,15 +157,15 @@ class _Candidate:
         }
         self.times_ms: dict[str, list[float]] = {name: [] for name in self.measurements}
         for name, measurement in self.measurements.items():
-            with self._telling(f'measured ({name})'):
+            with self._naming_config(f'measured ({name})'):
                 measurement()
-        with self._telling('measured (memory and multiply-accumulates)'):
+        with self._naming_config('measured (memory and multiply-accumulates)'):
             self.forward_memory_mb = peak_memory_mb(lambda: self._forward(1), device)
             self.train_memory_mb = peak_memory_mb(self._train_step, device) if train_batch else None
             self.macs = count_macs(self.scores, self.inputs[1])
 
     def costs(self, train_batch: int) -> ModelCosts:
-        """Sum up what was measured."""
+        """Return the statistics of all measurements."""
         timings = {name: Timing.of(times) for name, times in self.times_ms.items()}
         return ModelCosts(
             name=self.name,
@@ -185,25 +185,26 @@ class _Candidate:
         )
 
     @contextlib.contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
-        """Tell which config something fails for."""
+    def _naming_config(self, action: str) -> Iterator[None]:
+        """Name the config in errors."""
         try:
             yield
         except UserError:
             raise
-        except Exception as error:  # networks fail in every way there is
+        except Exception as error:  # a network may fail in any way
             reason = first_line(error)
             raise UserError(
-                f'{self.config.filename} cannot be {what}: {type(error).__name__}: {reason}; mend it, or leave it out'
+                f'{self.config.filename} cannot be {action} ({type(error).__name__}: {reason}). Correct it or leave it '
+                'out.'
             ) from error
 
     def _batch(self, size: int) -> dict[str, list]:
-        """Return noise as a data loader would give it, but on the device already."""
+        """Return noise in the form of a data loader's batch, but on the device."""
         noise = torch.randint(0, 256, (size, *self.view.shape), dtype=torch.uint8).to(self.device)
         return {'inputs': list(noise), 'data_samples': [ActionDataSample().set_gt_label(0) for _ in range(size)]}
 
     def _preprocessed(self, size: int) -> Tensor:
-        with self._telling('measured (data preprocessor)'):
+        with self._naming_config('measured (data preprocessor)'):
             return self.model.data_preprocessor(self._batch(size), training=False)['inputs']
 
     def _forward(self, batch: int) -> None:
@@ -214,17 +215,17 @@ class _Candidate:
     def _train_step(self) -> None:
         self.model.train()
         self.model.train_step(self.train_data, self.optim_wrapper)
-        self.optim_wrapper.zero_grad()  # so that no model measures with another's gradients in memory
+        self.optim_wrapper.zero_grad()  # so that no gradients of another model are in memory
 
     def _time_forward(self, batch: int) -> list[float]:
-        self._forward(batch)  # the model before has filled the caches; whoever runs a network runs it again and again
+        self._forward(batch)  # fill the caches, as in repeated use
         return [self._time(lambda: self._forward(batch)) for _ in range(BATCHES[batch])]
 
     def _time_data(self) -> list[float]:
         return [self._time(lambda index=index: self.clips[index]) for index in range(len(self.clips))]
 
     def _time(self, run: Callable[[], Any]) -> float:
-        """Return the milliseconds that something takes until the device is done."""
+        """Return the milliseconds of a function until the device has finished."""
         self._synchronize()
         started = time.perf_counter()
         run()
@@ -237,7 +238,7 @@ class _Candidate:
 
 
 def _turns(candidates: Sequence[_Candidate], rounds: int, seed: int) -> Iterator[tuple[_Candidate, str]]:
-    """Yield who measures what, in another order each round."""
+    """Yield candidates and names of their measurements, in another order each round."""
     generator = random.Random(seed)
     turn = [(candidate, name) for candidate in candidates for name in candidate.measurements]
     for _ in range(rounds):
@@ -246,18 +247,18 @@ def _turns(candidates: Sequence[_Candidate], rounds: int, seed: int) -> Iterator
 
 
 def peak_memory_mb(run: Callable[[], Any], device: torch.device) -> float:
-    """Return the peak of what is held while something runs, over what was held before, in 10^6 bytes.
+    """Return the peak memory of a function on top of the memory used before, in 10^6 bytes.
 
-    It is the memory that PyTorch's allocator gives out, on a GPU and on a CPU alike: tensors and work space, without
-    what libraries take for themselves and without what an allocator keeps in reserve. On a CPU it is the running sum
-    of all allocations and releases in the profiler's trace.
+    It is the memory allocated by PyTorch, on GPU and CPU: tensors and work space, without allocations inside other
+    libraries and without the allocator's reserve. On a CPU it is the cumulative sum of all allocations and releases in
+    the profiler's trace.
     """
     if device.type == 'cuda':
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         run()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
-    os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # its notes on starting and stopping would disturb a progress bar
+    os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # its start and stop messages would disturb a progress bar
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder, 'trace.json')
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:

@@ -10,7 +10,7 @@ from ..config.dependencies import teachers_of
 from ..config.loading import dataset_of
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, duplicates, same_group
-from ..evaluation.provenance import clips_of, weights_before
+from ..evaluation.provenance import clips_of, pretrained_weights
 from ..utils.checkpoints import meta_of
 from ..utils.errors import UserError
 from .run_plan import RunPlan
@@ -61,7 +61,7 @@ def check_leakage(plan: RunPlan) -> None:
 
 def _upstream_checkpoints(config: Config) -> list[Path]:
     """Return the checkpoints that a training starts from or learns from, if they are local files."""
-    named = [*(Path(source).expanduser() for source in weights_before(config)), *teachers_of(config)]
+    named = [*(Path(source).expanduser() for source in pretrained_weights(config)), *teachers_of(config)]
     return [path for path in named if path.is_file()]
 
 

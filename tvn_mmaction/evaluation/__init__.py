@@ -1,4 +1,4 @@
-"""What a test found: metrics with intervals, the record of a run, its pictures."""
+"""Evaluation: metrics with intervals, results with their provenance, costs, reports and figures."""
 
 from .metrics import ClipScores, Estimate, accuracies, confusion_matrix
 from .plots import plot_class_changes, plot_confusion_matrix, plot_curves, plot_folds

@@ -1,4 +1,4 @@
-"""Accuracies with their 95 % intervals, from the scores of every test clip."""
+"""Accuracies with 95 % intervals, computed from the scores of all test clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mmaction.registry import METRICS
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share in [0, 1] and its 95 % interval, which takes the clips for independent of each other."""
+    """A share in [0, 1] and its 95 % interval, which assumes independent clips."""
 
     value: float
     low: float
@@ -46,7 +46,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
         scores: `(clips, classes)`.
         labels: `(clips,)`, class indices.
     """
-    from scipy.stats import binomtest  # 0.3 s, which importing the package need not wait for
+    from scipy.stats import binomtest  # takes 0.3 s to import
 
     estimates = {}
     for name, share in zip(('top1', 'top5'), top_k_accuracy(scores, labels, (1, 5)), strict=True):
@@ -56,9 +56,9 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
     counts = confusion_matrix(scores, labels)
     tested = counts.sum(1) > 0
     clips, hits = counts.sum(1)[tested], counts.diagonal()[tested]
-    # Over the classes that were tested; MMAction2's own counts a class that is only predicted as one more, of recall 0.
+    # Over tested classes; MMAction2 also counts classes that are only predicted, with a recall of 0.
     mean = float((hits / clips).mean())
-    # Two successes and two failures more in each class (Agresti and Coull), or a class of recall 0 or 1 had no doubt.
+    # Two more successes and failures per class (Agresti and Coull), so that recalls of 0 and 1 have an interval, too.
     recall = (hits + 2) / (clips + 4)
     deviation = sqrt((recall * (1 - recall) / (clips + 4)).sum()) / len(clips)
     estimates['mean_class'] = Estimate(mean, max(mean - 1.96 * deviation, 0.0), min(mean + 1.96 * deviation, 1.0))
@@ -71,7 +71,7 @@ def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> lis
     Args:
         counts: See `confusion_matrix`.
         classes: Their names.
-        count: How many pairs at most.
+        count: Maximum number of pairs.
     """
     pairs = sorted((-counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j)
     return [{'true': classes[i], 'predicted': classes[j], 'clips': int(-clips)} for clips, i, j in pairs[:count]]
@@ -79,25 +79,25 @@ def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> lis
 
 @METRICS.register_module()
 class ClipScores(AccMetric):
-    """Keeps the scores `(clips, classes)` and labels `(clips,)` of a whole test, in the order of the data set.
+    """Collects the scores `(clips, classes)` and labels `(clips,)` of a whole test, in the order of the data set.
 
-    Of a recognizer with early exits it also keeps by clip the number of the exit that answered, `exits`, and
-    `exit_scores`, those of all exits that were computed for it `(exits, classes)`; of other recognizers both are empty.
+    For a recognizer with early exits it also collects, per clip, the exit where it left (`exits`) and the scores of all
+    computed exits (`exit_scores`, `(exits, classes)`). Both are empty for other recognizers.
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep a batch; see `AccMetric.process`."""
+        """Collect a batch; see `AccMetric.process`."""
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[-len(data_samples) :], data_samples, strict=True):
             if 'exit_scores' in sample:
                 scores, result['exit'] = sample['exit_scores'].cpu().numpy(), sample['exit']
-                # A clip that could not be read is wrong at every exit.
+                # An unreadable clip is wrong at every exit.
                 result['exit_scores'] = (
                     np.tile(result['pred'], (len(scores), 1)) if 'broken_clips' in sample else scores
                 )
 
     def compute_metrics(self, results: list[dict]) -> dict:
-        """Stack what was collected; the accuracies are computed from it by `accuracies`."""
+        """Stack the collected scores; `accuracies` computes the metrics."""
         self.scores = np.stack([result['pred'] for result in results]).astype(np.float32)
         self.labels = np.array([result['label'] for result in results])
         self.exit_scores = [result['exit_scores'] for result in results if 'exit_scores' in result]

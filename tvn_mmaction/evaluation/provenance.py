@@ -1,4 +1,4 @@
-"""What a record says of a run: how it was trained, kept in the checkpoint, and under which protocol it was tested."""
+"""Provenance of results: the training record stored in checkpoints, the test protocol, and digests of configs."""
 
 import copy
 import json
@@ -22,16 +22,16 @@ from ..utils.checkpoints import meta_of
 from ..utils.io import sha256_of
 from .result import Protocol
 
-WHERE_NOT_WHAT = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, for its digest
-# By the type of a step, what only says where its files lie; of what they hold, a config that was read has the digest.
-WHERE_OF_STEPS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
-# By the optimizer wrapper of a config, where it is not that of float32.
+LOCATIONS = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, without effect on its digest
+# Arguments of steps with the location of files, by type of step; the digests of their contents are other arguments.
+STEP_LOCATIONS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
+# By optimizer wrapper; float32 for all others.
 PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
 
 
 def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any]:
-    """Return what a checkpoint should say of its training, as plain data.
+    """Return the record of a training for its checkpoints, as plain data.
 
     Keys: `config_sha256`, `options` (of the command line), `train_pipeline`, `batch_size` (over all processes),
     `precision`, `initial_weights`, `pretraining_seconds` and `train_list_sha256`.
@@ -57,9 +57,9 @@ def protocol(
 ) -> Protocol:
     """Return the protocol of testing a checkpoint with a config.
 
-    What is known of the training comes from the checkpoint's `meta`. The split and what leaks through it are stated
-    only where `train_dataset`, which the config names, is what the checkpoint was trained on, and what the networks
-    were that made its features or selected its frames, if there are any; otherwise nobody knows.
+    Facts about the training come from the checkpoint's `meta`. The split and its leakage are known only if both the
+    checkpoint and its upstream models (feature extractor, frame selector) were trained on the clips of `train_dataset`,
+    the train split of the config.
     """
     trained = meta.get('training', {})
     train, test = clips_of(train_dataset), clips_of(test_dataset)
@@ -69,7 +69,7 @@ def protocol(
     known = known and not foreign_training(pipeline, digest)
     own_split = test_dataset.metainfo.get('split', {})
     split = own_split if known else {}
-    # Where every clip is a group of its own, nobody knows which long video it is of.
+    # If every clip is its own group, the source videos are unknown.
     grouped = known and any(clip.group not in ('', clip.file_name) for clip in (*train, *test))
     return Protocol(
         data=Path(dataset_of(config, 'test_dataloader').get('data_root') or '.').resolve().name,
@@ -97,7 +97,7 @@ def protocol(
 
 
 def environment(config: Config, device: str | None = None) -> dict[str, Any]:
-    """Return what a test ran on, by default the GPU where there is one."""
+    """Return hardware and versions of a test; by default the GPU if there is one."""
     on_gpu = torch.cuda.is_available() if device is None else device == 'cuda'
     return {
         'device': torch.cuda.get_device_name() if on_gpu else processor_name(),
@@ -110,14 +110,14 @@ def environment(config: Config, device: str | None = None) -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """Return what the processor calls itself, where it does not, its kind."""
+    """Return the model name of the processor, or its architecture if unknown."""
     cpu_info = Path('/proc/cpuinfo')
     lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
     return next((line.partition(': ')[2] for line in lines if line.startswith('model name')), platform.machine())
 
 
 def installed_versions(packages: Sequence[str]) -> dict[str, str | None]:
-    """Return the versions of packages, None for those that are not installed."""
+    """Return the versions of packages; None for those that are not installed."""
     found = {}
     for name in packages:
         try:
@@ -128,16 +128,16 @@ def installed_versions(packages: Sequence[str]) -> dict[str, str | None]:
 
 
 def config_digest(config: Config) -> str:
-    """Return the SHA-256 of what a config says, whatever the folders it works in."""
+    """Return the SHA-256 of a config, independent of folders."""
     return sha256_of(json.dumps(config_content(config), sort_keys=True))
 
 
 def config_content(config: Config) -> dict[str, Any]:
-    """Return what a config says as plain data, whatever the folders it works in."""
+    """Return a config as plain data, without folders."""
     content = _plain(config.to_dict())
     if config.get('resume') or not config.get('load_from'):
-        content.pop('load_from', None)  # when resuming it says where the training had got to, not where it started
-    for key in WHERE_NOT_WHAT:
+        content.pop('load_from', None)  # when resuming, the latest checkpoint instead of the initial weights
+    for key in LOCATIONS:
         content.pop(key, None)
     for dataset in all_datasets(content):
         dataset.pop('data_root', None)
@@ -148,42 +148,42 @@ def config_content(config: Config) -> dict[str, Any]:
     if content.get('pretraining'):
         content['pretraining'].pop('work_dir', None)
         content['pretraining']['config'] = Path(content['pretraining']['config']).name
-    _forget_places(content)
+    _remove_locations(content)
     return content
 
 
-def _forget_places(part: Any) -> None:
-    """Remove where the files of steps lie, also from the variables of a config that its pipelines are made of."""
+def _remove_locations(part: Any) -> None:
+    """Remove the locations of the files of steps, also from variables that pipelines are built of."""
     if isinstance(part, dict):
-        part.pop(WHERE_OF_STEPS.get(str(part.get('type'))), None)
+        part.pop(STEP_LOCATIONS.get(str(part.get('type'))), None)
     for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        _forget_places(value)
+        _remove_locations(value)
 
 
 def digests_of_training(config: Config) -> frozenset[str]:
-    """Return the digests that a training of this config may have: one in one go, and one that went on."""
-    went_on = copy.deepcopy(config)
-    went_on.resume, went_on.load_from = True, None
-    return frozenset(map(config_digest, (config, went_on)))
+    """Return the digests that a training of this config may have, uninterrupted and resumed."""
+    resumed = copy.deepcopy(config)
+    resumed.resume, resumed.load_from = True, None
+    return frozenset(map(config_digest, (config, resumed)))
 
 
 def initial_weights(config: Config) -> str:
-    """Return the files that weights came from before the training, also of the networks before, or `'scratch'`.
+    """Return the files of initial weights, including those of upstream models, or `'scratch'`.
 
-    A pretraining of the training's own is named with the clips that it has seen, which are those of the training; of
-    teachers at hand it is what they began with.
+    A pretraining that is part of the training is listed as such, since it sees the same clips. Existing teachers are
+    listed with their own initial weights.
     """
-    sources = weights_before(config)
+    sources = pretrained_weights(config)
     for teacher in (file for file in teachers_of(config) if file.is_file()):
         sources.append(meta_of(teacher).get('training', {}).get('initial_weights') or str(teacher))
     if config.get('pretraining'):
         sources.append(f'{Path(config.pretraining.config).stem} on the same clips')
-    sources += [made.initial_weights for made in upstream_models(_pipeline(config, 'train_dataloader'))]
+    sources += [model.initial_weights for model in upstream_models(_pipeline(config, 'train_dataloader'))]
     return ', '.join(source for source in sources if source != 'scratch') or 'scratch'
 
 
-def weights_before(config: Config) -> list[str]:
-    """Return the files or addresses that a config names for the weights to begin its training with."""
+def pretrained_weights(config: Config) -> list[str]:
+    """Return the files or URLs of the weights that a config loads before its training."""
     backbone = config.model.get('backbone', {})
     sources = [None if config.get('resume') else config.get('load_from'), backbone.get('pretrained')]
     for part in (config.model, backbone):
@@ -193,12 +193,12 @@ def weights_before(config: Config) -> list[str]:
 
 
 def views(config: Config) -> int:
-    """Return the clips times crops of a video whose scores the test averages."""
+    """Return the number of views (clips × crops) per video whose scores the test averages."""
     pipeline = _pipeline(config, 'test_dataloader')
     sampling = next((step for step in pipeline if 'clip_len' in step), {'clip_len': 1})
     frames, clips = sampling['clip_len'], sampling.get('num_clips', 1)
     if config.model.type.endswith('Recognizer2D'):
-        # The frames of all clips are one view, unless the network takes fewer at a time.
+        # The frames of all clips are one view, unless the network takes fewer at once.
         images = frames * clips // frames_per_image(pipeline)
         clips = images // (config.model.backbone.get('num_segments') or images)
     for step in pipeline:
@@ -207,7 +207,7 @@ def views(config: Config) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON would make of a config's value, so that a checkpoint holds nothing but plain data."""
+    """Return a value of a config as JSON data, so that checkpoints contain plain data only."""
     return json.loads(json.dumps(value, default=str))
 
 
@@ -216,7 +216,7 @@ def _pipeline(config: Config, loader: str) -> list[dict]:
 
 
 def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
-    """Return what a data set knows of its clips, inside of all wrappers; None where it lists no files."""
+    """Return the clips of a data set inside all wrappers; None if it lists no files."""
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     infos = [dataset.get_data_info(index) for index in range(len(dataset))] if dataset else []
@@ -229,7 +229,7 @@ def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
 
 
 def list_digest(clips: list[Clip] | None) -> str | None:
-    """Return the SHA-256 of clips and labels, wherever the videos lie."""
+    """Return the SHA-256 of clips and labels, independent of their location."""
     if clips is None:
         return None
     return sha256_of(''.join(f'{"/".join(Path(clip.path).parts[-2:])} {clip.class_name}\n' for clip in clips))

@@ -1,4 +1,4 @@
-"""A result in words, and its predictions in the files that MMAction2 0.x wrote."""
+"""Results as text and tables, and predictions in the file formats of MMAction2 0.x."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from ..utils.output_paths import check_file
 from .metrics import confusion_matrix, most_confused
 from .result import Protocol, Result, Scores, describe_machine
 
-# The names of MMAction2 0.x's --eval, and one more, and what they mean in a result.
+# Metrics by the names of MMAction2 0.x's --eval, and one more.
 EVALUATIONS = {
     'top_k_accuracy': ('top1', 'top5'),
     'mean_class_accuracy': ('mean_class',),
     'confusion_matrix': (),
-    'hardest': (),  # the one more: classes and groups
+    'hardest': (),  # additional: classes and groups
 }
 LABELS = {'top1': 'top-1', 'top5': 'top-5', 'mean_class': 'mean class'}
 
 
 def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = tuple(EVALUATIONS)) -> str:
-    """Return the accuracies as a table, the protocol they hold for, and the files that lie in `work_dir`."""
+    """Return the accuracies, their protocol, and the files in `work_dir` as text."""
     protocol = result.protocol
     split = f', split {protocol.split}, fold {protocol.split_fold}' if protocol.split else ''
     lines = [
@@ -44,7 +44,7 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
             f'leave at each exit {shares}'
         )
     if 'flow_ms_per_clip' in result.costs:
-        lines.append(f'  optical flow, computed before: {result.costs["flow_ms_per_clip"]:.0f} ms of one core a clip')
+        lines.append(f'  optical flow, precomputed: {result.costs["flow_ms_per_clip"]:.0f} ms of one core per clip')
     if method := selected_by(protocol.test_pipeline):
         lines.append(f'  frames selected by {method}')
     lines += [f'  {line}' for line in describe_leak(protocol)]
@@ -63,34 +63,34 @@ def _budget(result: Result) -> str:
 
 
 def describe_leak(protocol: Protocol) -> list[str]:
-    """Return lines on the test clips that were trained on in another form; none where the split is unknown."""
+    """Return lines on leakage from train to test clips; none if the split is unknown."""
     if protocol.split is None:
         return []
-    tested, siblings = protocol.test_clips, protocol.test_clips_with_sibling_in_train
-    if siblings is None:
-        lines = ['no name tells a group: if clips were cut from one long video, the accuracy flatters']
-    elif siblings:
-        lines = [f'leak: {siblings / tested:.1%} of the test clips have a sibling of the same long video in train']
+    tested, leaking = protocol.test_clips, protocol.test_clips_with_sibling_in_train
+    if leaking is None:
+        lines = ['unknown groups: if clips were cut from the same source video, the accuracy is too high']
+    elif leaking:
+        lines = [f'leak: {leaking / tested:.1%} of the test clips share their source video with a train clip']
     else:
-        lines = ['no test clip has a sibling of the same long video in train']
+        lines = ['no test clip shares its source video with a train clip']
     if copies := protocol.test_clips_with_copy_in_train:
         lines.append(f'leak: {copies} of the {tested} test clips are in train as well')
     return lines
 
 
 def describe_confusions(scores: Scores, count: int = 5) -> str:
-    """Return the pairs of classes that were confused most often, one a line."""
+    """Return the pairs of classes that were confused most often, one per line."""
     pairs = most_confused(confusion_matrix(scores.scores, scores.labels), scores.classes, count)
     return '\n'.join(['most often confused:', *(map(confusion_line, pairs) if pairs else ['  none'])])
 
 
 def confusion_line(pair: Mapping[str, str | int]) -> str:
-    """Return a pair of `most_confused` in words."""
-    return f'  {pair["clips"]:4d} {pair["true"]} taken for {pair["predicted"]}'
+    """Return a pair of `most_confused` as text."""
+    return f'  {pair["clips"]:4d} {pair["true"]} predicted as {pair["predicted"]}'
 
 
 def describe_hardest(scores: Scores, count: int = 5) -> str:
-    """Return the classes, and the groups (long videos) where they are known, of the lowest accuracy, one a line."""
+    """Return the classes, and the groups (source videos) if known, of the lowest accuracy, one per line."""
     right = scores.scores.argmax(1) == scores.labels
     lines = []
     kinds = {'classes': [scores.classes[label] for label in scores.labels]}
@@ -100,24 +100,24 @@ def describe_hardest(scores: Scores, count: int = 5) -> str:
         found, place, clips = np.unique(names, return_inverse=True, return_counts=True)
         accuracy = np.bincount(place, weights=right) / clips
         none_right, all_right = (accuracy == 0).sum(), (accuracy == 1).sum()
-        lines.append(f'hardest of {len(found)} {kind}, {all_right} of which are all right and {none_right} all wrong:')
+        lines.append(f'hardest of {len(found)} {kind} ({all_right} without an error, {none_right} all wrong):')
         hardest = np.lexsort((found, -clips, accuracy))[:count]
         lines += [f'  {accuracy[index]:6.1%} of {clips[index]:3d} clips {found[index]}' for index in hardest]
     return '\n'.join(lines)
 
 
 def check_predictions_file(path: Path) -> None:
-    """Raise a UserError unless `write_predictions` knows the format by the file's name."""
+    """Raise a UserError unless `write_predictions` supports the file's suffix."""
     if path.suffix not in ('.json', '.pkl'):
-        raise UserError(f'--out {path}: give a name that ends in .json or .pkl')
+        raise UserError(f'--out {path}: unknown format. Give a name that ends in .json or .pkl.')
     check_file(path, '--out')
 
 
 def write_predictions(scores: Scores, path: Path) -> None:
-    """Write one dict a clip, with its name, label and scores by class, as JSON or pickle.
+    """Write one dict per clip, with its name, label and scores by class, as JSON or pickle.
 
     Raises:
-        UserError: The file's name ends in neither `.json` nor `.pkl`.
+        UserError: The file's suffix is neither `.json` nor `.pkl`.
     """
     check_predictions_file(path)
     predictions = [
@@ -129,7 +129,7 @@ def write_predictions(scores: Scores, path: Path) -> None:
 
 
 def results_table(results: Sequence[Result]) -> str:
-    """Return a Markdown table, one row a result, and a second one of those that began with other weights."""
+    """Return a Markdown table, one row per result, and a second one of those with pretrained weights."""
     scratch = [result for result in results if result.protocol.initial_weights in ('scratch', None)]
     pretrained = [result for result in results if result not in scratch]
     tables = [_results_table(scratch), *(['Pretrained:\n', _results_table(pretrained)] if pretrained else [])]
@@ -138,8 +138,8 @@ def results_table(results: Sequence[Result]) -> str:
 
 def _results_table(results: Sequence[Result]) -> str:
     header = ['config', 'data', 'train / test clips', 'input', 'epochs', 'top-1', 'mean class', 'parameters']
-    counted = any('gmacs_per_video' in result.costs for result in results)  # which earlier releases did not
-    header += ['GMACs a video', 'on'] if counted else ['on']
+    counted = any('gmacs_per_video' in result.costs for result in results)  # not by earlier releases
+    header += ['GMACs per video', 'on'] if counted else ['on']
     rows = []
     for result in results:
         protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
@@ -156,7 +156,7 @@ def _results_table(results: Sequence[Result]) -> str:
             ' × '.join(str(part) for part in input_size(protocol.test_pipeline, protocol.views) if part)
             + (f', selected by {method}' if method else ''),
             protocol.epochs,
-            f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
+            top1.percent,
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["parameters"] / 1e6:.1f} M',
             *([f'{gmacs:.2f}{flow}' if gmacs else '–'] if counted else []),
@@ -166,8 +166,8 @@ def _results_table(results: Sequence[Result]) -> str:
 
 
 def views_table(results: Sequence[Result]) -> str:
-    """Return a Markdown table of what the views of a test give and cost, one row a result."""
-    header = ['config', 'data', 'clips × crops', 'top-1', 'mean class', 'GMACs a video', 'test ms a video', 'on']
+    """Return a Markdown table of accuracy and cost of multi-view tests, one row per result."""
+    header = ['config', 'data', 'clips × crops', 'top-1', 'mean class', 'GMACs per video', 'test ms per video', 'on']
     rows = []
     for result in results:
         protocol, top1, environment = result.protocol, result.metrics['top1'], result.environment
@@ -176,7 +176,7 @@ def views_table(results: Sequence[Result]) -> str:
             f'`{result.name}`',
             f'{protocol.data}, {protocol.split}',
             f'{protocol.views // crops} × {crops}',
-            f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
+            top1.percent,
             f'{result.metrics["mean_class"].value:.1%}',
             f'{result.costs["gmacs_per_video"]:.2f}',
             f'{1000 * result.costs["test_seconds"] / protocol.test_clips:.0f}',

@@ -1,4 +1,4 @@
-"""The record of one measured run: what every table, comparison and fusion reads."""
+"""Result of a tested network: protocol, metrics and costs as JSON record, and the scores of every clip."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,80 +16,79 @@ from .metrics import Estimate
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a figure came about; None is what the checkpoint does not say. Two figures compare where these are equal."""
+    """Conditions of a measurement; None if unknown. Two results are comparable if their protocols are equal."""
 
     data: str  # name of the data root
     split: str | None  # name in tvn_mmaction.datasets.PROTOCOLS
     split_fold: int | None
-    split_seed: int | None  # None also where the split leaves nothing to chance
+    split_seed: int | None  # None also if the split is not random
     train_clips: int | None
     test_clips: int
     classes: int
-    test_clips_with_sibling_in_train: int | None  # clips of the same long video on both sides: the leak
-    test_clips_with_copy_in_train: int | None  # the same content, byte by byte
-    train_list_sha256: str | None  # of clips and labels, wherever the videos lie
+    test_clips_with_sibling_in_train: int | None  # clips of the same source video on both sides
+    test_clips_with_copy_in_train: int | None  # of the same content
+    train_list_sha256: str | None  # of clips and labels, not of their location
     test_list_sha256: str | None
     train_pipeline: list[dict] | None
     test_pipeline: list[dict]
-    views: int  # clips x crops whose scores are averaged per video
+    views: int  # clips × crops whose scores are averaged per video
     average_clips: str | None  # 'prob' or 'score'
     epochs: int | None
     batch_size: int | None  # over all processes
     precision: str | None  # of the training
     training_seed: int | None
-    initial_weights: str | None  # 'scratch' or the files they came from
-    subset: str = 'test'  # of the split; 'validation' is for choices
+    initial_weights: str | None  # 'scratch' or files
+    subset: str = 'test'  # of the split; 'validation' for model selection
 
 
 @dataclass(frozen=True)
 class Result(Record):
-    """One trained network, tested: JSON in `result.json`, the scores of every clip in `scores.npz` next to it."""
+    """A tested network: JSON in `result.json`, with the scores of every clip in `scores.npz` next to it."""
 
     kind, tool = 'result', 'tools/train.py or tools/test.py'
 
     name: str  # of the config
-    options: dict[str, Any]  # of the command line: what changed the config of the training, and the test's `budget`
-    config_sha256: str  # of the config that resulted
+    options: dict[str, Any]  # of the command line that changed the config of the training, and the test's `budget`
+    config_sha256: str  # of the resulting config
     checkpoint: str  # file name
     checkpoint_sha256: str
     protocol: Protocol
     metrics: dict[str, Estimate]
-    # parameters, gmacs_per_video, train_seconds, test_seconds; of some also those of a pretraining, of flow or exits
+    # parameters, gmacs_per_video, train_seconds, test_seconds; optionally of pretraining, optical flow and early exits
     costs: dict[str, float]
     environment: dict[str, Any]
     history: list[dict] = field(default_factory=list)  # one entry per epoch
-    # Clips that could not be read, with the reasons: of the training, which others replaced, and of the test, which
-    # count as wrong.
+    # Clips that could not be read, with reasons: in the training replaced by others, in the test counted as wrong.
     broken_clips: dict[str, dict[str, str]] = field(default_factory=lambda: {'train': {}, 'test': {}})
     schema_version: int = 2
 
     @property
     def training_seconds(self) -> float | None:
-        """Seconds that its training took, and the pretraining before it; None where nobody knows."""
+        """Seconds of training and pretraining; None if unknown."""
         seconds = self.costs.get('train_seconds')
         return seconds and seconds + self.costs.get('pretraining_seconds', 0)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the network said of every test clip: `scores` (clips, classes), `labels` (clips,), names of both."""
+    """Predictions for every test clip: `scores` (clips, classes), `labels` (clips,), names of clips and classes."""
 
     clips: list[str]
     classes: list[str]
     labels: np.ndarray
     scores: np.ndarray
-    groups: list[str] | None = None  # of each clip, where they are known
+    groups: list[str] | None = None  # of each clip, if known
 
     @property
     def videos(self) -> list[str]:
-        """The long video of each clip, its class and group; the clip itself where no groups are known."""
+        """The source video of each clip, as class and group; the clip itself if groups are unknown."""
         if self.groups is None:
             return self.clips
         return [f'{self.classes[label]} {group}' for label, group in zip(self.labels, self.groups, strict=True)]
 
     @classmethod
     def together(cls, parts: Sequence['Scores']) -> 'Scores':
-        """Return the scores of several sets of clips as one; their classes are the same."""
+        """Return the scores of several sets of clips of the same classes as one."""
         return cls(
             [clip for part in parts for clip in part.clips],
             parts[0].classes,
@@ -99,7 +98,7 @@ class Scores:
         )
 
     def save(self, path: Path) -> None:
-        """Write one compressed array file, complete or not at all."""
+        """Write a compressed array file, complete or not at all."""
         buffer = io.BytesIO()
         groups = {} if self.groups is None else {'groups': self.groups}
         scores = self.scores.astype(np.float32)
@@ -108,32 +107,34 @@ class Scores:
 
     @classmethod
     def load(cls, path: Path) -> 'Scores':
-        """Read what `save` wrote, without running code from it.
+        """Read a file written by `save`, without running code from it.
 
         Raises:
-            UserError: No such file, or no scores in it.
+            UserError: The file does not exist or contains no scores.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                groups = arrays['groups'].tolist() if 'groups' in arrays else None  # earlier releases kept none
+                groups = arrays['groups'].tolist() if 'groups' in arrays else None  # earlier releases stored none
                 names = arrays['clips'].tolist(), arrays['classes'].tolist()
                 return cls(*names, arrays['labels'], arrays['scores'], groups)
-        except Exception as error:  # NumPy, zip and zlib have errors of their own
-            raise UserError(f'{path} holds no scores ({error}): test the checkpoint again with tools/test.py') from None
+        except Exception as error:  # NumPy, zip and zlib raise their own errors
+            raise UserError(
+                f'{path} contains no scores ({error}). Test the checkpoint again with tools/test.py.'
+            ) from None
 
 
 def environment_of(results: Sequence[Result]) -> dict[str, Any]:
-    """Return what results were made on, a list of values where they differ."""
+    """Return the environment of several results, with lists of values where they differ."""
     found = {}
     for name in results[0].environment:
         values = [result.environment.get(name) for result in results]
-        distinct = [value for place, value in enumerate(values) if value not in values[:place]]
+        distinct = [value for index, value in enumerate(values) if value not in values[:index]]
         found[name] = distinct[0] if len(distinct) == 1 else distinct
     return found
 
 
 def describe_machine(environment: Mapping[str, Any]) -> str:
-    """Return device and threads in words, of several machines all of them."""
+    """Return device and threads as text; an environment may list several."""
     devices, threads = (
         value if isinstance(value, list) else [value] for value in (environment['device'], environment['threads'])
     )
@@ -141,5 +142,5 @@ def describe_machine(environment: Mapping[str, Any]) -> str:
 
 
 def count_of_threads(threads: int) -> str:
-    """Return a number of threads in words."""
+    """Return a number of threads as text."""
     return '1 thread' if threads == 1 else f'{threads} threads'

@@ -68,7 +68,7 @@ def test_protocol_leak_differences_and_caveats_are_stated(report):
     for text in (report['.md'], report['.html']):
         for words in (
             'group5',
-            'no test clip has a sibling',
+            'no test clip shares its source video',
             'Großer Prozessor',
             'float32',
             'Differences between networks',

@@ -130,8 +130,8 @@ def test_description_has_folds_intervals_classes_confusions_and_leak():
     assert 'mean            69.4% ± 33.7%' in text
     assert 'top-1           66.7%   95 % interval' in text and 'mean class' in text
     assert text.index('Diving  60.0% (5)') < text.index('Biking  75.0% (4)')
-    assert '   2 Diving taken for Biking' in text
-    assert 'no test clip has a sibling' in text and 'leak: 4 of the 9 test clips are in train as well' in text
+    assert '   2 Diving predicted as Biking' in text
+    assert 'no test clip shares its source video' in text and 'leak: 4 of the 9 test clips are in train as well' in text
     assert 'dropped: 3 clips' in text
     assert 'unfinished folds, not included: 2' in text
 
