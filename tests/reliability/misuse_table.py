@@ -299,7 +299,7 @@ TABLE = [
     Misuse('export of an unknown argument',
            'export tiny.py epoch_1.pth -o tiny.onnx --cfg-options model.backbone.depht=3',
            ('model.backbone.depht', 'is 3', 'leave it out')),
-    Misuse('export below a file', 'export tiny.py epoch_1.pth --out-dir notes.txt/tiny.onnx',
+    Misuse('export below a file', 'export tiny.py epoch_1.pth -o notes.txt/tiny.onnx',
            ('-o', 'notes.txt', 'name another one')),
     # Predictions.
     Misuse('missing video', 'predict nothing.avi --model epoch_1.pth',
