@@ -250,7 +250,7 @@ TABLE = [
     Misuse('benchmark of an unknown variable', 'benchmark tiny.py --cfg-options clap.size=3',
            ('--cfg-options', 'clap.size', 'none of the configs')),
     Misuse('benchmark on a missing GPU', 'benchmark tiny.py --device cuda',
-           ('--device', 'cuda', 'use --device cpu')),
+           ('--device', 'cuda', 'Use --device cpu')),
     # Comparisons, ablations, sweeps and cross-validation.
     Misuse('comparison of one network', 'compare tiny.py', ('cannot be compared', 'tiny.py', 'Name two or more')),
     Misuse('comparison of a network with itself', 'compare tiny.py tiny.py', ('named more than once', 'tiny', 'once')),
