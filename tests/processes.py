@@ -30,7 +30,7 @@ def group_exists(group: int) -> bool:
 
 @contextlib.contextmanager
 def interrupted_when(condition):
-    """Press Ctrl-C once the condition holds."""
+    """Send Ctrl-C to this process when the condition holds."""
 
     def press():
         wait_until(condition)

@@ -48,7 +48,7 @@ train_cfg = dict(max_epochs=2)
 
 HEAVY = Config.fromfile(REPOSITORY / 'configs/recipes/tvn1_heavy_ucf50.py')
 PARTS = {name: HEAVY[name].to_dict() for name in ('augmentation', 'blending')}
-# More lines for it: clips are augmented and mixed as by all that configs/recipes/ has, and weights averaged.
+# More lines for it, with all augmentation and blending of configs/recipes/ and averaged weights.
 STRONG = f"""
 augmentation = {PARTS['augmentation']}
 of_video = dict(type='Augmentation', order=['span'], span=augmentation['span'])
@@ -64,7 +64,7 @@ default_hooks = dict(
 
 
 def write_data(folder: Path, groups: Sequence[int] = (1, 2, 8, 9)) -> Path:
-    """Write videos of 3 classes and some groups, 1 to 7 for the test, describe them and return the data root."""
+    """Write videos of 3 classes and some groups (1 to 7 are tested) with a manifest and return the data root."""
     for label, class_name in enumerate(('Biking', 'Diving', 'Fencing')):
         for group in groups:
             path = folder / 'videos' / class_name / f'v_{class_name}_g{group:02d}_c01.avi'
@@ -74,7 +74,7 @@ def write_data(folder: Path, groups: Sequence[int] = (1, 2, 8, 9)) -> Path:
 
 
 def break_clip(folder: Path, name: str) -> None:
-    """Leave the first part of a video that `write_data` wrote."""
+    """Truncate a video that `write_data` wrote."""
     (path,) = (folder / 'videos').rglob(name)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 8])

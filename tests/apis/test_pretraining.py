@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from tests.reliability.faults import SignalHook
-from tests.reliability.test_resume import assert_same_bits, train, what_is_kept
+from tests.reliability.test_resume import assert_same_bits, train, training_state
 from tests.small_experiment import REPOSITORY, call_tool, write_config, write_data
 from tvn_mmaction import apis
 from tvn_mmaction.apis.pretraining import pretrain, pretraining_config, start_from
@@ -143,7 +143,7 @@ def test_resume_continues_an_interrupted_pretraining(tmp_path, data_root):
     train(config, tmp_path / 'broken', at=('train', 4))
     assert not list((tmp_path / 'broken').glob('*.pth'))
     train(config, tmp_path / 'broken', '--resume')
-    assert_same_bits(what_is_kept(tmp_path / 'broken'), what_is_kept(tmp_path / 'unbroken'))
+    assert_same_bits(training_state(tmp_path / 'broken'), training_state(tmp_path / 'unbroken'))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What goes wrong in the tests, registered as a config asks for it."""
+"""Faults for the tests, registered for configs: signals at a step, decoders that crash or hang."""
 
 import ctypes
 import os
@@ -17,32 +17,32 @@ TRAPPED = 'v_Diving_g08_c01.avi'  # in train
 
 @HOOKS.register_module()
 class SignalHook(Hook):
-    """Notes the batches of a run, and sends its process a signal at a step."""
+    """Records the batches of a run and sends a signal to its process at a step."""
 
-    at: tuple[str, int] | None = None  # a stage and, for 'train', a step, for 'val', the epoch behind it
+    at: tuple[str, int] | None = None  # stage, and a step of 'train' or the epoch before 'val'
     batches: ClassVar[list[tuple[int, int]]] = []  # step, sum of all pixels
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
-        """Note a batch."""
+        """Record a batch."""
         total = sum(int(inputs.sum(dtype=torch.int64)) for inputs in data_batch['inputs'])
         SignalHook.batches.append((runner.iter, total))
         if SignalHook.at == ('train', runner.iter):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def before_val_epoch(self, runner):
-        """Send the signal where it is to come now."""
+        """Send the signal if this is its epoch."""
         if SignalHook.at == ('val', runner.epoch):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 @TRANSFORMS.register_module()
 class Trap(BaseTransform):
-    """Stands for a decoder with a fault that shows with one clip."""
+    """Decoder with a fault that a single clip causes."""
 
     kind = None
 
     def transform(self, results):
-        """Do to the process what such a decoder would."""
+        """Crash or stop the process at the trapped clip."""
         if Path(results['filename']).name == TRAPPED:
             {
                 'segfault': lambda: ctypes.string_at(0),

@@ -1,4 +1,4 @@
-"""A training that was interrupted, in whatever way, ends with the same bits as one that was not."""
+"""An interrupted training ends with the same bits as an uninterrupted one."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ custom_hooks = [dict(type='SignalHook')]
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('resume')
     data_root = write_data(folder)
-    break_clip(folder, TRAPPED)  # which others replace, drawn at random
+    break_clip(folder, TRAPPED)  # replaced by random clips of its class
     return write_config(folder, data_root, RANDOM)
 
 
@@ -40,8 +40,8 @@ def train(config: Path, work_dir: Path, *arguments: str, workers: int = 0, at: t
     return SignalHook.batches
 
 
-def what_is_kept(work_dir: Path) -> dict:
-    """Return all of the last checkpoint but times and paths, and the history."""
+def training_state(work_dir: Path) -> dict:
+    """Return the last checkpoint and the history, without times and paths."""
     checkpoint = torch.load(work_dir / 'epoch_4.pth', weights_only=True)
     del checkpoint['meta']
     scalars = checkpoint.pop('message_hub')['log_scalars']
@@ -59,7 +59,7 @@ def unbroken(config, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('unbroken')
     batches = train(config, work_dir)
     assert len(batches) == 12
-    return batches, what_is_kept(work_dir)
+    return batches, training_state(work_dir)
 
 
 def assert_same_bits(found, expected, where='') -> None:
@@ -78,34 +78,25 @@ def assert_same_bits(found, expected, where='') -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('workers', [1, 3])
-def test_workers_do_not_matter(config, unbroken, tmp_path, workers):
-    assert train(config, tmp_path, workers=workers) == unbroken[0]
-    assert_same_bits(what_is_kept(tmp_path), unbroken[1])
+def test_batches_are_independent_of_workers(config, unbroken, tmp_path):
+    assert train(config, tmp_path, workers=3) == unbroken[0]
+    assert_same_bits(training_state(tmp_path), unbroken[1])
 
 
-@pytest.mark.parametrize(
-    'interruptions',
-    [
-        pytest.param([('val', 2)], marks=pytest.mark.slow),
-        pytest.param([('train', 5)], marks=pytest.mark.slow),
-        [('train', 0), ('train', 3), ('train', 4), ('val', 3)],  # the fourth step is the last one of an epoch
-    ],
-    ids=str,
-)
-def test_resumed_training_is_that_which_was_not_interrupted(config, unbroken, tmp_path, interruptions):
+def test_resumed_training_equals_the_uninterrupted_one(config, unbroken, tmp_path):
+    interruptions = [('train', 0), ('train', 3), ('train', 4), ('val', 3)]  # within and at the end of an epoch
     batches = []
     for number, at in enumerate(interruptions):
         batches += train(config, tmp_path, *(['--resume'] if number else []), at=at, workers=number % 2)
     batches += train(config, tmp_path, '--resume')
     assert batches == unbroken[0]
-    assert_same_bits(what_is_kept(tmp_path), unbroken[1])
+    assert_same_bits(training_state(tmp_path), unbroken[1])
     assert not (tmp_path / 'interrupted.pth').exists()
 
 
 @pytest.mark.slow
-def test_random_numbers_matter(config, unbroken, tmp_path):
-    """Or the others would pass whatever the random state were."""
+def test_another_seed_changes_the_batches(config, unbroken, tmp_path):
+    """Otherwise the other tests would pass with any random state."""
     batches = train(config, tmp_path, '--seed', '1')
     assert batches != unbroken[0]
     first, second = batches[: len(batches) // 4], batches[len(batches) // 4 : len(batches) // 2]
@@ -113,8 +104,8 @@ def test_random_numbers_matter(config, unbroken, tmp_path):
 
 
 @pytest.mark.slow
-def test_best_checkpoint_that_a_checkpoint_names_elsewhere_is_kept(config, tmp_path):
-    """MMEngine removes the file, or the folder, when it has a better one."""
+def test_best_checkpoint_outside_the_work_directory_is_kept(config, tmp_path):
+    """MMEngine would remove the file or folder when it has a better one."""
     best = ('--cfg-options', 'default_hooks.checkpoint.save_best=acc/top1', 'train_cfg.max_epochs=2')
     command = (str(config), '--work-dir', str(tmp_path / 'run'))
     SignalHook.at = ('val', 1)

@@ -1,4 +1,4 @@
-"""Files are complete or absent, and checkpoints know their digest."""
+"""Files are complete or absent, and checkpoints contain their digest."""
 
 import os
 import pickle
@@ -44,7 +44,7 @@ def test_checkpoint_with_a_digest_loads_anywhere(checkpoint):
 
 
 @pytest.mark.parametrize('place', [0.001, 0.3, 0.6, 0.95])
-def test_one_changed_bit_is_noticed(checkpoint, place):
+def test_changed_bit_is_detected(checkpoint, place):
     content = bytearray(checkpoint.read_bytes())
     content[int(place * len(content))] ^= 4
     checkpoint.write_bytes(content)
@@ -53,13 +53,13 @@ def test_one_changed_bit_is_noticed(checkpoint, place):
 
 
 @pytest.mark.parametrize('kept', [0, 1, 30, 1000, -1, -100])
-def test_half_a_checkpoint_is_noticed(checkpoint, kept):
+def test_truncated_checkpoint_is_detected(checkpoint, kept):
     checkpoint.write_bytes(checkpoint.read_bytes()[:kept])
     with pytest.raises(UserError, match=r'epoch_1\.pth is (damaged|not a readable checkpoint)'):
         load_from_local(str(checkpoint))
 
 
-def test_files_of_others_have_no_digest(tmp_path):
+def test_stock_files_have_no_digest(tmp_path):
     torch.save({'weight': torch.ones(3)}, tmp_path / 'stock.pth')
     check_digest(tmp_path / 'stock.pth')
     assert load_from_local(str(tmp_path / 'stock.pth'))['weight'].sum() == 3
@@ -67,13 +67,13 @@ def test_files_of_others_have_no_digest(tmp_path):
         assert with_digest(content) == content
 
 
-def test_digest_is_given_once(checkpoint):
+def test_digest_is_added_once(checkpoint):
     assert with_digest(checkpoint.read_bytes()) == checkpoint.read_bytes()
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 200 kB; where none may be mounted, a limit on the size of a file, 40 kB, stands for it."""
+    """A disk of 200 kB, or a file size limit of 40 kB where mounting is not allowed."""
     folder = tmp_path / 'disk'
     folder.mkdir()
     mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', folder], capture_output=True)
@@ -90,12 +90,12 @@ def small_disk(tmp_path):
         subprocess.run(['umount', folder], check=True)
 
 
-def test_full_disk_is_told_and_costs_nothing(small_disk):
+def test_full_disk_keeps_the_old_file(small_disk):
     path = small_disk / 'epoch_1.pth'
     write_atomically(path, b'old' * 1000)
-    with pytest.raises(UserError, match=r'no room for .*epoch_1\.pth: it needs 0\.3 MB and \S+ MB are free') as told:
+    with pytest.raises(UserError, match=r'no room for .*epoch_1\.pth: it needs 0\.3 MB and \S+ MB are free') as caught:
         write_atomically(path, b'new' * 100_000)
-    assert 'continue with --resume' in str(told.value)
+    assert 'continue with --resume' in str(caught.value)
     assert path.read_bytes() == b'old' * 1000 and list(small_disk.iterdir()) == [path]
 
 

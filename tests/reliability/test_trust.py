@@ -1,4 +1,4 @@
-"""No file that is given runs code: no source of ours asks for it, and no tool obeys a file that does."""
+"""Files of users run no code: no source asks for it, and every tool refuses files that would."""
 
 import ast
 import builtins
@@ -35,7 +35,7 @@ SOURCES = sorted(
     [*(REPOSITORY / 'tvn_mmaction').rglob('*.py'), *(REPOSITORY / 'benchmarks').rglob('*.py'), *TOOLS.rglob('*.py')]
 )
 
-# What runs what it is given, or can, and whatever lies below such a name.
+# Functions and modules that can run code from their input, with everything below them.
 FORBIDDEN = (
     *('eval', 'exec', 'compile', '__import__', 'runpy', 'importlib.import_module'),
     *('pickle.load', 'pickle.loads', 'pickle.Unpickler', 'marshal', 'shelve', 'dill', 'cloudpickle', 'joblib'),
@@ -44,10 +44,10 @@ FORBIDDEN = (
     *('torch.jit.load', 'torch.export.load', 'torch.serialization.load', 'safetensors.torch.load_model'),
     *('yaml.load', 'yaml.load_all', 'yaml.full_load', 'yaml.unsafe_load', 'yaml.Loader', 'yaml.UnsafeLoader'),
     *('os.system', 'os.popen', 'subprocess.getoutput', 'subprocess.getstatusoutput', 'pty'),
-    *('tarfile', 'zipfile.ZipFile', 'shutil.unpack_archive'),  # their members are written where they say
+    *('tarfile', 'zipfile.ZipFile', 'shutil.unpack_archive'),  # members choose their own paths
     *('mmengine.config.Config.fromfile', 'mmengine.config.Config.fromstring', 'mmengine.Config'),
 )
-# What is harmless with an argument of this value, written down where it is called.
+# Functions that are harmless if the call sets this argument to this value.
 WITH = {'torch.load': ('weights_only', True), 'numpy.load': ('allow_pickle', False)}
 ALLOWED = {
     (
@@ -63,7 +63,7 @@ ALLOWED = {
 
 
 def dangers(source: str) -> Iterator[str]:
-    """Yield what a source names that runs what it is given, as often as it is named."""
+    """Yield each use of a forbidden name in a source."""
     tree = ast.parse(source)
     names = {}
     for node in ast.walk(tree):
@@ -99,9 +99,9 @@ def dangers(source: str) -> Iterator[str]:
                 yield name
 
 
-def test_no_source_asks_for_code_from_files():
+def test_sources_use_no_forbidden_names():
     found = {(str(file.relative_to(REPOSITORY)), name) for file in SOURCES for name in dangers(file.read_text())}
-    assert found == set(ALLOWED)  # what is allowed and not there any more can go
+    assert found == set(ALLOWED)  # entries that are no longer needed fail, too
 
 
 @pytest.mark.parametrize(
@@ -129,17 +129,17 @@ def test_no_source_asks_for_code_from_files():
         ('import tarfile\ntarfile.open(f).extractall()', 'tarfile.open'),
     ],
 )
-def test_sources_that_ask_for_it_are_found(source, named):
+def test_forbidden_names_are_found(source, named):
     assert named in set(dangers(source))
 
 
-def test_sources_that_do_not_are_left_alone():
+def test_harmless_names_are_accepted():
     source = 'import torch, re\ntorch.load(f, weights_only=True)\nre.compile(p)\nmodel.eval()\njson.load(f)\n'
     assert not list(dangers(source + 'run(c, shell=False)'))
 
 
 class Attack:
-    """Makes a folder where it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, marker: Path):
         self.marker = marker
@@ -157,7 +157,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def marker(folder, monkeypatch):
-    """The folder that an attack would make; the test works in the folder of the experiment."""
+    """The folder that an attack would create; the working directory is that of the experiment."""
     monkeypatch.chdir(folder)
     yield folder / 'attacked'
     assert not (folder / 'attacked').exists()
@@ -204,20 +204,21 @@ CALLS = {
         ('resume', 'bare pickle'),
     ],
 )
-def test_tools_refuse_and_name_a_checkpoint_that_would_run_code(folder, marker, call, kind):
+def test_tools_refuse_a_checkpoint_that_would_run_code(folder, marker, call, kind):
     places = {'resume the newest': 'newest/epoch_1.pth', 'a fold': 'folds/ucf101like_seed0/fold0/epoch_1.pth'}
     file = write_attack(Path(places.get(call, 'attack.pth')), kind, marker)
     file.with_name('last_checkpoint').write_text(file.name)
     tool, *arguments = CALLS[call]
     with pytest.raises(UserError) as caught:
         call_tool(TOOLS / tool, *(argument.format(file=file) for argument in arguments))
-    told = str(caught.value)
-    assert file.name in told and ('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in told or kind == 'bare pickle'), told
+    message = str(caught.value)
+    assert file.name in message
+    assert kind == 'bare pickle' or 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in message
 
 
 @pytest.mark.parametrize('address', ['s3://bucket/a.pth', 'petrel:s3://bucket/a.pth', 'pavi://a', 'petrel://a/b.pth'])
-def test_checkpoints_elsewhere_are_refused(address):
-    """Upstream would unpickle them, with torch < 2.6 whatever they hold."""
+def test_checkpoints_in_cloud_storage_are_refused(address):
+    """Upstream would unpickle them, without restrictions for torch < 2.6."""
     with pytest.raises(UserError, match=f'{address} is no file and no http address: download'):
         CheckpointLoader.load_checkpoint(address)
 
@@ -226,15 +227,15 @@ unpickled, watching = [], []
 sys.addaudithook(lambda event, arguments: unpickled.append(arguments) if watching and 'find_class' in event else None)
 
 
-def test_tools_unpickle_nothing_but_plain_data(folder, marker, capsys):
-    """From training to labels, through all that one tool leaves for another; a file of the same name is not read."""
+def test_tools_unpickle_only_plain_data(folder, marker, capsys):
+    """From training to labels, with all files that one tool writes for another. An existing output is not read."""
     checkpoint, epochs = 'trained/epoch_1.pth', ('--cfg-options', 'train_cfg.max_epochs=1')
     train = ('tiny.py', '--no-validate', '--work-dir', 'trained')
     Path('x.pkl').write_bytes(pickle.dumps(Attack(marker)))
     watching.append(True)
     try:
         pickle.loads(pickle.dumps(Path()))
-        assert unpickled and not unpickled.clear()  # the watch sees it
+        assert unpickled and not unpickled.clear()  # the audit hook works
         assert not call_tool(TOOLS / 'train.py', *train, *epochs)
         assert not call_tool(TOOLS / 'train.py', *train, '--resume', checkpoint)
         assert not call_tool(TOOLS / 'test.py', 'tiny.py', checkpoint, '--work-dir', 'tested', '--out', 'x.pkl')
@@ -245,7 +246,15 @@ def test_tools_unpickle_nothing_but_plain_data(folder, marker, capsys):
         watching.clear()
     assert not unpickled
     codes = {code.name for code, _, _ in pickletools.genops(Path('x.pkl').read_bytes())}
-    assert not codes & {'GLOBAL', 'STACK_GLOBAL', 'INST', 'OBJ', 'NEWOBJ', 'REDUCE', 'BUILD'}  # data for others too
+    assert not codes & {
+        'GLOBAL',
+        'STACK_GLOBAL',
+        'INST',
+        'OBJ',
+        'NEWOBJ',
+        'REDUCE',
+        'BUILD',
+    }  # plain data
 
 
 def test_text_in_a_checkpoint_is_not_run_when_a_training_resumes(folder, marker):
@@ -255,14 +264,14 @@ def test_text_in_a_checkpoint_is_not_run_when_a_training_resumes(folder, marker)
     torch.save({**sound, 'meta': meta, 'message_hub': {}, 'optimizer': {}}, 'text.pth')
     config = read_config('tiny.py', 'text')
     config.default_hooks = dict(checkpoint=None)
-    runner = Runner.from_cfg(config)  # that of upstream
-    with pytest.raises(KeyError, match='log_scalars'):  # which comes behind it
+    runner = Runner.from_cfg(config)  # MMEngine's runner
+    with pytest.raises(KeyError, match='log_scalars'):  # later than the config would have run
         runner.resume('text.pth')
     assert runner.train_loop.epoch == 3
 
 
 @pytest.mark.parametrize('kind', ['objects', 'pickle', 'array', 'nothing', 'text'])
-def test_result_files_that_hold_something_else_are_refused(folder, marker, kind):
+def test_invalid_result_files_are_refused(folder, marker, kind):
     path = folder / 'scores.npz'
     if kind == 'objects':
         np.savez(path, clips=np.array([Attack(marker)]), classes=['a'], labels=[0], scores=[[1.0]])
@@ -279,7 +288,7 @@ def test_result_files_that_hold_something_else_are_refused(folder, marker, kind)
 
 
 @pytest.mark.parametrize('key', ['settings', 'clip'])
-def test_frame_store_that_holds_pickles_is_refused(folder, marker, key):
+def test_frame_store_with_pickles_is_refused(folder, marker, key):
     clip = read_manifest(folder / 'lists')[0]
     with lmdb.open(str(folder / 'lists/frames.lmdb'), map_size=1 << 20) as store, store.begin(write=True) as entries:
         entries.put(b'settings', b'{}')
@@ -288,14 +297,14 @@ def test_frame_store_that_holds_pickles_is_refused(folder, marker, key):
         check_store(folder / 'lists', [])
 
 
-def test_manifest_that_is_a_pickle_is_refused(tmp_path, marker):
+def test_pickled_manifest_is_refused(tmp_path, marker):
     (tmp_path / 'manifest.csv').write_bytes(pickle.dumps(Attack(marker)))
     with pytest.raises(UserError, match=r'manifest\.csv, line 0'):
         read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ('before', 'after', 'told'),
+    ('before', 'after', 'message'),
     [
         ('videos/Biking/', '../../Biking/', r"'\.\./\.\./Biking/.*' is not the path of a clip"),
         ('videos/Biking/', '/a/../../Biking/', r"'/a/\.\./\.\./Biking/.*' is not the path of a clip"),
@@ -306,12 +315,12 @@ def test_manifest_that_is_a_pickle_is_refused(tmp_path, marker):
         (',Biking,', ',Bi\x07king,', r"'Bi\\x07king' is not the name of a class"),
     ],
 )
-def test_paths_and_classes_that_leave_their_folder_are_refused(folder, tmp_path, before, after, told):
+def test_paths_and_classes_outside_their_folder_are_refused(folder, tmp_path, before, after, message):
     text = (folder / 'lists/manifest.csv').read_text()
     assert before.strip('/') in text
     text = text.replace(f'{folder}/videos', 'videos').replace(before, after)
     (tmp_path / 'manifest.csv').write_text(text)
-    with pytest.raises(UserError, match=f'manifest.csv, line 2: {told}'):
+    with pytest.raises(UserError, match=f'manifest.csv, line 2: {message}'):
         read_manifest(tmp_path)
 
 
@@ -342,17 +351,17 @@ def test_options_are_plain_values(folder, marker, command_line, value):
     for found in options.values():
         assert found == ast.literal_eval(repr(found))
     config = read_config('tiny.py', options={'model.cls_head.a': options['model.cls_head.a']})
-    config.dump('dumped.py')  # as comparisons do it, and read it again
+    config.dump('dumped.py')  # as comparisons do
     assert Config.fromfile('dumped.py', use_predefined_variables=False).model.cls_head.a == config.model.cls_head.a
 
 
-def test_options_that_cannot_be_read_are_told(command_line):
+def test_too_deep_brackets_are_refused(command_line):
     with pytest.raises(UserError, match='brackets are nested too deeply'):
         command_line.parse_options(['a=' + '[' * 2000 + ']' * 2000])
 
 
 @pytest.mark.parametrize('key', ["a': __import__('os')", 'a b', 'a.', '.a', 'a..b', '"a"', 'a\n'])
-def test_keys_are_names(command_line, capsys, key):
+def test_invalid_keys_are_refused(command_line, capsys, key):
     with pytest.raises(SystemExit, match='2'):
         call_tool(TOOLS / 'train.py', str(REPOSITORY / 'configs/tvn1_demo.py'), '--cfg-options', f'{key}=1')
     assert 'give KEY=VALUE' in capsys.readouterr().err
@@ -365,7 +374,7 @@ def test_any_name_can_be_drawn(label):
     assert drawn.shape == frame.shape and cv2.absdiff(drawn, frame).any()
 
 
-def test_names_are_no_commands_of_the_terminal(folder, marker, capsys):
+def test_names_do_not_control_the_terminal(folder, marker, capsys):
     console.print('data/[x]/[/b] :car: [link=http://a]', soft_wrap=True)
     with progress_bar() as progress:
         progress.add_task('drawing [/b].avi', total=1, status='[/i]')

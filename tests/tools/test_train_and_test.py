@@ -1,4 +1,4 @@
-"""`tools/train.py` and `tools/test.py` as processes, from videos to results."""
+"""`tools/train.py` and `tools/test.py`, from videos to results."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ TRAIN, TEST = REPOSITORY / 'tools/train.py', REPOSITORY / 'tools/test.py'
 
 @pytest.fixture(scope='module')
 def experiment(tmp_path_factory):
-    """Return the folder of a small experiment that has been trained, and what the training printed."""
+    """Folder of a small trained experiment, and the process that trained it."""
     folder = tmp_path_factory.mktemp('experiment')
     write_config(folder, write_data(folder))
     process = run_process(TRAIN, 'tiny.py', folder=folder)
@@ -26,7 +26,7 @@ def experiment(tmp_path_factory):
     return folder, process
 
 
-def test_training_leaves_what_it_says(experiment):
+def test_training_writes_its_files_and_result(experiment):
     folder, process = experiment
     work_dir = folder / 'work_dirs/tiny'
     *_, last_line, following = process.stdout.splitlines()
@@ -49,13 +49,7 @@ def test_training_leaves_what_it_says(experiment):
     assert (scores.scores.argmax(1) == scores.labels).mean() == pytest.approx(result.metrics['top1'].value)
 
 
-def test_checkpoint_holds_data_only(experiment):
-    folder, _ = experiment
-    checkpoint = torch.load(folder / 'work_dirs/tiny/epoch_2.pth', weights_only=True)
-    assert checkpoint['meta']['epoch'] == 2
-
-
-def test_testing_the_checkpoint_finds_the_same(experiment):
+def test_test_of_the_checkpoint_repeats_the_result(experiment):
     folder, _ = experiment
     trained = Result.load(folder / 'work_dirs/tiny/result.json')
     process = run_tool(
@@ -73,18 +67,17 @@ def test_testing_the_checkpoint_finds_the_same(experiment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('number', 'exit_code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_training_is_resumed(experiment, number, exit_code):
+def test_terminated_training_is_resumed(experiment):
     folder, _ = experiment
-    resumed = f'resumed_{exit_code}'
+    resumed = 'resumed'
     command = [sys.executable, TRAIN, 'tiny.py', '--work-dir', resumed, '--cfg-options', 'train_cfg.max_epochs=500']
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if 'epoch   2/' in line:
                 break
-        process.send_signal(number)
+        process.terminate()
         rest = process.stderr.read()
-    assert process.returncode == exit_code and '--resume' in rest and 'Traceback' not in rest
+    assert process.returncode == 128 + signal.SIGTERM and '--resume' in rest and 'Traceback' not in rest
     last = (folder / resumed / 'last_checkpoint').read_text()
     done = torch.load(folder / last, weights_only=True)['meta']['epoch']
     process = run_process(
@@ -113,7 +106,7 @@ def test_two_processes_without_gpu(experiment):
 
 
 @pytest.mark.slow
-def test_tool_of_mmaction_runs_our_config(experiment):
+def test_stock_training_tool_runs_a_config(experiment):
     folder, _ = experiment
     tool = Path(mmaction.__file__).parent / '.mim/tools/train.py'
     one_epoch = ('--cfg-options', 'train_cfg.max_epochs=1')

@@ -11,7 +11,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import ExponentialMovingAverage
 
 from tests.deploy.networks import randomise, write_checkpoint
-from tests.reliability.test_resume import RANDOM, assert_same_bits, train, what_is_kept
+from tests.reliability.test_resume import RANDOM, assert_same_bits, train, training_state
 from tests.small_experiment import write_config
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.loading import read_config
@@ -128,7 +128,7 @@ def test_interrupted_distillation_resumes_exactly(teacher, tmp_path):
     train(file, tmp_path / 'unbroken')
     train(file, tmp_path / 'broken', at=('train', 4))
     train(file, tmp_path / 'broken', '--resume')
-    assert_same_bits(what_is_kept(tmp_path / 'broken'), what_is_kept(tmp_path / 'unbroken'))
+    assert_same_bits(training_state(tmp_path / 'broken'), training_state(tmp_path / 'unbroken'))
 
 
 def test_matching_teachers_give_no_warning(teacher, tmp_path, capsys):
