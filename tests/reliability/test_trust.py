@@ -90,7 +90,7 @@ def dangers(source: str) -> Iterator[str]:
                 harmless.add(node.func)
             if not isinstance(shell := given.get('shell', ast.Constant(False)), ast.Constant) or shell.value:
                 yield 'shell'
-        elif isinstance(node, ast.ImportFrom) and node.names[0].name == '*':
+        elif isinstance(node, ast.ImportFrom) and node.names[0].name == '*' and not node.level:
             yield f'{node.module}.*'
         elif isinstance(node, ast.Name | ast.Attribute):
             name = name_of(node)
