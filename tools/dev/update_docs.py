@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,21 +146,26 @@ def draw_budgets() -> None:
 
 def networks_table() -> str:
     """Return the networks of all configs, with their costs at their own input."""
-    rows = ['| config | network | input: frames × px | parameters | GMACs |', '| --- | --- | --- | --- | --- |']
+    from tvn_mmaction.utils.markdown import markdown_table
+
+    header = ['config', 'network', 'input: frames × px', 'frames spanned (at 25 fps)', 'parameters', 'GMACs']
+    rows = []
     for model in yaml.safe_load(METAFILE.read_text(encoding='utf-8'))['Models']:
         data = model['Metadata']
         frames = f'{data["Frames"]} × ' if 'Frames' in data else ''
-        rows.append(
-            f'| `{model["Config"].removeprefix("configs/")}` | {model["In Collection"]}, {data["Architecture"]} | '
-            f'{frames}{data["Resolution"].replace("x", " × ")} | {data["Parameters"] / 1e6:.2f} M | '
-            f'{data["FLOPs"] / 1e9:.2f} |'
-        )
-    return '\n'.join(rows) + '\n'
+        rows.append([
+            f'`{model["Config"].removeprefix("configs/")}`', f'{model["In Collection"]}, {data["Architecture"]}',
+            frames + data['Resolution'].replace('x', ' × '), data['Frames Spanned'],
+            f'{data["Parameters"] / 1e6:.2f} M', f'{data["FLOPs"] / 1e9:.2f}',
+        ])  # fmt: skip
+    return markdown_table(header, rows)
 
 
 def dependencies_table() -> str:
     """Return the requirements of setup.py, with the licences of the installed packages."""
     import setuptools
+
+    from tvn_mmaction.utils.markdown import markdown_table
 
     package = setuptools.distutils.core.run_setup(str(REPOSITORY / 'setup.py'), stop_after='init')
     rows = {}
@@ -168,8 +173,8 @@ def dependencies_table() -> str:
         for requirement in requirements:
             name, versions = re.fullmatch(r'([\w-]+(?:\[\w+\])?)(.*)', requirement).groups()
             # The extra for tests repeats requirements of the others.
-            rows.setdefault((name, versions), f'| {name} | {versions or "any"} | {extra} | {licence_of(name)} |')
-    return '\n'.join(['| package | versions | for | licence |', '| --- | --- | --- | --- |', *rows.values()]) + '\n'
+            rows.setdefault((name, versions), [name, versions or 'any', extra, licence_of(name)])
+    return markdown_table(['package', 'versions', 'for', 'licence'], rows.values())
 
 
 def licence_of(package: str) -> str:
@@ -276,7 +281,7 @@ def network_metadata(file: str) -> dict[str, Any]:
 
     Upstream networks, such as feature extractors, are not counted; the hand-written architecture has to mention them.
     """
-    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.config.loading import dataset_of, read_config
     from tvn_mmaction.evaluation.costs import network_costs
 
     config = read_config(REPOSITORY / file, data_root='nowhere')  # keeps the config's number of classes
@@ -287,10 +292,22 @@ def network_metadata(file: str) -> dict[str, Any]:
         'Epochs': config.train_cfg.max_epochs,
         'FLOPs': costs.macs,
         **({'Frames': costs.view_shape[frames_axis]} if 'size' in config.get('clip', {}) else {}),  # not for audio
+        'Frames Spanned': frames_spanned(dataset_of(config, 'test_dataloader').pipeline),
         'Parameters': costs.parameters,
         'Resolution': 'x'.join(map(str, costs.view_shape[-2:])),
         'Training Data': 'UCF50' if config.train_dataloader.dataset.type == 'UCF50Dataset' else 'drawn clips',
     }
+
+
+def frames_spanned(pipeline: Sequence[dict]) -> str:
+    """Return the number of video frames that a view spans in testing, and its seconds at 25 fps."""
+    sampling = next((step for step in pipeline if 'frame_interval' in step), {})
+    if sampling.get('num_clips', 1) > 1 or any(step['type'] in ('SelectedFrames', 'LoadFeatures') for step in pipeline):
+        return 'whole clip'
+    if not sampling:
+        return 'random'
+    frames = (sampling['clip_len'] - 1) * sampling['frame_interval'] + 1
+    return f'{frames} ({frames / 25:.1f} s)'
 
 
 def contact_sheet(groups: int = 4) -> np.ndarray:
