@@ -1,12 +1,12 @@
-"""Describe UCF50, or any folder of class folders, for training and testing: manifest, protocols, lists, frames.
+"""Build the data root of UCF50, or of any folder of class folders: manifest, protocols, lists, frame store.
 
     python tools/build_ucf50.py --download --out data/ucf50
     python tools/build_ucf50.py VIDEOS --out data/mine
     python tools/build_ucf50.py VIDEOS --out data/mine --frames
     python tools/build_ucf50.py VIDEOS --out data/mine --frames --flow
 
-The clips stay where they are. With --frames they are decoded as well, once, for trainings with decoder=FrameStore; with
---flow the optical flow between their frames is computed, for the configs that see motion.
+The clips stay in their folder. With --frames, their decoded frames are stored for training with decoder=FrameStore;
+with --flow, the optical flow between their frames is stored as well, for the configs in configs/motion.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Describe a folder of clips for training and testing.')
+    parser = argparse.ArgumentParser(description='Build a data root from a folder of clips, for training and testing.')
     parser.add_argument('videos', type=Path, nargs='?', help='folder that holds one folder of clips per class')
     parser.add_argument(
         '--download', nargs='?', const='', metavar='URL',
-        help='fetch and unpack an archive into OUT first (UCF50 from its publisher, 3.2 GB)',
+        help='download and unpack an archive into OUT first (default: UCF50 from its publisher, 3.2 GB)',
     )  # fmt: skip
     parser.add_argument('--out', type=Path, default=Path('data/ucf50'), help='the data root to write (%(default)s)')
     parser.add_argument(
         '--protocol', '--split', choices=PROTOCOLS, default='videowise', metavar='NAME',
-        help=f'whose lists to write and leak to print, one of {", ".join(PROTOCOLS)} (%(default)s)',
+        help=f'protocol of the lists and of the reported leakage, one of {", ".join(PROTOCOLS)} (%(default)s)',
     )  # fmt: skip
-    parser.add_argument('--seed', type=int, default=0, help='what the protocol draws by (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the protocol (%(default)s)')
     parser.add_argument(
         '--group-pattern', metavar='PATTERN',
-        help=f'where a file name tells its group: {", ".join(GROUP_PATTERNS)}, or a regular expression (that of '
-        'the last time, at first ucf50)',
+        help=f'position of the group in file names: {", ".join(GROUP_PATTERNS)}, or a regular expression '
+        '(that of the last run, at first ucf50)',
     )  # fmt: skip
     frames = parser.add_argument_group(
         'frames',
-        'Decoded once, for trainings with decoder=FrameStore; their numbers are by default those of the last time.',
+        'Stored decoded, for training with decoder=FrameStore. Defaults are those of the last run.',
     )
-    frames.add_argument('--frames', action='store_true', help='store the frames of all clips as JPEGs, OUT/frames.lmdb')
+    frames.add_argument('--frames', action='store_true', help='store frames of all clips as JPEGs in OUT/frames.lmdb')
     frames.add_argument(
         '--short-side', type=count, metavar='N', help='both sides in pixels, at most those of the video (at first 200)'
     )
-    frames.add_argument('--quality', type=_quality, metavar='Q', help='of the JPEGs, 1 to 100 (at first 90)')
+    frames.add_argument('--quality', type=_quality, metavar='Q', help='quality of the JPEGs, 1 to 100 (at first 90)')
     frames.add_argument(
         '--keep-ratio', action=argparse.BooleanOptionalAction,
-        help='only the short side is N: for pipelines that crop (at first no: the frames are N x N, as the configs '
+        help='only the short side is N, for pipelines that crop (at first no: frames are N x N, as the configs '
         'resize them)',
     )  # fmt: skip
     frames.add_argument(
         '--flow', action=argparse.BooleanOptionalAction,
-        help='also the optical flow from each frame to the next, for configs that read it (at first no)',
+        help='also store the optical flow from each frame to the next (at first no)',
     )  # fmt: skip
     args = parser.parse_args()
     if (args.videos is None) == (args.download is None):
         parser.error('name the folder of videos or --download, one of the two')
     for name in ('short_side', 'quality', 'keep_ratio', 'flow'):
         if not args.frames and getattr(args, name) is not None:
-            parser.error(f'--{name.replace("_", "-")}: of which frames? Add --frames')
+            parser.error(f'--{name.replace("_", "-")} needs frames. Add --frames.')
     return args
 
 
@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> None:
     from tvn_mmaction.datasets.preparation.scan import compile_group_pattern
 
     if args.group_pattern is not None:
-        compile_group_pattern(args.group_pattern)  # a mistake is told before hours of download
+        compile_group_pattern(args.group_pattern)  # before hours of download
     try:
         videos = args.videos or fetch(args.download, args.out)
         summary = build_data_root(videos, args.out, args.protocol, args.seed, args.group_pattern)
@@ -93,14 +93,14 @@ def main(args: argparse.Namespace) -> None:
         if args.frames:
             print_frames(build_frames(args.out, args.short_side, args.quality, args.keep_ratio, args.flow))
     except KeyboardInterrupt as interruption:
-        raise type(interruption)('interrupted; the same command goes on from here') from None
+        raise type(interruption)('interrupted. Run the same command again to continue.') from None
     written = ['manifest.csv', 'classes.txt', 'lists', 'summary.json', *(['frames.lmdb'] if args.frames else [])]
     print(f'\nwritten to {args.out}: {", ".join(written)}')
     print(f'next: {next_command(args, fold_count=len(summary["folds"]))}')
 
 
 def next_command(args: argparse.Namespace, fold_count: int) -> str:
-    """Return what trains on the protocol that was described."""
+    """Return the command that trains with the protocol."""
     root = shlex.quote(str(args.out))
     several = fold_count > 1
     options = [f'split.protocol={args.protocol}'] if not several and args.protocol != 'videowise' else []
@@ -125,7 +125,7 @@ def fetch(url: str, out: Path) -> Path:
 
 
 def print_clips(summary: dict) -> None:
-    """Print what was found."""
+    """Print the counts of clips, and problems."""
     print(f'this is      {summary["archive"]}')
     print(f'clips        {summary["clips"]:,} of {summary["classes"]} classes, {summary["hours"]:.1f} hours')
     print(f'groups       {summary["groups"]:,}')
@@ -133,11 +133,11 @@ def print_clips(summary: dict) -> None:
         print(
             f'             {summary["clips_without_group"]:,} clips have no group in their name (pattern '
             f'{summary["group_pattern"]}): each counts as a group of its own,\n'
-            '             and where clips are cut from one video every result will flatter; see --group-pattern'
+            '             and if clips are cut from one video, every result is too optimistic; see --group-pattern'
         )
     if summary['regrouped']:
         print(
-            f'             {summary["regrouped"]:,} clips are of another group than the last time: folds are others now'
+            f'             {summary["regrouped"]:,} clips have another group than in the last run: folds have changed'
         )
     short = summary['short_clips']
     print(f'short clips  {short["count"]:,} (fewer than {short["frames_below"]} frames)')
@@ -156,7 +156,7 @@ def print_names(title: str, lines: list[str]) -> None:
 
 
 def print_protocol(summary: dict) -> None:
-    """Print the sizes of the folds, and what leaks."""
+    """Print the sizes of the folds and the leakage."""
     from tvn_mmaction.datasets import protocols
 
     folds = summary['folds']
@@ -174,21 +174,21 @@ def print_protocol(summary: dict) -> None:
             + (f' and {more} more' if more > 0 else '')
         )
     tested = sum(fold['test_clips'] for fold in folds)
-    siblings = sum(fold['test_clips_with_sibling_in_train'] for fold in folds)
+    same_group = sum(fold['test_clips_with_sibling_in_train'] for fold in folds)
     copies = sum(fold['test_clips_with_copy_in_train'] for fold in folds)
-    print(f'leak         {siblings} of {tested} test clips have a sibling of the same long video in train')
-    if siblings:
-        print('             whole long videos are tested by --cfg-options split.protocol=group5')
+    print(f'leak         {same_group} of {tested} test clips share their source video with training clips')
+    if same_group:
+        print('             whole source videos are tested with --cfg-options split.protocol=group5')
     if copies:
-        print(f'             {copies} of {tested} test clips are in train as well, under another name')
+        print(f'             {copies} of {tested} test clips are also in training, under another name')
 
 
-def print_frames(made: BuiltStore) -> None:
-    """Print what the frame store holds."""
-    print(f'frames       {made.frames:,} of {made.clips:,} clips, {made.settings}: {made.bytes / 1e9:.2f} GB')
-    print(f'             {made.decoded:,} clips were decoded' + f', {made.removed:,} removed' * bool(made.removed))
-    if made.flow_ms is not None:
-        print(f'flow         {made.flow_ms:.1f} ms a frame on one core')
+def print_frames(store: BuiltStore) -> None:
+    """Print the size of the frame store."""
+    print(f'frames       {store.frames:,} of {store.clips:,} clips, {store.settings}: {store.bytes / 1e9:.2f} GB')
+    print(f'             {store.decoded:,} clips were decoded' + f', {store.removed:,} removed' * bool(store.removed))
+    if store.flow_ms is not None:
+        print(f'flow         {store.flow_ms:.1f} ms a frame on one core')
 
 
 if __name__ == '__main__':

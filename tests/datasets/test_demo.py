@@ -117,9 +117,9 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch, drawn):
 
 def test_refuses_a_folder_that_is_something_else(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
-    with pytest.raises(UserError, match='choose another folder for the drawing'):
+    with pytest.raises(UserError, match='Choose another folder for the demo set'):
         draw_demo(tmp_path, **SMALL)
-    with pytest.raises(UserError, match='choose another folder'):
+    with pytest.raises(UserError, match='Choose another folder'):
         draw_demo(tmp_path / 'notes.txt' / 'demo', **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 

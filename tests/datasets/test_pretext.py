@@ -151,7 +151,7 @@ def test_without_a_question_frames_are_those_of_the_stock_sampling():
 @pytest.mark.parametrize(
     ('kind', 'more', 'told'),
     [
-        ('PretextDataset', dict(answers=[4]), r'answers are \[4\]: a question needs two or more'),
+        ('PretextDataset', dict(answers=[4]), r'answers are \[4\]: a pretext task needs two or more'),
         ('ClipViewsDataset', dict(parts=1, views=1), 'parts is 1 and views is 1: a clip needs another one'),
     ],
 )

@@ -227,7 +227,7 @@ def test_siblings_are_of_one_class_and_copies_of_one_content():
 @pytest.mark.parametrize(
     ('clips', 'protocol', 'message'),
     [
-        (fake_clips({'A': 4, 'B': 4}), 'random', 'unknown protocol random; known are videowise, videowise5'),
+        (fake_clips({'A': 4, 'B': 4}), 'random', 'unknown protocol random. Known are videowise, videowise5'),
         (fake_clips({'A': 4, 'B': 4}), 'group5', '5 folds of whole groups need 5 groups or more; the clips have 2'),
         ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'logo', 'tests none of the 2 clips .*--group-pattern'),
         ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'ucf101like', 'tests none of the 2 clips'),

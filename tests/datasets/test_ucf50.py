@@ -121,7 +121,9 @@ def test_a_list_chooses_from_the_subset(plain, tmp_path):
 @pytest.mark.parametrize(('subset', 'group'), [('train', '01'), ('test', '08')])
 def test_a_list_that_leaks_is_refused(plain, tmp_path, subset, group):
     line = f'videos/JumpRope/v_JumpRope_g{group}_c01.avi 0'
-    with pytest.raises(UserError, match=rf"mine.txt, line 1: '{line}', of group {group}, is no {subset} clip .* leaks"):
+    with pytest.raises(
+        UserError, match=rf"mine.txt, line 1: '{line}', of group {group}, is not a {subset} clip .* leaks"
+    ):
         chosen(plain, tmp_path, line, protocol='ucf101like', subset=subset)
 
 
@@ -144,16 +146,16 @@ def test_a_line_that_is_no_clip_is_named(plain, tmp_path, line):
 def test_lists_that_hold_nothing(plain, tmp_path):
     with pytest.raises(UserError, match=r'the list of clips at .*mine\.txt is empty'):
         chosen(plain, tmp_path)
-    with pytest.raises(UserError, match=r'no list of clips at .*gone\.txt; leave ann_file out'):
+    with pytest.raises(UserError, match=r'no list of clips at .*gone\.txt\. Omit ann_file'):
         build_data_set(plain, ann_file='gone.txt')
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'protocol': 'random'}, 'unknown protocol random; known are videowise'),
+        ({'protocol': 'random'}, 'unknown protocol random. Known are videowise'),
         ({'protocol': 'logo', 'fold': 3}, 'no fold 3: the protocol has 3, from 0 to 2'),
-        ({'subset': 'val'}, 'unknown subset val; known are train, test, fit, validation'),
+        ({'subset': 'val'}, 'unknown subset val. Known are train, test, fit, validation'),
     ],
 )
 def test_unknown_split(plain, arguments, message):

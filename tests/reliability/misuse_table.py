@@ -110,7 +110,7 @@ TABLE = [
            ('the network does not take the clips', 'tiny.py', 'agree on')),
     # Clips.
     Misuse('unknown protocol', 'train tiny.py --cfg-options split.protocol=random',
-           ('protocol', 'random', 'known are')),
+           ('protocol', 'random', 'Known are')),
     Misuse('missing fold', 'train tiny.py --cfg-options split.fold=7', ('fold', '7', 'from 0 to 0')),
     Misuse('fold of a single data set', 'train tiny.py --cfg-options test_dataloader.dataset.fold=3',
            ('--cfg-options', 'test_dataloader.dataset.fold', 'use split.fold')),
@@ -122,7 +122,7 @@ TABLE = [
            ('columns', 'broken/manifest.csv', 'Run tools/build_ucf50.py again')),
     Misuse('missing videos', 'train tiny.py --data-root gone', ('no video at', 'gone/', 'tools/build_ucf50.py')),
     Misuse('missing clip list', 'train tiny.py --cfg-options train_dataloader.dataset.ann_file=nowhere.txt',
-           ('list of clips', 'nowhere.txt', 'leave ann_file out')),
+           ('list of clips', 'nowhere.txt', 'Omit ann_file')),
     Misuse('clip list with an unknown clip',
            'train tiny.py --cfg-options train_dataloader.dataset.ann_file=nothing.txt',
            ('nothing.txt, line 1', 'v_Biking_g99_c01.avi', 'is not the path of a clip in the manifest')),
@@ -130,7 +130,7 @@ TABLE = [
            ('label.txt, line 1', 'v_Biking_g08_c01.avi 2', 'its label')),
     Misuse('clip list with test clips in training',
            'train tiny.py --cfg-options train_dataloader.dataset.ann_file=leak.txt',
-           ('leak.txt, line 1', 'v_Biking_g01_c01.avi 0', 'take the line out')),
+           ('leak.txt, line 1', 'v_Biking_g01_c01.avi 0', 'Remove the line')),
     # Decoders and frame stores.
     Misuse('unknown decoder', 'train tiny.py --cfg-options decoder=FFmpeg', ('decoder', 'FFmpeg', 'known are')),
     Misuse('missing frame store', 'train tiny.py --cfg-options decoder=FrameStore',

@@ -72,7 +72,7 @@ def test_too_many_broken_training_clips_end_the_run(folder):
 def test_class_without_a_clip_ends_the_run(folder):
     for path in (folder / 'videos/Diving').iterdir():
         break_clip(folder, path.name)
-    with pytest.raises(UserError, match=r'Diving/.* cannot be read .*no other clip of its class can: check the videos'):
+    with pytest.raises(UserError, match=r'Diving/.* cannot be read .*no other clip of its class can. Check the videos'):
         train(folder, 'broken_clips.max_share=1')
 
 
@@ -128,7 +128,7 @@ def test_no_room_in_shared_memory(folder, kilobytes):
     command = ['unshare', '--mount', 'sh', script, sys.executable, TRAIN, folder / 'tiny.py', *options]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2 and 'Traceback' not in ended.stderr, ended.stderr
-    assert re.search(r'no room in /dev/shm, where [\d.]+ MB are free: give it more', ended.stderr)
+    assert re.search(r'no room in /dev/shm, where [\d.]+ MB are free\. Enlarge it', ended.stderr)
 
 
 def test_loss_that_is_no_number_ends_the_run(folder):

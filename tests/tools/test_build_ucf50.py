@@ -52,8 +52,8 @@ def test_success(videos, tmp_path):
         assert line in done.stdout, line
     train, test = (int(re.search(rf'{name} clips +(\d+)', done.stdout)[1]) for name in ('train', 'test'))
     assert train + test == 6 and 1 <= test <= 2  # what cannot be read is drawn as well, and left out
-    assert f'leak         {test} of {test} test clips have a sibling of the same long video in train' in done.stdout
-    assert 'whole long videos are tested by --cfg-options split.protocol=group5' in done.stdout
+    assert f'leak         {test} of {test} test clips share their source video with training clips' in done.stdout
+    assert 'whole source videos are tested with --cfg-options split.protocol=group5' in done.stdout
     assert not done.stderr.strip()
     assert sorted(path.name for path in out.iterdir()) == ['classes.txt', 'lists', 'manifest.csv', 'summary.json']
 

@@ -1,4 +1,4 @@
-"""UCF50 and the demo set: building a data root, protocols, data sets, sampling."""
+"""Data sets UCF50 and demo, their data roots and protocols, and the transforms of their pipelines."""
 
 from .demo import DemoDataset
 from .demo_audio import DemoAudioDataset

@@ -1,8 +1,8 @@
-"""A small data set that draws itself: stick figures whose movement is the class and whose surroundings are the group.
+"""Synthetic demo data set: stick figures whose movement is the class and whose surroundings are the group.
 
-Clips of one group share background, clothes, size and tempo whatever their class, as clips cut from one video do, so
-that testing on groups that were held out asks for the movement. No class is the reverse of another: TVN-1 has no
-weights along time and could not tell the two apart.
+Clips of one group share background, clothes, size and tempo in all classes, like clips cut from one video, so that a
+test on held-out groups measures recognition of the movement. No class is the reverse of another: TVN-1 has no weights
+along time and could not distinguish them.
 """
 
 import colorsys
@@ -35,9 +35,9 @@ RGB = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Action:
-    """One class: poses that a figure goes through again and again, smoothly.
+    """A class: poses that a figure repeats in a smooth cycle.
 
-    A pose holds 11 numbers: where the hip is (forward) and how far the body is off the ground, in body heights; then
+    A pose holds 11 numbers: the position of the hip (forward) and the height above the ground, in body heights; then
     the direction in degrees (0 down, 90 forward, 180 up) of the torso, and of upper and lower part of the right arm,
     the left arm, the right leg and the left leg.
     """
@@ -95,7 +95,7 @@ ACTIONS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """What the clips of one group share; lengths in pixels."""
+    """Appearance shared by the clips of one group; lengths in pixels."""
 
     background: np.ndarray  # (HEIGHT, WIDTH, 3), uint8 RGB
     floor: float
@@ -109,7 +109,7 @@ class Scene:
 
     @classmethod
     def of_group(cls, group: int, seed: int = 0) -> 'Scene':
-        """Make up the scene of a group; the same arguments give the same scene."""
+        """Return the random scene of a group; the same arguments give the same scene."""
         random = np.random.default_rng([seed, group])
         floor = HEIGHT * random.uniform(0.82, 0.90)
         return cls(
@@ -128,21 +128,21 @@ class Scene:
 def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int = 2, frames: int = 48) -> None:
     """Draw the videos of a demo data set and build the new data root `root`, with a progress bar on stderr.
 
-    The folder appears when all is done. The same arguments give the same pixels and names.
+    The folder appears when it is complete. The same arguments give the same pixels and names.
 
     Args:
-        root: What `DemoDataset` takes as `data_root`.
-        seed: Another seed is another choice of scenes.
+        root: The `data_root` of `DemoDataset`.
+        seed: Seed of the scenes.
         groups: Number of scenes, the same for every class.
         clips_per_group: Clips of each class in each group.
         frames: Length of a clip.
 
     Raises:
-        UserError: The folder exists already or cannot be made.
+        UserError: The folder exists or cannot be created.
     """
     root = Path(root).absolute()
     if root.exists():
-        raise UserError(f'{root} exists and is no complete demo set; choose another folder for the drawing')
+        raise UserError(f'{root} exists and is not a complete demo set. Choose another folder for the demo set.')
     numbers = list(product(ACTIONS, range(1, groups + 1), range(1, clips_per_group + 1)))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int 
             build_data_root(unfinished / 'videos', unfinished, protocol='group5')
             unfinished.rename(root)
     except OSError as error:
-        raise UserError(f'{root} cannot be drawn: {error.strerror}; choose another folder') from error
+        raise UserError(f'{root} cannot be drawn: {error.strerror}. Choose another folder.') from error
 
 
 def draw_clip(class_name: str, group: int, clip: int, seed: int = 0, frames: int = 48) -> np.ndarray:
@@ -183,7 +183,7 @@ def _figure(action: Action, cycles: np.ndarray) -> dict[str, np.ndarray]:
     keys = np.array(action.poses, dtype=float)
     index, u = np.divmod(cycles[:, None] * len(keys), 1)
     a, b, c, d = (keys[(index[:, 0].astype(int) + step) % len(keys)] for step in (-1, 0, 1, 2))
-    # A Catmull-Rom spline goes through every pose without a jolt.
+    # A Catmull-Rom spline passes through every pose smoothly.
     pose = b + u / 2 * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a)))
     hip, lift = np.stack([pose[:, 0], np.zeros(len(pose))], axis=1), pose[:, 1]
     angles = np.radians(pose[:, 2:].T + 360 * action.turns * cycles)
@@ -201,7 +201,7 @@ def _figure(action: Action, cycles: np.ndarray) -> dict[str, np.ndarray]:
         'left leg': (hip - hips, THIGH * limbs[6], SHIN * limbs[7]),
     }
     figure = {part: np.cumsum(chain, axis=0).swapaxes(0, 1) for part, chain in chains.items()}
-    # Whatever is lowest touches the floor, be it feet, hands or the back.
+    # The lowest joints touch the floor: feet, hands or the back.
     lowest = np.concatenate(list(figure.values()), axis=1)[..., 1].max(axis=1) + LIMB / 2
     return {part: points - [[[0, 1]]] * (lowest + lift)[:, None, None] for part, points in figure.items()}
 
@@ -241,7 +241,7 @@ def _draw_frame(scene: Scene, figure: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _draw_background(random: np.random.Generator, horizon: int) -> np.ndarray:
-    """Draw a wall with things on it and a floor below the row `horizon`: light and pale, unlike the figures."""
+    """Draw a wall with shapes and a floor below the row `horizon`, in pale colours, unlike the figures."""
 
     def pale() -> RGB:
         return _colour(random, hue=(0, 1), saturation=(0.05, 0.3), value=(0.65, 0.95))
@@ -276,7 +276,7 @@ def _lit(colour: RGB, light: float) -> RGB:
 
 
 def _fixed(pixels: np.ndarray | float) -> np.ndarray:
-    """Return coordinates as the whole numbers that OpenCV wants for fractions of a pixel."""
+    """Return coordinates in fixed point, as OpenCV takes fractions of a pixel."""
     return np.round(np.asarray(pixels) * 2**FRACTION_BITS).astype(np.int32)
 
 
@@ -285,7 +285,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     height, width = frames.shape[1:3]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'XVID'), FPS, (width, height))
     if not writer.isOpened():
-        raise UserError(f'{path} cannot be written as XVID video; install the wheel of opencv-python')
+        raise UserError(f'{path} cannot be written as XVID video. Install the wheel of opencv-python.')
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
@@ -293,7 +293,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
 
 @DATASETS.register_module()
 class DemoDataset(UCF50Dataset):
-    """A `UCF50Dataset` that is drawn by `draw_demo` when its folder has no manifest.
+    """A `UCF50Dataset` that `draw_demo` creates if its folder has no manifest.
 
     Args:
         data_root: The folder to draw into.
@@ -303,5 +303,5 @@ class DemoDataset(UCF50Dataset):
     def __init__(self, data_root: str = 'data/demo', **kwargs):
         if is_main_process() and not Path(data_root, FILE_NAME).exists():
             draw_demo(Path(data_root))
-        barrier()  # the other processes wait for the drawing
+        barrier()  # the other processes wait
         super().__init__(data_root=data_root, **kwargs)

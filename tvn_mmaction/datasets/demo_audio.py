@@ -1,4 +1,4 @@
-"""Sounds for the demo set: each class has its tone and its rhythm, each group its room."""
+"""Audio for the demo set: tone and rhythm depend on the class, background on the group."""
 
 import io
 import re
@@ -16,9 +16,9 @@ STEPS_PER_SECOND = 100
 
 
 def draw_sound(class_name: str, group: int, clip: int, seed: int = 0, frames: int = 48) -> np.ndarray:
-    """Draw the log-mel map of a clip of the demo set; the same arguments give the same map.
+    """Return the log-mel map of a clip of the demo set; the same arguments give the same map.
 
-    It strikes a tone of the class at every pose of the movement, over hum and noise.
+    A tone of the class sounds at every pose of the movement, over hum and noise.
 
     Returns:
         `(steps, BANDS)`, float32 from 0 to 1, `STEPS_PER_SECOND`.
@@ -41,7 +41,7 @@ def draw_sound(class_name: str, group: int, clip: int, seed: int = 0, frames: in
 
 @DATASETS.register_module()
 class DemoAudioDataset(DemoDataset):
-    """A `DemoDataset` with the sounds of its clips, which it draws where they are missing.
+    """A `DemoDataset` with log-mel maps of its clips; missing ones are created.
 
     Each entry of the data list also has `audio_path` and `total_frames`, for MMAction2's LoadAudioFeature.
 
@@ -58,7 +58,7 @@ class DemoAudioDataset(DemoDataset):
             numbers = re.search(r'_g(\d+)_c(\d+)$', video.stem)
             if video.parent.name not in ACTIONS or not numbers:
                 raise UserError(
-                    f'{video} is no clip of the demo set, and DemoAudioDataset draws the sounds of no other'
+                    f'{video} is not a clip of the demo set, and DemoAudioDataset has no audio for other clips.'
                 )
             path = Path(self.data_root, 'audio', video.parent.name, f'{video.stem}.npy')
             entry |= {'audio_path': str(path), 'total_frames': frames[entry['filename']]}

@@ -1,4 +1,4 @@
-"""A data set and a data loader that go on where a clip cannot be read, or kills or stops the process that reads it."""
+"""Data set and data loader that continue when a clip cannot be read, or crashes or hangs the worker that reads it."""
 
 import errno
 import faulthandler
@@ -23,39 +23,39 @@ from ..utils.random_state import seeded
 from .samplers import SampleKey, SeededBatchSampler
 
 NO_CLIP = -1
-STOOD_STILL = 1  # the exit code by which faulthandler ends a process
-NOT_THE_CLIPS_FAULT = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # somebody else ended the process
-DEATHS = 5  # of processes without a batch in between, after which it is no single clip's fault
+TIMED_OUT = 1  # exit code of a process that faulthandler ends
+EXTERNAL_SIGNALS = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)  # not caused by the clip
+DEATHS = 5  # of workers without a batch in between, after which no single clip is the cause
 NO_SHARED_MEMORY = 'unable to allocate shared memory'  # in PyTorch's error
 
 
 class FaultTolerantDataset(Dataset):
-    """Reads the clips of another data set, each with random numbers of its own; replaces those that cannot be read.
+    """Reads the clips of another data set, each with its own random numbers, and replaces those that cannot be read.
 
-    In training a clip is replaced by another one of its class, drawn at random; in testing by the next one, with the
-    label of its own, and it must not count as right. Either way the sample's metainfo has `broken_clips`, the reasons
+    In training, a clip is replaced by a random clip of its class; in testing, by the next clip with the label of the
+    broken one, and the prediction must count as wrong. The metainfo of the sample then has `broken_clips`, the reasons
     by index.
 
     Args:
-        dataset: Of MMAction2, or a wrapper around one.
-        test_mode: Whether it is tested on.
-        time_limit_s: For which a clip may keep a data loader's process, which then ends; see `FaultTolerantDataLoader`.
+        dataset: A data set of MMAction2, or a wrapper around one.
+        test_mode: Whether it is a test data set.
+        time_limit_s: After which the worker that reads a clip is ended; see `FaultTolerantDataLoader`.
     """
 
     def __init__(self, dataset: BaseDataset, test_mode: bool, time_limit_s: float):
         self.dataset = dataset
         self.test_mode = test_mode
         self.time_limit_s = time_limit_s
-        self.reasons: dict[int, str] = {}  # why clips cannot be read, as far as this process knows
-        self.reading: RawArray | None = None  # by process of a data loader, the clip that it reads
+        self.reasons: dict[int, str] = {}  # why clips cannot be read, found by this process
+        self.reading: RawArray | None = None  # by worker of a data loader, the clip that it reads
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """Return that of the data set."""
+        """Return the metainfo of the data set."""
         return self.dataset.metainfo
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """Return what the data set knows of a clip."""
+        """Return the entry of a clip."""
         return self.dataset.get_data_info(index)
 
     def __len__(self) -> int:
@@ -66,19 +66,19 @@ class FaultTolerantDataset(Dataset):
         """Return the sample of a clip, or of the one that replaces it.
 
         Raises:
-            UserError: None of those that could replace it can be read.
+            UserError: No clip that could replace it can be read.
         """
-        # Each has random numbers of its own, so that it does not matter which of them this process knows as broken.
+        # Each candidate has its own random numbers, independent of the broken clips that this process knows of.
         for attempt, index in enumerate(self._candidates(draw)):
-            with seeded(*draw[:3], attempt + (draw.repeat << 32)):  # those of the first draw do not depend on repeats
+            with seeded(*draw[:3], attempt + (draw.repeat << 32)):  # repeats do not change the first read
                 sample = self._read(index)
             if sample is not None:
                 break
         else:
             whose = 'no clip' if self.test_mode else 'no other clip of its class'
             raise UserError(
-                f'{name_of_clip(self, draw.index)} cannot be read ({self.reasons[draw.index]}), nor can it be '
-                f'replaced, since {whose} can: check the videos with tools/build_ucf50.py'
+                f'{name_of_clip(self, draw.index)} cannot be read ({self.reasons[draw.index]}) and not be '
+                f'replaced, because {whose} can. Check the videos with tools/build_ucf50.py.'
             )
         if index == draw.index:
             return sample
@@ -88,19 +88,19 @@ class FaultTolerantDataset(Dataset):
         return sample
 
     def _read(self, index: int) -> dict[str, Any] | None:
-        """Return the sample of a clip, or None where it cannot be read, and keep the reason."""
+        """Return the sample of a clip, or None if it cannot be read, and keep the reason."""
         if index in self.reasons:
             return None
         worker = get_worker_info()
         try:
             if worker:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which needs this one
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles Ctrl-C and needs this worker
                 self.reading[worker.id] = index
-                faulthandler.dump_traceback_later(self.time_limit_s, exit=True, file=_nowhere())
+                faulthandler.dump_traceback_later(self.time_limit_s, exit=True, file=_null_device())
             return self.dataset[index]
         except (UserError, MemoryError):
             raise
-        except Exception as error:  # decoders have many ways to say that a video is broken
+        except Exception as error:  # decoders raise many types for a broken video
             self.reasons[index] = f'{type(error).__name__}: {first_line(error)}'
             return None
         finally:
@@ -109,7 +109,7 @@ class FaultTolerantDataset(Dataset):
                 self.reading[worker.id] = NO_CLIP
 
     def _candidates(self, draw: SampleKey) -> Iterator[int]:
-        """Yield a clip, and then those that may stand for it."""
+        """Yield a clip, then those that may replace it."""
         yield draw.index
         if self.test_mode:
             yield from (other % len(self) for other in range(draw.index + 1, draw.index + len(self)))
@@ -120,29 +120,31 @@ class FaultTolerantDataset(Dataset):
 
 
 def name_of_clip(dataset: Dataset, index: int) -> str:
-    """Return the class folder and the file of a clip, or its index where the data set has no files."""
+    """Return the class folder and the file of a clip, or its index if the data set has no files."""
     file = dataset.get_data_info(index).get('filename')
     return '/'.join(Path(file).parts[-2:]) if file else f'clip {index}'
 
 
 @cache
-def _nowhere() -> TextIO:
+def _null_device() -> TextIO:
     return Path(os.devnull).open('w')
 
 
 class FaultTolerantDataLoader(DataLoader):
-    """A data loader of draws whose processes may die: the epoch goes on with the batch that is due.
+    """A data loader of sample keys whose workers may die: the epoch continues with the next batch.
 
-    A process dies of a clip on which a decoder crashes, and ends where a clip takes longer than the time limit; that
-    clip counts as one that cannot be read. Without processes (`num_workers=0`) neither is possible.
+    A worker dies when a decoder crashes on a clip, and is ended when a clip exceeds the time limit; that clip counts as
+    broken. Without workers (`num_workers=0`) both would end the training.
+
+    PyTorch owns the workers, so the time limit runs inside of them; `preparation.process_pool` owns its processes.
 
     Args:
-        loader: Of MMEngine, with its sampler, processes and way to make batches.
-        dataset: That of `loader`, steady.
-        seed: Of the training.
+        loader: A loader of MMEngine, with its sampler, workers and collate function.
+        dataset: The fault-tolerant data set of `loader`.
+        seed: Seed of the training.
 
     Raises:
-        UserError: While iterating: processes die again and again, or have no room in /dev/shm.
+        UserError: While iterating: workers die repeatedly, or /dev/shm is full.
     """
 
     def __init__(self, loader: DataLoader, dataset: FaultTolerantDataset, seed: int):
@@ -159,9 +161,9 @@ class FaultTolerantDataLoader(DataLoader):
             multiprocessing_context=loader.multiprocessing_context,
             prefetch_factor=loader.prefetch_factor,
             persistent_workers=loader.persistent_workers,
-            generator=torch.Generator(),  # PyTorch would take a number from the model's random numbers
+            generator=torch.Generator(),  # else PyTorch would advance the global generator
         )
-        self.first_batch = 0  # of the next epoch; set behind the steps that a resumed one has made
+        self.first_batch = 0  # of the next epoch; set after the steps that a resumed epoch has made
         dataset.reading = RawArray('q', [NO_CLIP] * max(loader.num_workers, 1))
 
     def __iter__(self) -> Iterator[Any]:
@@ -173,14 +175,14 @@ class FaultTolerantDataLoader(DataLoader):
             iterator = None
             try:
                 iterator = super().__iter__()
-                # PyTorch's own handler would raise where the main thread is, perhaps in the middle of a step.
+                # PyTorch's own handler would raise anywhere in the main thread, perhaps in the middle of a step.
                 if threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for batch in iterator:
                     yield batch
                     due, deaths = due + 1, 0
                 return
-            except UserError as error:  # PyTorch packs what a process raised into its traceback
+            except UserError as error:  # PyTorch wraps an error of a worker in its traceback
                 raise UserError(str(error).rpartition('UserError: ')[2].strip()) from None
             except (RuntimeError, OSError) as error:
                 if NO_SHARED_MEMORY in str(error) or getattr(error, 'errno', None) == errno.ENOSPC:
@@ -192,34 +194,34 @@ class FaultTolerantDataLoader(DataLoader):
                 for number, worker in enumerate(iterator._workers):
                     if worker in dead:
                         self._note(number, worker.exitcode, deaths)
-            self._iterator = iterator = None  # ends the other processes
+            self._iterator = iterator = None  # ends the other workers
 
     def _note(self, number: int, exit_code: int, deaths: int) -> None:
-        """Remember the clip that a dead process was reading.
+        """Record the clip that a dead worker was reading.
 
         Raises:
-            UserError: It is not the clip's fault, and going on would not help.
+            UserError: Workers die repeatedly, so the clip is not the cause.
         """
         index, self.dataset.reading[number] = self.dataset.reading[number], NO_CLIP
         reading = 'between two clips' if index == NO_CLIP else f'reading {name_of_clip(self.dataset, index)}'
-        if exit_code == STOOD_STILL:
+        if exit_code == TIMED_OUT:
             how = f'took longer than {self.dataset.time_limit_s:g} s'
         else:
             how = f'ended the process that read it ({_describe(exit_code)})'
         if deaths == DEATHS:
             raise UserError(
                 f'the data loader processes ended {DEATHS} times without a batch, the last one with '
-                f'{_describe(exit_code)}, {reading}: see whether the videos can be reached; if memory is short, use '
-                'fewer processes, with --cfg-options train_dataloader.num_workers=1'
+                f'{_describe(exit_code)}, {reading}. Check that the videos are accessible; if memory is short, use '
+                'fewer workers, with --cfg-options train_dataloader.num_workers=1.'
             )
-        if index != NO_CLIP and exit_code not in NOT_THE_CLIPS_FAULT:
+        if index != NO_CLIP and exit_code not in EXTERNAL_SIGNALS:
             self.dataset.reasons[index] = how
 
 
 def _collate_into_shared_memory(collate: Callable[[list], Any], samples: list) -> Any:
-    """Make a batch in memory that the main process sees as well.
+    """Collate a batch in shared memory.
 
-    PyTorch would move it there in a thread, whose error nobody hears: the main process would wait for ever.
+    PyTorch would move it there in a thread, whose errors are lost: the main process would wait for ever.
     """
     batch = collate(samples)
     _share(batch)
@@ -241,7 +243,7 @@ def _share(part: Any) -> None:
 def _no_shared_memory() -> UserError:
     free_mb = shutil.disk_usage('/dev/shm').free / 1e6
     return UserError(
-        f'the data loader processes have no room in /dev/shm, where {free_mb:.3g} MB are free: give it more (docker '
+        f'the data loader processes have no room in /dev/shm, where {free_mb:.3g} MB are free. Enlarge it (docker '
         'run --shm-size 8g), or use --cfg-options train_dataloader.num_workers=0 '
         'train_dataloader.persistent_workers=False, and the same for val_dataloader and test_dataloader'
     )

@@ -1,6 +1,6 @@
-"""What clips tell of themselves: data sets and sampling for learning without the labels of their classes.
+"""Self-supervised pretraining: data sets and sampling for pretext tasks that need no class labels.
 
-They are sides of a fold as any other: with `subset='train'` or `'fit'` nothing of a test is read.
+They use the subsets of a fold like any data set: with `subset='train'` or `'fit'` no test clip is read.
 """
 
 from collections.abc import Sequence
@@ -20,28 +20,28 @@ BACKWARDS = 'backwards'
 
 @DATASETS.register_module()
 class PretextDataset(UCF50Dataset):
-    """Every clip once with each answer to a question that its frames answer, such as how fast it is played.
+    """Every clip once per answer of a pretext task, such as the playback rate.
 
-    The label is the number of the answer, and `metainfo['classes']` are the answers; a transform of the pipeline reads
-    `answer` and shows the clip so that it is true: `PlaybackRate` or `ArrowOfTime`. Nothing is drawn, so all answers
-    come equally often and a test is the same twice.
+    The label is the index of the answer, and `metainfo['classes']` are the answers. A transform of the pipeline reads
+    `answer` and changes the clip accordingly: `PlaybackRate` or `ArrowOfTime`. Nothing is random, so all answers are
+    equally frequent and tests are reproducible.
 
     Args:
         answers: Two or more.
         **kwargs: As for `UCF50Dataset`.
 
     Raises:
-        UserError: There are fewer answers; and as `UCF50Dataset`.
+        UserError: There are fewer than two answers; and as `UCF50Dataset`.
     """
 
     def __init__(self, answers: Sequence[Any], **kwargs):
         if len(answers) < 2:
-            raise UserError(f'answers are {list(answers)}: a question needs two or more')
+            raise UserError(f'answers are {list(answers)}: a pretext task needs two or more')
         self.answers = answers
         super().__init__(metainfo={'classes': tuple(map(str, answers))}, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return what `UCF50Dataset` does for every clip and answer, with `answer`, and with its number for `label`."""
+        """Return the entries of `UCF50Dataset` for every answer, with `answer` and its index as `label`."""
         return [
             {**info, 'label': label, 'answer': answer}
             for info in super().load_data_list()
@@ -51,21 +51,21 @@ class PretextDataset(UCF50Dataset):
 
 @TRANSFORMS.register_module()
 class PlaybackRate(SampleFrames):
-    """Sample frames as far apart as the answer of a `PretextDataset` says, which are whole numbers of frames.
+    """Sample frames with the answer of a `PretextDataset`, a whole number of frames, as interval.
 
-    A network that tells the rates has learned what moves how fast. After arXiv 2003.02692 (playback rate perception)
-    and 2004.06130 (SpeedNet), as one classification.
+    A network that recognises the rate has learned motion and its speed. After arXiv 2003.02692 (playback rate
+    perception) and 2004.06130 (SpeedNet), as one classification.
 
     Args:
         clip_len: Frames of a clip.
-        test_mode: Whether the clip is the middle one and not one at random.
+        test_mode: Whether the clip is the middle one instead of a random one.
     """
 
     def __init__(self, clip_len: int, test_mode: bool = False):
         super().__init__(clip_len, test_mode=test_mode)
 
     def transform(self, results: dict) -> dict:
-        """Sample one clip; see `SampleFrames`. Of a video that nobody asks about they are neighbouring frames."""
+        """Sample one clip; see `SampleFrames`. Without an answer, sample neighbouring frames."""
         self.frame_interval = results.get('answer', 1)
         return super().transform(results)
 
@@ -77,11 +77,11 @@ class ArrowOfTime(BaseTransform):
     Wei et al., CVPR 2018, "Learning and Using the Arrow of Time". A network that is blind to the order of frames, such
     as TVN-1, cannot learn it from RGB frames; from pairs of frames with their difference it can.
 
-    Required key is frame_inds: it stands between sampling and decoding.
+    Required key is frame_inds: place it between sampling and decoding.
     """
 
     def transform(self, results: dict) -> dict:
-        """Turn the order of the frames."""
+        """Reverse the frames if the answer requires it."""
         if results.get('answer') == BACKWARDS:
             results['frame_inds'] = np.ascontiguousarray(results['frame_inds'][::-1])
         return results
@@ -89,23 +89,23 @@ class ArrowOfTime(BaseTransform):
 
 @DATASETS.register_module()
 class ClipViewsDataset(UCF50Dataset):
-    """Every video as several clips of it, each with random numbers of its own: `views` of each of `parts` equal parts.
+    """Several clips of every video, each with its own random numbers: `views` of each of `parts` equal parts.
 
-    A sample's inputs are those of all clips, one behind the other in the first axis, part by part, and its metainfo has
-    `clip_views`, both numbers. The pipeline makes one clip and samples by `SamplePart`. For `ContrastiveHead`.
+    The inputs of a sample are those of all its clips, concatenated along the first axis, part by part; its metainfo has
+    `clip_views`, both numbers. The pipeline returns one clip and samples with `SamplePart`. For `ContrastiveHead`.
 
     Args:
-        parts: Of a video, in the order of time.
-        views: Of each part.
+        parts: Number of parts of a video, in temporal order.
+        views: Number of clips per part.
         **kwargs: As for `UCF50Dataset`.
 
     Raises:
-        UserError: It is one clip in all; and as `UCF50Dataset`.
+        UserError: Both are 1; and as `UCF50Dataset`.
     """
 
     def __init__(self, parts: int = 2, views: int = 2, **kwargs):
         if not parts * views > 1:
-            raise UserError(f'parts is {parts} and views is {views}: a clip needs another one of its video; take 2')
+            raise UserError(f'parts is {parts} and views is {views}: a clip needs another one of its video. Use 2.')
         self.parts, self.views = parts, views
         super().__init__(**kwargs)
 
@@ -123,10 +123,10 @@ class ClipViewsDataset(UCF50Dataset):
 
 @TRANSFORMS.register_module()
 class SamplePart(SampleFrames):
-    """Sample from the part of a video that a `ClipViewsDataset` names, as stock `SampleFrames` does from all of it."""
+    """`SampleFrames` of the part of a video that a `ClipViewsDataset` names."""
 
     def transform(self, results: dict) -> dict:
-        """Sample; of a video of which no part is named, from all of it."""
+        """Sample from the part, or from the whole video if no part is named."""
         part, parts = results.get('part', (0, 1))
         total, start = results['total_frames'], results['start_index']
         first, last = min(total * part // parts, total - 1), total * (part + 1) // parts

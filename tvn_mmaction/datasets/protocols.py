@@ -1,7 +1,7 @@
-"""The protocols: which clips are trained and which tested on, by name, fold and seed alone.
+"""Protocols: the split of clips into training and test, determined by name, fold and seed.
 
-Each protocol gives every clip the fold that tests it. A fold depends on names (class, file and group) and never on the
-order of the listing, the folder, the machine or the Python version: what is drawn at random is drawn by hashing.
+Each protocol assigns every clip the fold that tests it. A fold depends on names (class, file and group) and never on
+the order of the listing, the folder, the machine or the Python version: random choices are made by hashing.
 """
 
 import hashlib
@@ -13,28 +13,28 @@ from typing import NamedTuple
 from ..utils.errors import UserError
 from .manifest import Clip
 
-NEVER_TESTED, DROPPED = -1, -2  # in the place of a fold: always trained on; neither trained nor tested on
-VALIDATION_FOLDS = 5  # of whole groups, into which what is trained on is divided for choices
-ONE_GROUP = 1 << 32  # outweighs all clips where folds are balanced
+NEVER_TESTED, DROPPED = -1, -2  # instead of a fold: always in training; neither in training nor in test
+VALIDATION_FOLDS = 5  # of whole groups, into which the training clips are divided
+ONE_GROUP = 1 << 32  # outweighs all clips in balancing folds
 UCF101_TEST_GROUPS = tuple(f'{number:02d}' for number in range(1, 8))
 LAST_GROUPS = tuple(f'{number:02d}' for number in range(19, 26))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a protocol divides clips into train and test.
+    """Rule by which a protocol divides clips into training and test.
 
     `assign` takes clips and a seed and returns the fold of each clip, `NEVER_TESTED` or `DROPPED`.
     """
 
     description: str
-    by_group: bool  # whole groups are tested: no long video is on both sides
-    seeded: bool  # another seed is another choice of clips
+    by_group: bool  # tests whole groups: no source video is in both training and test
+    seeded: bool  # whether the seed changes the folds
     assign: Callable[[Sequence[Clip], int], list[int]]
 
 
 class Subsets(NamedTuple):
-    """The clips of one fold that can be used, in the order of the manifest."""
+    """The usable clips of one fold, in the order of the manifest."""
 
     train: list[Clip]
     test: list[Clip]
@@ -43,19 +43,18 @@ class Subsets(NamedTuple):
 def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[int]:
     """Return for each clip the fold that tests it, from 0; `NEVER_TESTED` or `DROPPED` for the others.
 
-    Clips that cannot be used count as well, so that a file that one machine cannot read moves no other clip.
+    Unusable clips count as well, so that a file that one machine cannot read changes the fold of no other clip.
 
     Raises:
-        UserError: An unknown protocol, or the clips' groups do not allow it.
+        UserError: The protocol is unknown, or unsuitable for the groups of the clips.
     """
     if protocol not in PROTOCOLS:
-        raise UserError(f'unknown protocol {protocol}; known are {", ".join(PROTOCOLS)}')
+        raise UserError(f'unknown protocol {protocol}. Known are {", ".join(PROTOCOLS)}.')
     folds = PROTOCOLS[protocol].assign(clips, seed)
     if not any(fold >= 0 for fold in folds):
         raise UserError(
-            f'protocol {protocol} tests none of the {len(clips)} clips ({PROTOCOLS[protocol].description}); '
-            'use another one, such as group5, or tell tools/build_ucf50.py with --group-pattern where '
-            'names hold the group'
+            f'protocol {protocol} tests none of the {len(clips)} clips ({PROTOCOLS[protocol].description}). '
+            'Use another one, such as group5, or tools/build_ucf50.py --group-pattern if file names contain the group.'
         )
     return folds
 
@@ -64,7 +63,7 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
     """Divide clips into `(train, test)` for one fold of what `assign_folds` returned.
 
     Raises:
-        UserError: There is no such fold, or it leaves nothing to test, or no clip of a tested class to train on.
+        UserError: The fold is out of range, has no test clip, or no training clip of a tested class.
     """
     count = max(folds) + 1
     if not 0 <= fold < count:
@@ -74,20 +73,20 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
         if not clip.problem and tested != DROPPED:
             (test if tested == fold else train).append(clip)
     if not test:
-        raise UserError(f'fold {fold} has no test clip that can be read; use another fold or protocol')
+        raise UserError(f'fold {fold} has no test clip that can be read. Use another fold or protocol.')
     for class_name in sorted({clip.class_name for clip in test} - {clip.class_name for clip in train}):
         raise UserError(
-            f'fold {fold} tests on all readable clips of class {class_name} and leaves none to train on; add clips of '
-            'it, of another group where whole groups are tested, or leave the class out'
+            f'fold {fold} tests on all readable clips of class {class_name} and leaves none to train on. Add clips of '
+            'it, of another group if whole groups are tested, or remove the class.'
         )
     return Subsets(train, test)
 
 
 def validation_split(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0) -> list[int]:
-    """Return the folds of a validation, which divide what a fold trains on; the test's clips are `DROPPED`.
+    """Return the validation folds of the training clips of a fold; its test clips are `DROPPED`.
 
-    They are five of whole groups, or, where the protocol does not keep groups together, one of 15 % of the clips of
-    each class. Choices that are made on them leave the test untouched.
+    There are five folds of whole groups or, if the protocol does not keep groups together, one fold of 15 % of the
+    clips of each class. Choices made on them leave the test split untouched.
 
     Raises:
         UserError: There are too few groups.
@@ -101,18 +100,18 @@ def validation_split(clips: Sequence[Clip], folds: Sequence[int], fold: int, pro
 
 
 def dropped_clips(clips: Sequence[Clip], folds: Sequence[int]) -> int:
-    """Return how many clips that could be used are in no fold."""
+    """Return the number of usable clips in no fold."""
     return sum(fold == DROPPED and not clip.problem for clip, fold in zip(clips, folds, strict=True))
 
 
 def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
-    """Raise a UserError that names a test clip, if one has a sibling of its group among the train clips."""
-    siblings = same_group(test, train)
-    if siblings:
-        first = siblings[0]
+    """Raise a UserError if a training clip has the same source video as a test clip (group leakage)."""
+    leaked = same_group(test, train)
+    if leaked:
+        first = leaked[0]
         raise UserError(
             f'{first.class_name}/{first.file_name} is a test clip, and its group {first.group} is trained on too, with '
-            f'{len(siblings)} such clips in all: this is no split by whole groups'
+            f'{len(leaked)} such clips in all: this is no split by whole groups'
         )
 
 
@@ -123,7 +122,7 @@ def same_group(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
 
 
 def duplicates(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
-    """Return the clips that are one of the others, or whose content, byte by byte, one of them has as well."""
+    """Return the clips that are one of the others, or have the same content, byte by byte, as one of them."""
     paths, contents = set(), set()
     for clip in others:
         paths.add(clip.path)
@@ -132,12 +131,12 @@ def duplicates(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
 
 
 def _draw(*names: object) -> bytes:
-    """Return what decides by chance: the same on every machine, where a random generator may not be."""
+    """Return bytes for a random choice, equal on every machine, unlike those of random generators."""
     return hashlib.sha256('/'.join(map(str, names)).encode()).digest()
 
 
 def _videowise(clips: Sequence[Clip], seed: int) -> list[int]:
-    """SampleKey 15 % of each class, but never all of it and at least one clip."""
+    """Test 15 % of each class, at least one clip and never all."""
     folds = [NEVER_TESTED] * len(clips)
     for members in _shuffled_classes(clips, seed).values():
         for index in members[: min(max(round(0.15 * len(members)), 1), len(members) - 1)]:
@@ -148,14 +147,14 @@ def _videowise(clips: Sequence[Clip], seed: int) -> list[int]:
 def _videowise_fifths(clips: Sequence[Clip], seed: int) -> list[int]:
     folds = [NEVER_TESTED] * len(clips)
     for class_name, members in _shuffled_classes(clips, seed).items():
-        start = _draw(seed, class_name)[0]  # or fold 0 would get what is left over of every class
+        start = _draw(seed, class_name)[0]  # else fold 0 would get the remainder of every class
         for place, index in enumerate(members, start):
             folds[index] = place % 5
     return folds
 
 
 def _shuffled_classes(clips: Sequence[Clip], seed: int) -> dict[str, list[int]]:
-    """Return the places of each class's clips, in an order drawn by the seed."""
+    """Return the indices of the clips by class, shuffled by the seed."""
     drawn = defaultdict(list)
     for index, clip in enumerate(clips):
         drawn[clip.class_name].append((_draw(seed, *clip.sort_key), index))
@@ -163,10 +162,9 @@ def _shuffled_classes(clips: Sequence[Clip], seed: int) -> dict[str, list[int]]:
 
 
 def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
-    """Return a rule that deals whole groups into folds alike in groups and clips, largest groups first.
+    """Return a rule that distributes whole groups, largest first, over folds that are balanced in groups and clips.
 
-    Groups of one name go together across classes, so that a person or a place is on one side where that is what a
-    group stands for.
+    Groups of the same name stay together across classes, in case a group stands for a person or a place.
     """
 
     def assign(clips: Sequence[Clip], seed: int) -> list[int]:
@@ -176,7 +174,7 @@ def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
         if len(members) < count:
             raise UserError(
                 f'{count} folds of whole groups need {count} groups or more; the clips have {len(members)}: '
-                'use another protocol, or tell tools/build_ucf50.py with --group-pattern where names hold the group'
+                'use another protocol, or tools/build_ucf50.py --group-pattern if file names contain the group'
             )
         sizes = {group: sum(size for _, size in classes) for group, classes in members.items()}
         largest_first = sorted((-size, _draw(seed, group), group) for group, size in sizes.items())
@@ -184,7 +182,7 @@ def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
         totals = [0] * count  # groups of any class
         fold_of = {}
         for _, drawn, group in largest_first:
-            start = -drawn[0] % count  # or what is left over would always be in the first folds
+            start = -drawn[0] % count  # else the remainder would always be in the first folds
             same = [sum(folds) for folds in zip(*(fullness[name] for name, _ in members[group]), strict=True)]
             emptiest = min((*range(start, count), *range(start)), key=lambda fold: (same[fold], totals[fold]))
             fold_of[group] = emptiest
@@ -197,7 +195,7 @@ def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
 
 
 def _leave_one_group_out(clips: Sequence[Clip], seed: int) -> list[int]:
-    """Test each group that all classes have; clips of the other groups are dropped."""
+    """Test each group that all classes have; drop clips of other groups."""
     classes_of = defaultdict(set)
     for clip in clips:
         classes_of[clip.group].add(clip.class_name)

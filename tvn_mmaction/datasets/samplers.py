@@ -1,4 +1,4 @@
-"""Which clips an epoch draws, in which order and with which random numbers, whatever happens on the way."""
+"""Samplers whose clips, order and random numbers do not depend on workers, interruptions or broken clips."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ from torch.utils.data import BatchSampler, Sampler
 
 
 class SampleKey(NamedTuple):
-    """A clip that is asked for; its random numbers follow from these four alone, whichever process reads it."""
+    """Key of a sample: its random numbers follow from these four numbers alone, whichever process reads it."""
 
     seed: int
     epoch: int
     index: int
-    repeat: int = 0  # how often the epoch has drawn the clip before
+    repeat: int = 0  # how often the epoch has used the clip before
 
 
 @DATA_SAMPLERS.register_module()
 class RepeatedSampler(DefaultSampler):
-    """Repeated augmentation (arXiv 1901.09335): draws each clip several times in a row, augmented otherwise each time.
+    """Repeated augmentation (arXiv 1901.09335): samples each clip several times in a row, each differently augmented.
 
-    An epoch has as many draws as with `DefaultSampler`, of that many times fewer clips, and a batch, too: of 16 clips
-    in batches, repeated twice, 8 are different ones. MMAction2's `RepeatAugDataset` reads with decord only.
+    An epoch has as many samples as with `DefaultSampler`, but of fewer clips: with two repeats, a batch of 16 samples
+    has 8 clips. MMAction2's `RepeatAugDataset` reads with decord only.
 
     Args:
-        dataset: Its clips.
-        repeats: How often each is drawn; 1 is `DefaultSampler`.
+        dataset: The data set.
+        repeats: Samples per clip; 1 is `DefaultSampler`.
         **kwargs: See `DefaultSampler`.
 
     Raises:
@@ -47,33 +47,32 @@ class RepeatedSampler(DefaultSampler):
 
 
 class SeededBatchSampler(Sampler[list[SampleKey]]):
-    """Batches of draws instead of indices, from any batch on.
+    """Batches of sample keys instead of indices, starting with any batch of an epoch.
 
     Args:
-        batches: What chooses the indices; the epoch is that of its sampler, or how often a sampler without end has gone
-            through the data.
-        clips: Of the data set.
-        seed: Of the training.
+        batches: Chooses the indices; the epoch is that of its sampler, or the number of passes of an infinite sampler.
+        clips: Number of clips in the data set.
+        seed: Seed of the training.
     """
 
     def __init__(self, batches: BatchSampler, clips: int, seed: int):
         self.batches = batches
         self.clips = clips
         self.seed = seed
-        self.first = 0  # the batch to begin with
+        self.first = 0  # batch to start with
 
     @property
     def sampler(self) -> Sampler:
-        """What chooses the indices one by one; MMEngine tells it the epoch."""
+        """The sampler of the indices, on which MMEngine sets the epoch."""
         return self.batches.sampler
 
     @property
     def batch_size(self) -> int:
-        """The clips of a batch."""
+        """Number of samples in a batch."""
         return self.batches.batch_size
 
     def __len__(self) -> int:
-        """Return the batches of an epoch."""
+        """Return the number of batches in an epoch."""
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:

@@ -1,4 +1,4 @@
-"""The data set that `tools/build_ucf50.py` describes; any other folder of class folders works alike."""
+"""Data set over a data root of `tools/build_ucf50.py`: UCF50 or any other folder of class folders."""
 
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ SUBSETS = ('train', 'test', 'fit', 'validation')
 
 @DATASETS.register_module()
 class UCF50Dataset(VideoDataset):
-    """One side of one fold of a protocol, straight from the manifest of a data root.
+    """A subset of one fold of a protocol, from the manifest of a data root.
 
     The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed, subset
     and validation fold. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and
@@ -24,18 +24,18 @@ class UCF50Dataset(VideoDataset):
     Args:
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.preparation.builder`.
         protocol: A name in `PROTOCOLS`.
-        fold: From 0; protocols with one fold have fold 0.
+        fold: From 0; protocols with one fold have fold 0 only.
         subset: `'train'` or `'test'`; or, for choices that must not see the test split, `'validation'` or `'fit'` (the
             training split without validation), into which `validation_split` divides the training clips.
-        seed: What the protocol draws by.
-        validation_fold: Which of the folds of the train clips is the validation, from 0.
-        ann_file: A list of `path label` lines, relative to `data_root`, that chooses some clips of the subset by hand.
-        metainfo: More about the data set; goes before what is read.
+        seed: Seed of the protocol.
+        validation_fold: Fold of the training clips that is the validation split, from 0.
+        ann_file: A list of `path label` lines, relative to `data_root`, that selects clips of the subset.
+        metainfo: Further metainfo; overrides that of the data root.
         **kwargs: Passed to `VideoDataset`, above all `pipeline` and `test_mode`.
 
     Raises:
         UserError: Manifest, list or a video is missing; the protocol, fold or subset is unknown; a line of the list is
-            no clip of the manifest with its label, or one of the other subset, which would leak.
+            not a clip of the manifest with its label, or a clip of the other subset, which would leak.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class UCF50Dataset(VideoDataset):
         **kwargs,
     ):
         if subset not in SUBSETS:
-            raise UserError(f'unknown subset {subset}; known are {", ".join(SUBSETS)}')
+            raise UserError(f'unknown subset {subset}. Known are {", ".join(SUBSETS)}.')
         self.clips = read_manifest(data_root)
         self.split = {
             'protocol': protocol,
@@ -72,7 +72,7 @@ class UCF50Dataset(VideoDataset):
             try:
                 both = subsets(self.clips, validation_split(self.clips, folds, fold, protocol, seed), validation_fold)
             except UserError as error:
-                raise UserError(f'the validation, a fold of the clips that are trained on: {error}') from None
+                raise UserError(f'validation split of the training clips: {error}') from None
         if PROTOCOLS[protocol].by_group:
             check_groups_are_apart(*both)
         clips = both.train if subset in ('train', 'fit') else both.test
@@ -84,7 +84,7 @@ class UCF50Dataset(VideoDataset):
             video = Path(self.data_root, clip.path)
             if not video.is_file():
                 raise UserError(
-                    f'no video at {video}\nmake the manifest again: python tools/build_ucf50.py VIDEOS --out '
+                    f'no video at {video}\nBuild the manifest again: python tools/build_ucf50.py VIDEOS --out '
                     f'{self.data_root}'
                 )
             label = labels[clip.class_name]
@@ -93,9 +93,9 @@ class UCF50Dataset(VideoDataset):
         return data_list
 
     def _choose(self, clips: list[Clip], path: Path) -> list[Clip]:
-        """Return those of the subset's clips that a list holds."""
+        """Return the clips of the subset that a list names."""
         if not path.is_file():
-            raise UserError(f'no list of clips at {path}; leave ann_file out, and the protocol alone chooses the clips')
+            raise UserError(f'no list of clips at {path}. Omit ann_file to use all clips of the subset.')
         protocol, fold, _, subset, _ = self.split.values()
         labels = {name: label for label, name in enumerate(classes_of(self.clips))}
         allowed = {f'{clip.path} {labels[clip.class_name]}': clip for clip in clips}
@@ -105,14 +105,14 @@ class UCF50Dataset(VideoDataset):
         for number, line in enumerate(lines, start=1):
             if line in others and line not in allowed:
                 raise UserError(
-                    f'{path}, line {number}: {line!r}, of group {others[line].group}, is no {subset} clip of '
-                    f'{protocol}, fold {fold}: the list leaks; take the line out, or name the fold that the list is of'
+                    f'{path}, line {number}: {line!r}, of group {others[line].group}, is not a {subset} clip of '
+                    f'{protocol}, fold {fold}: the list leaks. Remove the line, or name the fold of the list.'
                 )
             if line not in allowed:
                 raise UserError(
-                    f'{path}, line {number}: {line!r} is not the path of a clip in the manifest and its label; correct '
-                    'it, or make the manifest again with tools/build_ucf50.py'
+                    f'{path}, line {number}: {line!r} is not the path of a clip in the manifest and its label. Correct '
+                    'it, or build the manifest again with tools/build_ucf50.py.'
                 )
         if not lines:
-            raise UserError(f'the list of clips at {path} is empty')
+            raise UserError(f'the list of clips at {path} is empty. Omit ann_file to use all clips of the subset.')
         return [allowed[line] for line in lines]

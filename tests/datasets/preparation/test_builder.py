@@ -218,7 +218,7 @@ def test_the_whole_archive_by_name(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('protocol', ['random', 'Logo'])
 def test_unknown_protocol_is_refused_before_reading(videos, tmp_path, protocol):
-    with pytest.raises(UserError, match=f'unknown protocol {protocol}; known are videowise'):
+    with pytest.raises(UserError, match=rf'unknown protocol {protocol}\. Known are videowise'):
         build_data_root(videos, tmp_path / 'root', protocol)
     assert not (tmp_path / 'root').exists()
 

@@ -246,7 +246,7 @@ def test_flow_without_frames_is_refused(monkeypatch, capsys):
     monkeypatch.syspath_prepend(REPOSITORY / 'tools')
     with pytest.raises(SystemExit, match='2'):
         runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['parse_args']()
-    assert '--flow: of which frames? Add --frames' in capsys.readouterr().err
+    assert '--flow needs frames. Add --frames' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -405,7 +405,7 @@ def test_the_tool(videos, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'told'),
     [
-        (['--short-side', '200'], '--short-side: of which frames? Add --frames'),
+        (['--short-side', '200'], '--short-side needs frames. Add --frames'),
         (['--frames', '--quality', '0'], '--quality: 0: give a number from 1 to 100'),
         (['--frames', '--quality', '101'], '--quality: 101: give a number from 1 to 100'),
         (['--frames', '--short-side', '0'], '--short-side: 0: give a whole number above 0'),

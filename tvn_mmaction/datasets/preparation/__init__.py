@@ -1,1 +1,1 @@
-"""Building a data root: download, unpacking, scanning, probing, frame stores."""
+"""Building of data roots: download, unpacking, scan, probing, frame stores."""
