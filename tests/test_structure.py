@@ -113,11 +113,11 @@ def test_rooms_and_files_are_small(root):
     assert not {file: count for file, count in lines.items() if count > MAX_LINES}
 
 
-def test_file_names_differ_between_sibling_rooms():
-    siblings = collections.defaultdict(list)
+def test_file_names_differ_between_neighbouring_rooms():
+    neighbours = collections.defaultdict(list)
     for folder in folders(*SOURCE_ROOTS):
-        siblings[folder.parent] += modules_in(folder)
-    repeated = {str(parent): [name for name in names if names.count(name) > 1] for parent, names in siblings.items()}
+        neighbours[folder.parent] += modules_in(folder)
+    repeated = {str(parent): [name for name in names if names.count(name) > 1] for parent, names in neighbours.items()}
     assert not {parent: names for parent, names in repeated.items() if names}
 
 

@@ -50,13 +50,13 @@ def mmaction_scope():
 
 @HOOKS.register_module()
 class KeepWeights(Hook):
-    """Keeps the weights behind every step."""
+    """Stores the weights after every step."""
 
     priority = 'VERY_HIGH'
     steps: list[dict] = []  # noqa: RUF012
 
     def after_train_iter(self, runner, **kwargs):
-        """Keep them."""
+        """Store the weights."""
         self.steps.append({name: value.clone() for name, value in runner.model.state_dict().items()})
 
 
@@ -96,7 +96,7 @@ def test_each_part_is_one_that_the_recipe_has(name):
 
 
 @pytest.mark.parametrize('option', ['augmentation.flop', 'augmentation.blur.size'])
-def test_step_that_no_pipeline_has_is_told(option):
+def test_unknown_augmentation_step_is_refused(option):
     with pytest.raises(UserError, match=rf'{option[:17]}.*: no training pipeline of .* has such a step; it has .*flip'):
         read_config(RECIPE, options={option: None})
 
@@ -191,7 +191,7 @@ def test_whole_clips_are_left_their_residual_connection_and_the_mean_stays():
     for module in last.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()  # so that clips do not depend on each other
-    nn.init.constant_(last.residual[1].bias, 1e3)  # so that the ReLU behind the sum cuts nothing off
+    nn.init.constant_(last.residual[1].bias, 1e3)  # so that the ReLU after the sum has no effect
     clips, frames = 400, 3
     inputs = torch.rand(1, frames, 8, 4, 4).expand(clips, -1, -1, -1, -1).flatten(0, 1)
     with torch.no_grad():
@@ -238,7 +238,7 @@ def test_without_stochastic_depth_nothing_changes():
 
 @pytest.fixture(scope='module')
 def experiment(tmp_path_factory):
-    """A training by all parts in small, its result and the weights behind each of its steps."""
+    """A small training with all parts, its result and the weights after each step."""
     folder = tmp_path_factory.mktemp('strong')
     file = write_config(folder, write_data(folder), f"{STRONG}custom_hooks = [dict(type='KeepWeights')]\n")
     KeepWeights.steps.clear()
@@ -258,11 +258,11 @@ def test_averaged_weights_are_those_of_the_closed_form(experiment):
         if value.is_floating_point():
             expected = sum(share * weights[name].double() for share, weights in zip(shares, steps, strict=True))
             torch.testing.assert_close(value.double(), expected, atol=1e-6, rtol=1e-5)
-            assert torch.equal(saved['ema_state_dict'][f'module.{name}'], steps[-1][name])  # to go on with
+            assert torch.equal(saved['ema_state_dict'][f'module.{name}'], steps[-1][name])  # to resume with
     assert any(not torch.equal(saved['state_dict'][name], value) for name, value in steps[-1].items())
 
 
-def test_averaged_weights_are_what_is_tested_behind_the_training_and_from_the_file(experiment):
+def test_averaged_weights_are_tested_after_training_and_from_the_checkpoint(experiment):
     folder, file, result, _ = experiment
     again = apis.test(read_config(file, str(folder / 'again')), folder / 'run/epoch_2.pth')
     assert again.metrics == result.metrics
@@ -270,7 +270,7 @@ def test_averaged_weights_are_what_is_tested_behind_the_training_and_from_the_fi
     assert np.array_equal(first['scores'], second['scores'])
 
 
-def test_record_says_how_the_clips_were_augmented_and_nothing_of_accuracy_on_mixed_labels(experiment):
+def test_record_has_the_augmentation_and_no_accuracy_on_mixed_labels(experiment):
     folder, _, result, _ = experiment
     of_video, of_frames = (step for step in result.protocol.train_pipeline if step['type'] == 'Augmentation')
     expected = json.loads(json.dumps(PARTS['augmentation']))

@@ -52,6 +52,12 @@ def test_help_and_usage_errors_do_not_import_pytorch(tool, argument, code):
     assert not {'torch', 'numpy', 'mmengine', 'tvn_mmaction'} & set(imported)
 
 
+def test_user_tools_are_few_and_maintainers_scripts_apart():
+    flat = {path.stem for path in TOOLS if path.parent.name == 'tools'}
+    assert len(flat) <= 14
+    assert {path.stem for path in TOOLS} - flat == {'soak', 'speed', 'update_docs'}
+
+
 def test_next_command_passes_the_options_on(command_line):
     args = argparse.Namespace(
         config='a b.py', data_root='my clips', cfg_options=['split.seed=1', 'clip.size=96', 'decoder=FrameStore']
