@@ -94,5 +94,5 @@ def test_clip_without_features_is_told(data_root, folder):
     file_of(folder, info['sha256']).unlink()
     with pytest.raises(UserError, match=rf'has no features of .*{Path(info["filename"]).name}: run tools/extract'):
         clips[0]
-    with pytest.raises(UserError, match='which only UCF50Dataset knows'):
+    with pytest.raises(UserError, match='which only UCF50Dataset has'):
         clips.pipeline({'filename': 'a.avi', 'label': 0})

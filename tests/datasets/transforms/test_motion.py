@@ -73,7 +73,7 @@ def test_frame_and_difference_stand_side_by_side():
 
 @pytest.mark.parametrize('transform', [RGBDifference, RGBWithDifference])
 def test_odd_clips_have_no_pairs(transform):
-    with pytest.raises(UserError, match=f'clip_len is 3, and {transform.__name__} takes pairs: let it be 2'):
+    with pytest.raises(UserError, match=f'clip_len is 3, and {transform.__name__} takes pairs. Use 2.'):
         transform().transform({'imgs': [np.zeros((2, 2, 3), np.uint8)] * 3, 'clip_len': 3})
 
 

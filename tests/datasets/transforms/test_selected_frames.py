@@ -67,7 +67,7 @@ def test_all_candidates_are_uniform_sampling(tmp_path):
 def test_accuracy_that_is_none_is_told(tmp_path, capsys, looks):
     selection(method='oracle', looks_at_labels=looks).save(tmp_path / 'oracle.json')
     taken(tmp_path / 'oracle.json', clip_len=1, num_clips=2)
-    assert ('was made by looking at the labels' in capsys.readouterr().err.replace('\n', ' ')) == looks
+    assert ('was selected with the labels' in capsys.readouterr().err.replace('\n', ' ')) == looks
 
 
 def test_start_index_is_added(file):
@@ -78,7 +78,7 @@ def test_start_index_is_added(file):
 @pytest.mark.parametrize(
     ('changes', 'told'),
     [
-        ({'sha256': 'b' * 64}, r'lacks a\.avi: it is of other clips, or was interrupted'),
+        ({'sha256': 'b' * 64}, r'lacks a\.avi: it is of other clips, or was interrupted\. Run'),
         ({'sha256': None}, 'clips of a UCF50Dataset only'),
         ({'total_frames': 12}, r'names frame 12 of a\.avi, which has 12'),
     ],
@@ -98,12 +98,12 @@ def test_another_file_than_the_config_was_read_with_is_refused(file):
     named = dict(clip_len=1, num_clips=2, selection_sha256=sha256_of(file), method='smart')
     assert taken(file, **named)['frame_inds'].tolist() == [7, 12]
     selection(config='other').save(file)
-    with pytest.raises(UserError, match=r'smart\.json is not the selection that the config was read with: another one'):
+    with pytest.raises(UserError, match=r'smart\.json is not the selection that the config was read with: it was '):
         taken(file, **named)
 
 
 def test_more_frames_than_candidates_are_told(file):
-    with pytest.raises(UserError, match=r'has 4 candidates .* and 5 frames are to be taken: take fewer'):
+    with pytest.raises(UserError, match=r'has 4 candidates .* and the config samples 5 frames. Sample fewer'):
         taken(file, clip_len=5)
 
 

@@ -1,7 +1,7 @@
-"""Augmentation of training clips: its steps by name, and those that MMAction2 does not have.
+"""Augmentation of training clips: named steps, and transforms that MMAction2 lacks.
 
-All random numbers are Python's and NumPy's, seeded by clip from seed, epoch and index; see `FaultTolerantDataset`.
-Only the order in which MMAction2's `ColorJitter` does its operations is one for a whole training.
+All random numbers are those of Python and NumPy, seeded per sample by seed, epoch and index; see
+`FaultTolerantDataset`. Only the order of operations in MMAction2's `ColorJitter` is fixed for a whole training.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-GREY = (124, 116, 104)  # RGB, the mean that data preprocessors subtract: what shows no image
-LARGEST = 10  # magnitude of RandAugment
-# By name, what a frame, RGB `(H, W, 3)` uint8, becomes at a level in [-1, 1], where 0 leaves it as it is; but the first
-# two have no level. Operations and ranges are those of RandAugment (arXiv 1909.13719), without the identity.
+GREY = (124, 116, 104)  # RGB, the mean that data preprocessors subtract; fills empty areas
+MAX_MAGNITUDE = 10  # of RandAugment
+# Operations by name on a frame, RGB `(H, W, 3)` uint8, at a level in [-1, 1], where 0 changes nothing; the first two
+# ignore the level. Operations and ranges are those of RandAugment (arXiv 1909.13719), without the identity.
 OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     'auto_contrast': lambda frame, level: mmcv.auto_contrast(frame),
     'equalise': lambda frame, level: mmcv.imequalize(frame),
@@ -35,16 +35,16 @@ OPERATIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
 
 @TRANSFORMS.register_module()
 class Augmentation(BaseTransform):
-    """Steps of a training pipeline by name, so that one option can change or leave out each of them.
+    """Named steps of a training pipeline, so that one option changes or removes a step.
 
-    A config has them in its variable `augmentation`, which its training pipelines follow: `augmentation.flip=None`.
+    A config defines them in its variable `augmentation`; `augmentation.flip=None` removes a step.
 
     Args:
-        order: The names of the steps in their order, which a config that MMEngine writes does not keep.
-        **steps: Transforms as a pipeline has them, by name; one that is missing or None is left out.
+        order: Names of the steps in order, since configs written by MMEngine do not keep the order of keys.
+        **steps: Transforms by name, as in a pipeline; missing ones and None are omitted.
 
     Raises:
-        ValueError: A step has no place in the order.
+        ValueError: A step is missing in the order.
     """
 
     def __init__(self, order: Sequence[str], **steps: dict[str, Any] | None):
@@ -55,7 +55,7 @@ class Augmentation(BaseTransform):
         self.steps = [TRANSFORMS.build(steps[name]) for name in order if steps.get(name) is not None]
 
     def transform(self, results: dict) -> dict:
-        """Take the steps."""
+        """Apply the steps."""
         for step in self.steps:
             results = step(results)
         return results
@@ -63,12 +63,12 @@ class Augmentation(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomSpan(BaseTransform):
-    """Let a training see a random part of a video only, which is sampled as if it were all: other strides and offsets.
+    """Restrict sampling to a random part of a video, which changes strides and offsets.
 
-    It comes before the sampling. Required and changed keys are total_frames and start_index.
+    Place it before the sampling. Required and changed keys are total_frames and start_index.
 
     Args:
-        shortest: The smallest share of the frames, in (0, 1].
+        shortest: Smallest share of the frames, in (0, 1].
 
     Raises:
         ValueError: `shortest` is out of range.
@@ -90,18 +90,18 @@ class RandomSpan(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandAugment(BaseTransform):
-    """Some of `OPERATIONS`, drawn anew for each clip, by the same or by a steadily changing magnitude in its frames.
+    """Random `OPERATIONS` per clip, with a constant or a linearly changing magnitude over its frames.
 
-    The magnitude goes from `magnitude - drift` to `magnitude + drift`, or the other way round, where the drift is drawn
-    evenly from 0 to `largest_drift`: RandAugment-T (arXiv 2008.05721), in whose manner light and camera change while a
-    video goes on. Directions, such as left or right, are drawn once.
+    The magnitude changes from `magnitude - drift` to `magnitude + drift` or the reverse, with a drift uniform in 0 to
+    `largest_drift`: RandAugment-T (arXiv 2008.05721), which imitates changing light and camera motion. Directions, such
+    as left or right, are the same for all frames.
 
-    Required key is imgs, RGB `(H, W, 3)` uint8; they keep their shape.
+    Required key is imgs, RGB `(H, W, 3)` uint8; shapes are kept.
 
     Args:
-        operations: How many, one after the other.
-        magnitude: Of all, from 0 to 10.
-        largest_drift: 0 changes all frames of a clip alike.
+        operations: Number of operations in sequence.
+        magnitude: Of all operations, from 0 to 10.
+        largest_drift: 0 changes all frames of a clip equally.
 
     Raises:
         ValueError: An argument is out of range.
@@ -110,20 +110,20 @@ class RandAugment(BaseTransform):
     def __init__(self, operations: int = 2, magnitude: float = 5, largest_drift: float = 0):
         if operations < 1:
             raise ValueError(f'RandAugment.operations is {operations}; it must be a whole number of at least 1')
-        if not 0 <= largest_drift <= min(magnitude, LARGEST - magnitude):
+        if not 0 <= largest_drift <= min(magnitude, MAX_MAGNITUDE - magnitude):
             raise ValueError(
                 f'RandAugment goes from magnitude {magnitude - largest_drift:g} to {magnitude + largest_drift:g}; it '
-                f'must stay within 0 and {LARGEST}'
+                f'must stay within 0 and {MAX_MAGNITUDE}'
             )
         self.operations, self.magnitude, self.largest_drift = operations, magnitude, largest_drift
 
     def transform(self, results: dict) -> dict:
-        """Change the frames."""
+        """Apply the operations to all frames."""
         frames = results['imgs']
         for name in np.random.choice(list(OPERATIONS), self.operations):
             drift = np.random.uniform(-self.largest_drift, self.largest_drift)
             magnitudes = np.linspace(self.magnitude - drift, self.magnitude + drift, len(frames))
-            levels = np.random.choice([-1, 1]) * magnitudes / LARGEST
+            levels = np.random.choice([-1, 1]) * magnitudes / MAX_MAGNITUDE
             frames = [OPERATIONS[name](frame, level) for frame, level in zip(frames, levels, strict=True)]
         results['imgs'] = frames
         return results

@@ -1,4 +1,4 @@
-"""The way from a video, or from frames at hand, to what a network takes: MMAction2's own transforms, one by one."""
+"""Test pipelines outside a data set: from a video file or decoded frames to the input of a network."""
 
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -16,16 +16,16 @@ from .frame_store import reads_flow
 
 # By the prefix of MMAction2's transforms Init and Decode, the module that they import.
 VIDEO_DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
-READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # whose videos any of the decoders reads as well
+READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # of videos, which any of the decoders reads
 FRAME_SIZE = (240, 320)  # of UCF50's videos
-FRAMES = 300  # of a made-up video, 10 s
+FRAMES = 300  # of a dummy video, 10 s
 
 
 class FramePipeline:
-    """The steps of a test pipeline, with a way in for frames that were decoded elsewhere.
+    """A test pipeline that also takes frames decoded elsewhere.
 
     Args:
-        steps: The transforms as a config has them.
+        steps: Transforms as in a config.
     """
 
     def __init__(self, steps: Sequence[dict[str, Any]]):
@@ -34,7 +34,7 @@ class FramePipeline:
         self.modality = 'Flow' if reads_flow(steps) else 'RGB'
 
     def of_video(self, file: str | Path) -> Tensor:
-        """Return the packed frames of a video file, of which no more is decoded than they need."""
+        """Return the packed frames of a video file; only the needed frames are decoded."""
         packed = _described(str(file))
         with only_errors():
             for _, transform in self.steps:
@@ -42,14 +42,14 @@ class FramePipeline:
         return packed['inputs']
 
     def of_clip(self, frames: Sequence[np.ndarray]) -> Tensor:
-        """Return the packed frames that are sampled from a clip, RGB `(H, W, 3)` in 0 to 255, as if from a file."""
+        """Return the packed frames sampled from a clip, RGB `(H, W, 3)` in 0 to 255."""
         return self._of_frames(len(frames), lambda indices: [frames[index] for index in indices])
 
     def of_sampled(self, frames: Sequence[np.ndarray]) -> Tensor:
-        """Return just these frames packed, RGB `(H, W, 3)` in 0 to 255; they must be as many as would be sampled.
+        """Return these frames packed, RGB `(H, W, 3)` in 0 to 255, without sampling.
 
         Raises:
-            ValueError: They are more or fewer.
+            ValueError: Their number is not that of the sampling.
         """
 
         def take(indices: Iterable[int]) -> list[np.ndarray]:
@@ -60,7 +60,7 @@ class FramePipeline:
         return self._of_frames(FRAMES, take)
 
     def frame_numbers(self, count: int) -> list[int]:
-        """Return which of a video's frames are sampled."""
+        """Return the indices of the frames that are sampled from a video of `count` frames."""
         packed = _described('') | {'total_frames': count, 'avg_fps': 30}
         for name, transform in self.steps:
             if not name.endswith('Init') and 'frame_inds' not in packed:
@@ -79,19 +79,19 @@ class FramePipeline:
 
 
 def dummy_inputs(steps: Sequence[dict[str, Any]]) -> Tensor:
-    """Return the packed frames, or fields of optical flow, of a black video of UCF50's size, all views of it.
+    """Return the packed input of a network for a black video of UCF50's size, with all views.
 
     Raises:
-        KeyError: The pipeline decodes nothing or packs no inputs.
+        KeyError: The pipeline does not decode, or packs no inputs.
     """
-    # Nothing was selected of such a video; any frames have the shape.
+    # No frames were selected for a dummy video; any frames have the shape.
     steps = [_without_selection(step) for step in steps]
     channels = 2 if reads_flow(steps) else 3
     return FramePipeline(steps).of_clip([np.zeros((*FRAME_SIZE, channels), np.uint8)] * FRAMES)
 
 
 def _without_selection(step: dict[str, Any]) -> dict[str, Any]:
-    """Return `SampleFrames` for `SelectedFrames`, and any other step as it is."""
+    """Return `SampleFrames` for `SelectedFrames`, and any other step unchanged."""
     if step['type'] != 'SelectedFrames':
         return step
     own = ('selection', 'selection_sha256', 'method')
@@ -99,10 +99,10 @@ def _without_selection(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps with a decoder of videos that is installed here: the one that they name, or another.
+    """Return the steps with an installed video decoder: the one that they name, or another.
 
     Raises:
-        UserError: They read something else than videos, such as features of known clips, or select frames of these.
+        UserError: They do not read videos but features or frames of known clips.
     """
     installed = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
     return [_with_decoder(step, installed) for step in steps]
@@ -128,7 +128,7 @@ def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, A
             name = step['type'].removesuffix(kind)
             if name not in READERS:
                 raise UserError(f'{step["type"]} reads no videos: a network is deployed with {", ".join(READERS)}')
-            # Without options: storage elsewhere, which some of them name, can run code to be reached.
+            # Without options, since backends of remote storage can run code.
             return {'type': (name if name in installed else installed[0]) + kind}
     return step
 
@@ -138,5 +138,5 @@ def _described(file: str) -> dict[str, Any]:
 
 
 def _with_tuples(step: dict[str, Any]) -> dict[str, Any]:
-    """Return a step with the tuples that JSON made lists of; transforms tell a size from several by that."""
+    """Return a step with tuples for lists, into which JSON turns them; transforms distinguish both for sizes."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in step.items()}

@@ -1,4 +1,4 @@
-"""Features of a trained network in the place of frames: one array a clip, in a folder that says what made them."""
+"""Features of a trained network as pipeline input: one array per clip, in a folder with a record of their origin."""
 
 import json
 from dataclasses import dataclass
@@ -20,36 +20,36 @@ HEAD_INPUT = 'input of cls_head'  # stands for the name of a layer
 
 @dataclass(frozen=True)
 class FeatureRecord(Record):
-    """What made the features of a folder: JSON in `features.json`, the arrays `(T, C)` beside it as `SHA256.npy`."""
+    """Origin of the features in a folder: JSON in `features.json`, next to the arrays `(T, C)` in `SHA256.npy`."""
 
     kind, tool, to_remove = 'feature record', TOOL, 'its folder'
 
     network: str  # name of its config
     checkpoint: str  # file name
     checkpoint_sha256: str
-    layer: str  # by its name in the network, or HEAD_INPUT
+    layer: str  # name in the network, or HEAD_INPUT
     steps: int  # along time, T
     channels: int  # C
-    test_pipeline: list[dict]  # which sampled the clips
-    clips: int  # of different content
-    parameters: int  # of the network, and of what selected its frames
+    test_pipeline: list[dict]  # that sampled the clips
+    clips: int  # without duplicates
+    parameters: int  # of the network and of a frame selector
     macs: int  # multiply-accumulates of a video, all its views
-    trained: dict[str, Any]  # what the checkpoint says: `epoch`, `seed` and `training`
+    trained: dict[str, Any]  # from the checkpoint: `epoch`, `seed` and `training`
     schema_version: int = 1
 
     @property
     def initial_weights(self) -> str:
-        """Where the weights of the network came from, or `'scratch'`."""
+        """Origin of the initial weights of the network, or `'scratch'`."""
         return self.trained['training'].get('initial_weights') or self.checkpoint
 
     @property
     def train_list_sha256(self) -> str | None:
-        """Of the clips and labels that the network was trained on."""
+        """Digest of the clips and labels that the network was trained on."""
         return self.trained['training'].get('train_list_sha256')
 
     @property
     def test_pipeline_sha256(self) -> str:
-        """Of how the clips were sampled."""
+        """Digest of the pipeline that sampled the clips."""
         return sha256_of(json.dumps(self.test_pipeline, sort_keys=True))
 
     def save(self, folder: Path) -> None:
@@ -67,7 +67,7 @@ class FeatureRecord(Record):
 
 
 def file_of(folder: Path, sha256: str) -> Path:
-    """Return where the features of a clip lie."""
+    """Return the file of the features of a clip."""
     return Path(folder, f'{sha256}.npy')
 
 
@@ -75,19 +75,17 @@ def read_features(folder: Path, clip: dict[str, Any]) -> np.ndarray:
     """Return the features of a clip, float32 `(T, C)`.
 
     Args:
-        folder: That of the features.
-        clip: What a `UCF50Dataset` knows of it.
+        folder: The folder of the features.
+        clip: Its entry in a `UCF50Dataset`.
 
     Raises:
-        UserError: They are not there, or the data set does not know what the clip holds.
+        UserError: They are missing or damaged, or the entry has no SHA-256.
     """
     if not clip.get('sha256'):
-        raise UserError('features are found by the SHA-256 of a clip, which only UCF50Dataset knows: use that data set')
+        raise UserError('features are found by the SHA-256 of a clip, which only UCF50Dataset has. Use that data set.')
     path = file_of(folder, clip['sha256'])
     if not path.is_file():
-        raise UserError(
-            f'{folder} has no features of {clip["filename"]}: run {TOOL} again, which goes on where it was interrupted'
-        )
+        raise UserError(f'{folder} has no features of {clip["filename"]}: run {TOOL} again to continue')
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -101,17 +99,17 @@ def check_features(
     checkpoint_sha256: str | None = None,
     test_pipeline_sha256: str | None = None,
 ) -> FeatureRecord:
-    """Return the record of a folder of features, which have to be those that a config asks for.
+    """Return the record of a folder of features after checking that it matches a config.
 
     Args:
-        folder: That of the features.
-        network: The name of the config of the network.
-        layer: Of the network; by default any.
-        checkpoint_sha256: Of the network; by default any.
-        test_pipeline_sha256: Of how the clips were sampled; by default any.
+        folder: The folder of the features.
+        network: Name of the network's config.
+        layer: Layer of the network, by default any.
+        checkpoint_sha256: Digest of the network's checkpoint, by default any.
+        test_pipeline_sha256: Digest of the sampling pipeline, by default any.
 
     Raises:
-        UserError: They are missing, not complete, or others.
+        UserError: They are missing, incomplete, or do not match.
     """
     record = FeatureRecord.load(Path(folder))
     asked = {
@@ -126,12 +124,9 @@ def check_features(
                 f'{folder} holds features of {name} {getattr(record, name)}, and the config asks for {value}: name the '
                 f'folder of those (features.folder in the config), or extract them with {TOOL}'
             )
-    there = sum(1 for _ in Path(folder).glob('*.npy'))
-    if there < record.clips:
-        raise UserError(
-            f'{folder} has the features of {there} of {record.clips} clips: run {TOOL} again, which goes on where it '
-            'was interrupted'
-        )
+    count = sum(1 for _ in Path(folder).glob('*.npy'))
+    if count < record.clips:
+        raise UserError(f'{folder} has the features of {count} of {record.clips} clips: run {TOOL} again to continue')
     return record
 
 
@@ -139,20 +134,20 @@ def check_features(
 class LoadFeatures(BaseTransform):
     """Load the features of a clip of `UCF50Dataset`; no video is read.
 
-    The key added is `imgs`, float32 `(1, length, C)`, one view, which the stock `PackActionInputs` packs. Of longer
-    features the middle step of each of so many equal parts is taken; shorter ones end in steps of NaN, by which
-    `RecurrentNet` knows them.
+    The added key is `imgs`, float32 `(1, length, C)`, one view, which the stock `PackActionInputs` packs. Longer
+    features are reduced to the middle step of each of `length` equal parts; shorter ones are padded with steps of NaN,
+    which `RecurrentNet` masks.
 
     Args:
-        folder: As tools/extract_features.py wrote it.
-        network: The name of the config that the features have to be of.
-        layer: The layer of the network that they have to be of.
+        folder: Folder written by tools/extract_features.py.
+        network: Required name of the network's config.
+        layer: Required layer of the network.
         length: Steps along time.
-        checkpoint_sha256: Of the network; by default that of any.
-        test_pipeline_sha256: Of how the clips were sampled; by default that of any.
+        checkpoint_sha256: Required digest of the checkpoint, by default any.
+        test_pipeline_sha256: Required digest of the sampling pipeline, by default any.
 
     Raises:
-        UserError: The features are missing, not complete, or others; or the length is below 1.
+        UserError: The features are missing, incomplete, or do not match; or the length is below 1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Motion as what a network sees: differences of neighbouring frames, and optical flow."""
+"""Motion as network input: differences of neighbouring frames, and optical flow."""
 
 import functools
 
@@ -18,21 +18,21 @@ SMALLEST_FLOW_SIDE = 12  # pixels; the method takes no smaller frames
 class RGBDifference(BaseTransform):
     """Turn every pair of sampled frames into their difference, an image that any recognizer takes.
 
-    Of frame a and the later frame b it is `128 + b // 2 - a // 2`: uint8 from 1 to 255, where 128 is no motion, which
-    is the mean to subtract, and one step stands for two of brightness. Other way round, the frames make the negative.
-    `SampleFrames` takes the pairs with `clip_len=2`, `frame_interval` apart. TSN (arXiv 1608.00859), section 3.2.
+    For frame a and the later frame b it is `128 + b // 2 - a // 2`: uint8 from 1 to 255, where 128 is no motion, which
+    is the mean to subtract, and one step stands for two of brightness. Exchanged frames give the negative.
+    `SampleFrames` samples the pairs with `clip_len=2`, `frame_interval` apart. TSN (arXiv 1608.00859), section 3.2.
 
     Required keys are imgs, RGB `(H, W, 3)` uint8, and clip_len; both are halved.
     """
 
     def transform(self, results: dict) -> dict:
-        """Make one image of every two.
+        """Turn every two frames into one image.
 
         Raises:
             UserError: The frames do not come in pairs.
         """
         if results['clip_len'] % 2:
-            raise UserError(f'clip_len is {results["clip_len"]}, and {type(self).__name__} takes pairs: let it be 2')
+            raise UserError(f'clip_len is {results["clip_len"]}, and {type(self).__name__} takes pairs. Use 2.')
         frames = np.asarray(results['imgs'])
         results['imgs'] = list(self._images(frames[::2], frames[1::2]))
         results['clip_len'] //= 2
@@ -47,9 +47,9 @@ class RGBDifference(BaseTransform):
 class RGBWithDifference(RGBDifference):
     """Turn every pair of sampled frames into an image of 6 channels: the first frame, and the difference.
 
-    The difference is that of `RGBDifference`, after which the first frame stands as it is: a network sees what there is
-    and how it moves. It takes `in_channels=6`, and means such as `[123.675, 116.28, 103.53, 128, 128, 128]`. Steps that
-    change colours have to come before.
+    The difference is that of `RGBDifference`, so that the network sees both appearance and motion. It needs
+    `in_channels=6`, and means such as `[123.675, 116.28, 103.53, 128, 128, 128]`. Place steps that change colours
+    before it.
 
     Required keys are imgs, RGB `(H, W, 3)` uint8, and clip_len; both are halved.
     """
@@ -60,7 +60,7 @@ class RGBWithDifference(RGBDifference):
 
 @TRANSFORMS.register_module()
 class SubtractMeanFlow(BaseTransform):
-    """Move the mean of x and of y of each field of flow to 128: mostly it is the camera that made it.
+    """Move the mean of x and of y of each flow field to 128, which mostly removes camera motion.
 
     Required key is imgs, fields `(H, W, 2)` uint8. Two-stream networks (arXiv 1406.2199), section 3.1.
     """

@@ -1,4 +1,4 @@
-"""What a recorded pipeline gives a network."""
+"""Properties of a recorded pipeline: frames, input size, selection."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ CROPS = {'ThreeCrop': 3, 'TenCrop': 10}
 
 
 def sampled_frames(pipeline: Sequence[dict] | None) -> int | None:
-    """Return the frames that a pipeline takes of a video, None where it does not say."""
+    """Return the number of frames that a pipeline samples from a video, None if unspecified."""
     frames = None
     for step in pipeline or ():
         if 'clip_len' in step:
@@ -17,7 +17,7 @@ def sampled_frames(pipeline: Sequence[dict] | None) -> int | None:
 
 
 def frames_per_image(pipeline: Sequence[dict]) -> int:
-    """Return how many sampled frames make one image of the network: two a difference, fields of flow a stack."""
+    """Return the sampled frames per input image: two per difference, the flow fields of a stack, else one."""
     if any(step['type'] in ('RGBDifference', 'RGBWithDifference') for step in pipeline):
         return 2
     stacks = reads_flow(pipeline) and any(step.get('input_format') == 'NCHW' for step in pipeline)
@@ -25,19 +25,19 @@ def frames_per_image(pipeline: Sequence[dict]) -> int:
 
 
 def selected_by(pipeline: Sequence[dict] | None) -> str | None:
-    """Return by which method the frames were selected that a pipeline takes, None where it samples them itself."""
+    """Return the method that selected the frames of a pipeline, None without a selection."""
     method = next((step.get('method') for step in pipeline or () if step['type'] == 'SelectedFrames'), None)
     return 'oracle, which looks at the labels' if method == 'oracle' else method
 
 
 def input_size(pipeline: Sequence[dict] | None, views: int) -> tuple[int | None, int | None, int | None]:
-    """Return frames, height and width of one view of a test pipeline, None where it does not say."""
+    """Return frames, height and width of one view of a test pipeline, None if unspecified."""
     frames, height, width = sampled_frames(pipeline), None, None
     crops = 1
     for step in pipeline or ():
         crops *= CROPS.get(step['type'], 1)
         if size := step.get('crop_size') or (step.get('scale') if step['type'] == 'Resize' else None):
             width, height = (size, size) if isinstance(size, int) else size
-    if -1 in (width, height):  # of a scale that keeps the ratio, and no crop after it
+    if -1 in (width, height):  # a scale that keeps the ratio, without a crop
         height = width = None
     return frames and frames // frames_per_image(pipeline) * crops // views, height, width

@@ -1,4 +1,4 @@
-"""Frame sampling that MMAction2 does not have."""
+"""Frame sampling that MMAction2 lacks."""
 
 import numpy as np
 from mmaction.datasets import SampleFrames
@@ -7,14 +7,14 @@ from mmaction.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SampleFirstFrames(SampleFrames):
-    """Take every `frame_interval`-th frame from the start, and the last of them again when the video is short.
+    """Sample every `frame_interval`-th frame from the start, and repeat the last of them in short videos.
 
     With the defaults these are frames 0, 10, …, 70, in training and in testing; a video of 28 frames gives 0, 10, 20
     and then 20 five times. The stock `SampleFrames` starts at a random frame or in the middle.
 
     Args:
-        clip_len: Frames to take.
-        frame_interval: Distance of neighbours, in frames.
+        clip_len: Number of frames.
+        frame_interval: Distance between neighbours, in frames.
     """
 
     def __init__(self, clip_len: int = 8, frame_interval: int = 10):

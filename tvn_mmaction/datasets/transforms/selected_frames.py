@@ -1,4 +1,4 @@
-"""Frames of clips that were chosen beforehand: the file that says which, and the sampling that takes them."""
+"""Selected frames of clips: the file of a selection, and the sampling that uses it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,37 +14,37 @@ from ...utils.errors import UserError
 from ...utils.io import sha256_of
 from ...utils.record import Record
 
-ALIKE = 1e-3  # of the largest score; what decoders and rounding change is about as much
+SCORE_TOLERANCE = 1e-3  # share of the largest score; decoders and rounding cause differences of this size
 
 
 @dataclass(frozen=True)
 class Selection(Record):
-    """The frames of clips that are candidates, and how good a method finds each."""
+    """Candidate frames of clips, with their scores by a selection method."""
 
     kind, tool, indent = 'selection of frames', 'tools/select_frames.py', None
 
     method: str  # smart, random or oracle
-    candidates: int  # of each clip, evenly spread over it
-    looks_at_labels: bool  # a method that does says what selection could be worth, and is none to be used
-    config: str  # name of that whose network gave the scores; of random ones, that which names the clips
+    candidates: int  # per clip, evenly spaced
+    looks_at_labels: bool  # such a method bounds the benefit of selection and must not be used
+    config: str  # name of the config of the scoring network; for random scores, that which names the clips
     config_sha256: str
     checkpoint_sha256: str | None  # of the network
-    train_list_sha256: str | None  # of the clips that it was trained on
-    initial_weights: str  # where those of the network came from, or 'scratch'
-    seed: int | None  # of what is drawn
-    parameters: int  # of a network that is part of the method, as no oracle is
-    macs: int  # multiply-accumulates of scoring the candidates of a clip
-    clips: dict[str, dict[str, list]]  # by SHA-256 of the clip: `frames`, in order of time, and their `scores`
+    train_list_sha256: str | None  # of its training clips
+    initial_weights: str  # origin of those of the network, or 'scratch'
+    seed: int | None  # of random scores
+    parameters: int  # of the scoring network, 0 for an oracle
+    macs: int  # multiply-accumulates for scoring the candidates of a clip
+    clips: dict[str, dict[str, list]]  # by SHA-256 of the clip: `frames` in temporal order and their `scores`
     schema_version: int = 2
 
     def best(self, count: int) -> dict[str, np.ndarray]:
-        """Return by clip its `count` best frames in order of time; of frames found alike, the first ones."""
+        """Return the `count` best frames of each clip in temporal order; the first ones of equal scores."""
         return {key: _best(clip, count) for key, clip in self.clips.items()}
 
     @property
     def undecided(self) -> list[str]:
-        """The clips, by SHA-256, of several candidates that are all found alike, so that any of them are the best."""
-        return [key for key, clip in self.clips.items() if self.candidates > 1 and _alike(np.array(clip['scores']))]
+        """The clips, by SHA-256, whose candidates all have about the same score, so that the selection is arbitrary."""
+        return [key for key, clip in self.clips.items() if self.candidates > 1 and _are_equal(np.array(clip['scores']))]
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> 'Selection':
@@ -62,8 +62,8 @@ class Selection(Record):
         return selection
 
 
-def _alike(scores: np.ndarray) -> bool:
-    return bool(np.ptp(scores) <= ALIKE * np.abs(scores).max())
+def _are_equal(scores: np.ndarray) -> bool:
+    return bool(np.ptp(scores) <= SCORE_TOLERANCE * np.abs(scores).max())
 
 
 def _best(clip: Mapping[str, list], count: int) -> np.ndarray:
@@ -73,23 +73,23 @@ def _best(clip: Mapping[str, list], count: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class SelectedFrames(SampleFrames):
-    """Take the frames of a clip that a selection finds best, in order of time; it stands where `SampleFrames` does.
+    """Sample the frames of a clip with the best scores in a selection, in temporal order; replaces `SampleFrames`.
 
-    It takes `clip_len` times `num_clips` frames: for a 2D network `clip_len` is 1 and `num_clips` their number, for a
-    3D network the other way round. They are the same ones in training and in testing.
+    It samples `clip_len` times `num_clips` frames: for a 2D network `clip_len` is 1 and `num_clips` their number, for a
+    3D network the reverse. Training and testing sample the same frames.
 
-    Required keys are sha256, which `UCF50Dataset` gives, total_frames and start_index.
+    Required keys are sha256, which `UCF50Dataset` provides, total_frames and start_index.
 
     Args:
-        selection: A file that `tools/select_frames.py` wrote.
+        selection: A file written by `tools/select_frames.py`.
         clip_len: See above.
         num_clips: See above.
-        test_mode: As `SampleFrames` has it, whose step this one replaces; it changes nothing here.
-        selection_sha256: Of the file; by default that of any.
-        method: That of the file, for the record.
+        test_mode: Accepted because `SampleFrames` has it; without effect.
+        selection_sha256: Required digest of the file, by default any.
+        method: Method of the selection, for the record.
 
     Raises:
-        UserError: The file is none, another one, or has fewer candidates than are to be taken.
+        UserError: The file is not a selection, has another digest, or has too few candidates.
     """
 
     def __init__(
@@ -105,40 +105,39 @@ class SelectedFrames(SampleFrames):
         chosen = Selection.load(selection)
         if selection_sha256 not in (None, sha256_of(Path(selection))):
             raise UserError(
-                f'{selection} is not the selection that the config was read with: another one lies there; run the same '
-                'command again, or name another file (selection in the config)'
+                f'{selection} is not the selection that the config was read with: it was replaced. Run the same '
+                'command again, or name another file (selection in the config).'
             )
         count = self.clip_len * self.num_clips
         if count > chosen.candidates:
             raise UserError(
-                f'{selection} has {chosen.candidates} candidates of each clip, and {count} frames are to be taken: '
-                f'take fewer, or make it again with tools/select_frames.py --candidates {count} or more'
+                f'{selection} has {chosen.candidates} candidates of each clip, and the config samples {count} frames. '
+                f'Sample fewer, or create it again with tools/select_frames.py --candidates {count} or more.'
             )
         if chosen.looks_at_labels:
-            told = (
-                f'{selection} was made by looking at the labels: its accuracy is a bound for selections, and no result'
+            warn(
+                f'{selection} was selected with the labels: its accuracy is an upper bound for selections, not a result'
             )
-            warn(told)
         self.selection, self.best = selection, chosen.best(count)
 
     def transform(self, results: dict) -> dict:
         """Add frame_inds, clip_len, frame_interval and num_clips.
 
         Raises:
-            UserError: The selection lacks the clip, or has it with more frames.
+            UserError: The selection lacks the clip, or has frames beyond its end.
         """
         if not results.get('sha256'):
-            raise UserError(f'{self.selection} knows clips of a UCF50Dataset only: use SampleFrames for others')
+            raise UserError(f'{self.selection} holds clips of a UCF50Dataset only. Use SampleFrames for others.')
         frames = self.best.get(results['sha256'])
         if frames is None:
             raise UserError(
-                f'{self.selection} lacks {results["filename"]}: it is of other clips, or was interrupted; run '
-                'tools/select_frames.py again'
+                f'{self.selection} lacks {results["filename"]}: it is of other clips, or was interrupted. Run '
+                'tools/select_frames.py again.'
             )
         if frames[-1] >= results['total_frames']:
             raise UserError(
                 f'{self.selection} names frame {frames[-1]} of {results["filename"]}, which has '
-                f'{results["total_frames"]}: another decoder read it; make it again with tools/select_frames.py'
+                f'{results["total_frames"]}: another decoder read it. Create it again with tools/select_frames.py.'
             )
         results['frame_inds'] = frames + np.int32(results['start_index'])
         results['clip_len'], results['num_clips'] = self.clip_len, self.num_clips
