@@ -12,7 +12,7 @@ import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import save_checkpoint
 
-from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_process, write_config, write_data
 from tvn_mmaction.compat.patches import load_from_local
 from tvn_mmaction.utils.checkpoint_backend import AtomicLocalBackend, check_digest, with_digest
 from tvn_mmaction.utils.errors import UserError
@@ -102,7 +102,7 @@ def test_full_disk_keeps_the_old_file(small_disk):
 def test_training_on_a_full_disk_ends_with_its_last_checkpoint(small_disk, tmp_path):
     write_config(tmp_path, write_data(tmp_path))
     options = ('--work-dir', small_disk / 'run', '--cfg-options', 'train_cfg.max_epochs=9')
-    ended = run_tool(REPOSITORY / 'tools/train.py', 'tiny.py', *options, folder=tmp_path)
+    ended = run_process(REPOSITORY / 'tools/train.py', 'tiny.py', *options, folder=tmp_path)
     assert ended.returncode == 2 and 'Traceback' not in ended.stderr
     assert re.search(r'error: no room for \S+/run/\S+: it needs [\d.e-]+ MB and', ended.stderr), ended.stderr
     last = small_disk / 'run/last_checkpoint'

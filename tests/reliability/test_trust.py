@@ -382,8 +382,8 @@ def test_names_do_not_control_the_terminal(folder, marker, capsys):
     sound = torch.load('epoch_3.pth', weights_only=True)
     sound['meta']['dataset_meta']['classes'] = ('Biking', '\x1b]0;owned\x07', 'Fencing')
     torch.save(sound, 'classes.pth')
-    with pytest.raises(UserError, match=r"classes\.pth has a class '\\x1b\]0;owned\\x07', with control characters"):
+    with pytest.raises(UserError, match=r"classes\.pth has a class '\\x1b\]0;owned\\x07' with control characters"):
         call_tool(TOOLS / 'predict.py', 'videos', '--model', 'classes.pth')
     described = ModelMetadata('a', ['Biking', 'a\nb'], [], [], 'fp32', {}).to_json()
-    with pytest.raises(UserError, match=r"a\.onnx has a class 'a\\nb', with control characters"):
+    with pytest.raises(UserError, match=r"a\.onnx has a class 'a\\nb' with control characters"):
         ModelMetadata.from_json(described, Path('a.onnx'))
