@@ -22,7 +22,8 @@ from tvn_mmaction.experiments.ablation.ablation_plan import (
     read_parts,
     row_folder,
 )
-from tvn_mmaction.experiments.ablation.ablation_record import Ablation, describe_ablation, paired_p_value
+from tvn_mmaction.experiments.ablation.ablation_record import Ablation, describe_ablation
+from tvn_mmaction.experiments.significance import paired_p_value
 from tvn_mmaction.utils.errors import UserError
 
 PARTS = {

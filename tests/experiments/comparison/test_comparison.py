@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
 
 from tvn_mmaction.experiments.comparison.comparison import (
     FROM_SCRATCH,
     PRETRAINED,
     UNKNOWN_START,
     Comparison,
-    paired_interval,
     pareto_front,
 )
 from tvn_mmaction.utils.errors import UserError
@@ -60,14 +58,6 @@ def test_planted_differences_are_found():
         ('Biking', 20, 0, 8, -40),
         ('Diving', 20, 0, 20, -100),
     ]
-
-
-def test_paired_interval_equals_that_by_hand_and_is_close_to_the_bootstrap():
-    reach = 1.959964 * np.sqrt(0.02 / 100)
-    assert paired_interval(0, 0, 98) == pytest.approx((-reach, reach))
-    pairs = np.repeat([1, -1, 0], [60, 30, 910])
-    resampled = bootstrap((pairs,), np.mean, rng=np.random.default_rng(0), method='percentile').confidence_interval
-    assert paired_interval(60, 30, 1000) == pytest.approx((resampled.low, resampled.high), abs=0.002)
 
 
 def test_order_of_clips_does_not_matter():

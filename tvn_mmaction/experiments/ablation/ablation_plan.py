@@ -21,9 +21,10 @@ from ...utils.io import sha256_of
 from ..common_protocol import common_protocol, different_fields, summed_counts
 from ..options_file import option_words, read_options_file
 from ..scheduling.job import Job
+from ..significance import paired_p_value
 from ..training_plots import plot_ablation, plot_learning_curves
 from ..validation_split import NO_EVALUATION_BETWEEN_EPOCHS, validation_options, warn_of_group_leakage
-from .ablation_record import HARDEST, Ablation, AblationDifference, AblationRow, AblationRun, paired_p_value
+from .ablation_record import HARDEST, Ablation, AblationDifference, AblationRow, AblationRun
 
 RECIPE, NO_PART = 'the recipe', 'no part'
 MAX_FOLDER_LENGTH = 100  # characters; file systems allow some 250

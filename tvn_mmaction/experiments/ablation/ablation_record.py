@@ -5,15 +5,12 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-
 from ...datasets.protocols import VALIDATION_FOLDS
 from ...evaluation.result import Protocol, describe_machine
 from ...utils.markdown import markdown_table
 from ...utils.record import Record
+from ..significance import SIGNIFICANCE, p_value_text
 
-PERMUTATIONS = 9999
-SIGNIFICANCE = 0.05
 MAX_NAMED_ROWS = 4  # with missing seeds; the table shows the others by its numbers of seeds
 MAX_PART_LENGTH = 48  # characters of the name of a config or an option in tables and plots
 HARDEST = 10  # classes, confusions and source videos that are shown
@@ -89,35 +86,6 @@ class Ablation(Record):
     environment: dict[str, Any]  # a list of values where trainings differ
     validation_folds: list[int] = field(default_factory=list)  # of the train clips; empty if measured on the test
     schema_version: int = 2
-
-
-def paired_p_value(right: np.ndarray, other: np.ndarray, videos: Sequence[str]) -> float:
-    """Return the two-sided p-value of the difference of two rows by a permutation test over source videos.
-
-    Under the null hypothesis, a source video is equally hard for both rows, so the sign of its difference is random.
-    All clips of one source video are one observation, and so are all seeds of a clip. McNemar's test over clips and
-    seeds would count them several times.
-
-    Args:
-        right: Correct clips of the trainings of one row, `(seeds, clips)`.
-        other: Those of the other row, with any number of seeds.
-        videos: Source video of each clip.
-    """
-    from scipy.stats import permutation_test  # deferred: slow import
-
-    _, place = np.unique(np.asarray(videos), return_inverse=True)
-    one, two = (np.bincount(place, weights=part.mean(0)) for part in (right, other))
-    if np.allclose(one, two):
-        return 1.0
-    found = permutation_test(
-        (one, two),
-        lambda first, second, axis: (first - second).sum(axis),
-        permutation_type='samples',
-        vectorized=True,
-        n_resamples=PERMUTATIONS,
-        random_state=0,
-    )
-    return float(found.pvalue)
 
 
 def short_name(name: str) -> str:
@@ -220,5 +188,4 @@ def _difference(difference: AblationDifference | None) -> tuple[str, str]:
         return '', ''
     other = difference.against.rpartition(' = ')[2]  # '+ PART = the recipe' is the recipe
     points = f'{100 * difference.top1:+.1f}'.replace('-', '−') + f' to {other}'
-    p_value = '< 0.001' if difference.p_corrected < 0.001 else f'{difference.p_corrected:.3f}'
-    return (f'**{points}**' if difference.significant else points), p_value
+    return (f'**{points}**' if difference.significant else points), p_value_text(difference.p_corrected)

@@ -4,18 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest, false_discovery_control, norm
+from scipy.stats import binomtest, false_discovery_control
 
 from ...benchmark.benchmark_record import Benchmark, ModelCosts
 from ...evaluation.metrics import accuracies, confusion_matrix
 from ...evaluation.result import Result, Scores
 from ...utils.errors import UserError
+from ..significance import SIGNIFICANCE, paired_interval
 
-SIGNIFICANCE = 0.05
 MAX_DISAGREEMENTS = 12
 FROM_SCRATCH, PRETRAINED, UNKNOWN_START = 'Trained from scratch', 'Pretrained', 'Initial weights unknown'
 
@@ -276,22 +275,6 @@ def load_comparison(folder: str | Path, names: Sequence[str] | None = None) -> C
             )
         entries.append(TestedNetwork(result, Scores.load(folder / costs.name / 'scores.npz'), costs))
     return Comparison(entries, benchmark)
-
-
-def paired_interval(gained: int, lost: int, clips: int) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two accuracies on the same clips (Bonett and Price, 2012).
-
-    It adds one clip to either side, so the interval is not empty if the two never differ, unlike with the bootstrap.
-
-    Args:
-        gained: Clips that only the first gets right.
-        lost: Clips that only the second gets right.
-        clips: Number of all clips.
-    """
-    only_one, only_other = (gained + 1) / (clips + 2), (lost + 1) / (clips + 2)
-    middle = only_one - only_other
-    reach = norm.ppf(0.975) * sqrt((only_one + only_other - middle**2) / (clips + 2))
-    return float(max(middle - reach, -1.0)), float(min(middle + reach, 1.0))
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:

@@ -12,10 +12,10 @@ from ...datasets.transforms.pipeline_inspection import input_size
 from ...evaluation.report import describe_leak
 from ...evaluation.result import count_of_threads
 from ...utils.markdown import markdown_table
+from ..significance import UNKNOWN, p_value_text
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
 from .published_results import published_table
 
-UNKNOWN = '–'
 INDEPENDENCE_NOTE = (
     'The tests and intervals assume independent clips. Clips of one group come from one source video and are not: '
     'the p-values are too small and the intervals too narrow. They do not cover the variance between trainings either: '
@@ -150,11 +150,6 @@ def _difference(row: ComparisonRow) -> str:
     sign = ('▲' if row.difference_points > 0 else '▼') if row.significant else '≈'
     interval = f'{_points(row.difference_low_points)} to {_points(row.difference_high_points)}'
     return f'{sign} {_points(row.difference_points)} ({interval})'
-
-
-def p_value_text(value: float | None) -> str:
-    """Return a p-value to its meaningful digits."""
-    return UNKNOWN if value is None else '< 0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def _count(value: int) -> str:

@@ -16,7 +16,8 @@ from ...utils.output_paths import check_takes_place
 from ...utils.record import Record
 from ..common_protocol import common_protocol, different_fields
 from ..comparison.comparison import ClassChange, Comparison, NetworkDifference, TestedNetwork
-from ..comparison.tables import UNKNOWN, describe_change, p_value_text
+from ..comparison.tables import describe_change
+from ..significance import UNKNOWN, p_value_text
 from .fusion_methods import CLASSIFIERS, Overlap, align_scores, error_overlaps, fit_weights, weighted_average
 
 EQUAL, FIT = 'equal', 'fit'
