@@ -126,7 +126,7 @@ def run_tool(tool: Path, *arguments: str | Path, folder: Path) -> subprocess.Com
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def run_process(*arguments: str | Path, folder: Path, timeout: float = 120) -> subprocess.CompletedProcess:
+def run_process(*arguments: str | Path, folder: Path, timeout: float = 170) -> subprocess.CompletedProcess:
     """Run a Python program in a folder, in a process of its own with one thread."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],

@@ -117,7 +117,8 @@ def test_processes_that_somebody_kills_are_no_clips_fault(folder, monkeypatch):
         train(folder, 'train_dataloader.num_workers=1')
 
 
-@pytest.mark.parametrize('kilobytes', [80, pytest.param(40, marks=pytest.mark.slow)])  # too few for batches, for locks
+@pytest.mark.slow
+@pytest.mark.parametrize('kilobytes', [80, 40])  # too few for batches, for locks
 def test_no_room_in_shared_memory(folder, kilobytes):
     """Where a small one can be mounted for one process alone."""
     script = folder / 'small.sh'
@@ -135,7 +136,8 @@ def test_loss_that_is_no_number_ends_the_run(folder):
     with pytest.raises(
         UserError, match=r'the loss is (nan|inf|\d).* for \d+ steps: .*lower learning rate than 1e\+'
     ) as told:
-        train(folder, 'optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.clip_grad=None', 'train_cfg.max_epochs=9')
+        options = ('optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.clip_grad=None', 'train_cfg.max_epochs=9')
+        train(folder, *options, workers=0)
     last = folder / 'run/last_checkpoint'
     if last.exists():
         assert last.read_text() in str(told.value)
