@@ -291,8 +291,8 @@ def test_leaking_features_are_reported_before_the_training(experiment, extracted
         record.trained['training'].update(train_list_sha256=digest)
         record.save(tmp_path / 'features')
         check_training_artifacts(RunPlan(on_features(experiment, tmp_path / 'features', tmp_path)))
-        told = capsys.readouterr().err
-        assert re.search(r'the result will state no split: .*gru\.py reads features of tiny, a network', told)
+        output = capsys.readouterr().err
+        assert re.search(r'the result will state no split: .*gru\.py reads features of tiny, a network', output)
 
 
 def test_features_of_other_clips_are_refused_before_the_training(experiment, extracted, tmp_path):

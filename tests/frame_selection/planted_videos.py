@@ -1,4 +1,4 @@
-"""Videos of which few frames tell the class, and a small selector for them."""
+"""Videos with few salient frames, which show the class, and configs of a small selector and recognizer."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tvn_mmaction.datasets.preparation.builder import build_data_root
 
 COLOURS = {'Biking': (255, 0, 0), 'Diving': (0, 255, 0), 'Fencing': (0, 0, 255)}
 FRAMES = 8  # of a video
-SALIENT = 2  # of them, that tell the class
+SALIENT = 2  # frames that show the class
 SELECTOR = """\
 _base_ = '{repository}/configs/frame_selection/frame_selector_ucf50.py'
 clip = dict(frames=8, size=32)
@@ -45,7 +45,7 @@ train_cfg = dict(max_epochs={epochs})
 
 
 def salient_frames(name: str) -> list[int]:
-    """Return which frames of a planted video tell its class."""
+    """Return the frames of a planted video that show its class."""
     return sorted(np.random.default_rng([*name.encode()]).choice(FRAMES, SALIENT, replace=False).tolist())
 
 

@@ -111,15 +111,15 @@ def test_methods_score_all_clips_of_videos_and_of_the_frame_store(folder, capsys
     stored = call_select(folder, *smart(folder), '--cfg-options', 'decoder=FrameStore')
     for key, clip in made['smart'].clips.items():
         np.testing.assert_allclose(stored.clips[key]['scores'], clip['scores'], rtol=0.2)  # JPEGs lose a little
-    told = capsys.readouterr().out
-    assert told.count('24 clips with scores of 8 frames each') == 3
+    output = capsys.readouterr().out
+    assert output.count('24 clips with scores of 8 frames each') == 3
     data = f'--data-root {folder / "lists"} --cfg-options'
     selected = f'selection={folder / "made.json"}\n'
     trained = 'next: python tools/train.py configs/frame_selection/tvn1_selected_ucf50.py'
     # A selection of the oracle is not for training.
-    assert told.count('next: ') == 2 and told.count(f'{trained} {data} {selected}') == 1
-    assert told.count(f'{trained} {data} decoder=FrameStore {selected}') == 1
-    assert 'by oracle, which uses the labels' in told and 'the selector takes 0.01 GMACs per video' in told
+    assert output.count('next: ') == 2 and output.count(f'{trained} {data} {selected}') == 1
+    assert output.count(f'{trained} {data} decoder=FrameStore {selected}') == 1
+    assert 'by oracle, which uses the labels' in output and 'the selector takes 0.01 GMACs per video' in output
 
 
 @pytest.mark.slow
@@ -131,8 +131,8 @@ def test_selector_with_equal_scores_is_reported(folder, tmp_path, capsys):
     torch.save(whole, tmp_path / 'flat.pth')
     selection = call_select(folder, smart(folder)[0], str(tmp_path / 'flat.pth'))
     assert len(selection.undecided) == 24
-    told = capsys.readouterr().err
-    assert 'all frames of 24 of the 24 clips have equal scores, within 0.1 %' in told and 'longer' in told
+    output = capsys.readouterr().err
+    assert 'all frames of 24 of the 24 clips have equal scores, within 0.1 %' in output and 'longer' in output
     call_select(folder, recognizer(folder)[0], '--method', 'random')
     assert 'equal scores' not in capsys.readouterr().err
 
@@ -188,8 +188,8 @@ def test_selection_continues_after_a_kill(folder, tmp_path):
         os.kill(running.pid, signal.SIGKILL)
     finally:
         running.kill()
-        _, told = running.communicate()
-    assert out.exists(), told
+        _, output = running.communicate()
+    assert out.exists(), output
     half = Selection.load(out)
     assert 0 < len(half.clips) < 24
     marked = next(iter(half.clips))
@@ -220,7 +220,7 @@ def test_interruption_keeps_finished_clips(folder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'told'),
+    ('arguments', 'message'),
     [
         ('recognizer.py recognizer/epoch_1.pth', 'has a I3DHead instead of a FrameSelectorHead.*Name a selector'),
         ('selector.py recognizer/epoch_1.pth', r'does not fit the model of its config'),
@@ -233,14 +233,14 @@ def test_interruption_keeps_finished_clips(folder, tmp_path, monkeypatch):
         ('selector.py selector/epoch_1.pth --out selector.py', r'is not a valid selection of frames'),
     ],
 )  # fmt: skip
-def test_misuse_is_reported(folder, arguments, told, monkeypatch):
+def test_misuse_is_reported(folder, arguments, message, monkeypatch):
     monkeypatch.chdir(folder)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         call_tool(SELECT, '--data-root', 'lists', '--candidates', '8', '--out', 'smart.json', *arguments.split())
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'told'),
+    ('arguments', 'message'),
     [
         (['{}/selector.py'], '--method smart needs a checkpoint'),
         (['{}/recognizer.py', 'a.pth', '--method', 'random'], 'uses no weights. Leave a.pth out'),
@@ -250,10 +250,10 @@ def test_misuse_is_reported(folder, arguments, told, monkeypatch):
         (['{}/recognizer.py', 'a.pth', '--compare', 'a', '--out', 'b'], 'a.pth: give N=CHECKPOINT'),
     ],
 )
-def test_wrong_command_line_ends_with_code_2(folder, arguments, told, capsys):
+def test_wrong_command_line_ends_with_code_2(folder, arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         call_tool(SELECT, *(argument.format(folder) for argument in arguments))
-    assert end.value.code == 2 and told in capsys.readouterr().err
+    assert end.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_unreadable_clip_is_reported_and_finished_clips_are_kept(folder):
@@ -317,7 +317,7 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
         call_tool(SELECT, *arguments)
     call_tool(SELECT, *arguments)
     assert next(counted) == 3 + 4  # finished tests are not repeated
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     record = SamplingComparison.load(out)
     tests = {test.sampling: test for test in record.tests}
     assert list(tests) == list(SAMPLINGS)
@@ -332,7 +332,7 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
 
     table = samplings_table([record])
     assert table.count('| `recognizer`, `SampleFrames` of 2 |') == len(SAMPLINGS)
-    assert table in told and f'written: {out}' in told
+    assert table in output and f'written: {out}' in output
     assert [line.split(' | ')[1] for line in table.splitlines()[2:]] == list(SAMPLINGS)
     assert f'{(tests["smart"].macs + selected.macs) / 1e9:.2f} G' in table.splitlines()[-2]
     assert ' G |' not in table.splitlines()[-1]  # the oracle has no cost
@@ -346,7 +346,7 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'message'),
     [
         ({'method': 'random'}, r'made\.json was selected by random\. Name one of the method smart'),
         ({'train_list_sha256': 'other'}, r'the selector of .*made\.json is not known to be trained on .* may have'),
@@ -354,24 +354,24 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
         ({'candidates': 1, 'clips': {}}, r'2=.*epoch_1\.pth: .* has only 1 candidates per clip'),
     ],
 )
-def test_unsuitable_selection_is_refused(folder, tmp_path, changes, told):
+def test_unsuitable_selection_is_refused(folder, tmp_path, changes, message):
     replace(Selection.load(folder / 'smart.json'), **changes).save(tmp_path / 'made.json')
     arguments = comparing(folder, tmp_path / 'made.json', tmp_path)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         call_tool(SELECT, *arguments)
     assert not (tmp_path / 'record.json').exists() and not list(tmp_path.glob('test_*'))
 
 
 @pytest.mark.parametrize(
-    ('option', 'told'),
+    ('option', 'message'),
     [
         ('clip.size=16', r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .* has frames of 16 × 16 pixels'),
         ('train_dataloader.dataset.subset=fit', r'epoch_1\.pth is not known to be trained on .*recognizer\.py'),
     ],
 )
-def test_recognizer_of_another_training_is_refused_before_the_tests(folder, tmp_path, option, told):
+def test_recognizer_of_another_training_is_refused_before_the_tests(folder, tmp_path, option, message):
     arguments = comparing(folder, folder / 'smart.json', tmp_path, frames=4)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         call_tool(SELECT, *arguments, '--cfg-options', option)
     assert not list(tmp_path.glob('test_*'))
 
@@ -412,9 +412,9 @@ def test_result_of_a_leaking_selector_has_no_split(folder, tmp_path, capsys):
         settings.work_dir = str(tmp_path / file.stem)
         configure_training(settings, validate=False)
         found[file.stem] = apis.train(settings)
-        told = capsys.readouterr().err
+        output = capsys.readouterr().err
         # Before the first epoch.
-        assert ('state no split: ' in told.partition('epoch   1/')[0]) == (file.stem == 'leaking')
+        assert ('state no split: ' in output.partition('epoch   1/')[0]) == (file.stem == 'leaking')
     assert (found['smart'].protocol.split, found['smart'].protocol.initial_weights) == ('ucf101like', 'scratch')
     unknown = found['leaking'].protocol
     assert unknown.split is unknown.test_clips_with_copy_in_train is None and unknown.initial_weights == 'k400.pth'
@@ -430,8 +430,8 @@ def test_selection_of_other_clips_is_refused_before_the_training(folder, tmp_pat
     replace(whole, clips=lacking).save(tmp_path / 'lacking.json')
     settings = selecting(folder, tmp_path, selection=str(tmp_path / 'lacking.json'))
     configure_training(settings, validate=False)
-    told = rf'lacking\.json lacks 1 of the 18 clips of train_dataloader, the first .*{Path(train_clip.path).name}'
-    with pytest.raises(UserError, match=told):
+    message = rf'lacking\.json lacks 1 of the 18 clips of train_dataloader, the first .*{Path(train_clip.path).name}'
+    with pytest.raises(UserError, match=message):
         apis.train(settings)
     with pytest.raises(UserError, match=rf'lacking\.json lacks 1 of the .*{Path(train_clip.path).name}'):
         plan_cross_validation(settings, 'group5').choose([0])

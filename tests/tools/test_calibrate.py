@@ -98,7 +98,7 @@ def test_calibrated_checkpoint_without_budget_is_the_full_network(folder):
 
 
 @pytest.mark.parametrize(
-    ('tool', 'arguments', 'told'),
+    ('tool', 'arguments', 'message'),
     [
         (TEST, 'work_dirs/exits/epoch_1.pth --budget 0.5', r'--budget 0.5: .*epoch_1\.pth has no thresholds; make'),
         (TEST, f'{CALIBRATED} --budget 0.123', '--budget 0.123: .* has thresholds for .*; use one of them'),
@@ -118,8 +118,8 @@ def test_calibrated_checkpoint_without_budget_is_the_full_network(folder):
          r'was trained on 2 frames of 32 × 32 pixels, and exits\.py has 2 frames of 48 × 48 pixels\. Leave'),
     ],
 )  # fmt: skip
-def test_misuse_is_reported(folder, tool, arguments, told):
-    with pytest.raises(UserError, match=told):
+def test_misuse_is_reported(folder, tool, arguments, message):
+    with pytest.raises(UserError, match=message):
         call_tool(tool, 'exits.py', *arguments.split(), '--work-dir', 'misused')
     assert not list(Path('misused').glob('*.json'))
 
@@ -179,9 +179,9 @@ def test_interrupted_calibration_continues(folder, capfd, monkeypatch):
 
 def test_deployed_network_is_the_full_one_with_a_warning(folder, capfd):
     video = next((folder / 'videos').rglob('*.avi'))
-    for checkpoint, told in ((CALIBRATED, True), ('work_dirs/exits/epoch_1.pth', False)):
+    for checkpoint, warns in ((CALIBRATED, True), ('work_dirs/exits/epoch_1.pth', False)):
         assert call_tool(PREDICT, str(video), '--model', checkpoint) == 0
-        assert ('has thresholds for early exits' in capfd.readouterr().err) == told
+        assert ('has thresholds for early exits' in capfd.readouterr().err) == warns
 
 
 @pytest.mark.slow

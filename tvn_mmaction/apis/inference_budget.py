@@ -1,4 +1,4 @@
-"""TODO."""
+"""Inference under a budget, with the thresholds of early exits in a calibrated checkpoint."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,6 @@ from ..evaluation.exit_policy import (
 from ..evaluation.provenance import environment
 from ..evaluation.result import describe_machine
 from ..models.recognizers.early_exit_recognizer import EarlyExits
-from ..utils.checkpoints import meta_of
 from ..utils.console import warn
 from ..utils.errors import UserError
 from ..utils.io import sha256_of
@@ -64,7 +63,7 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
             f'--budget {budget:g}: {checkpoint} has thresholds for {known}; use one of them, or add it with {TOOL} '
             f'{config.filename} {checkpoint} --budgets {budget:g}'
         )
-    if _backbone_digest(config) != calibration.backbone_sha256:
+    if backbone_digest(config) != calibration.backbone_sha256:
         raise UserError(
             f'--budget {budget:g}: {checkpoint} has thresholds for another backbone than that of {config.filename}: '
             'test with the config that it was calibrated with'
@@ -75,10 +74,10 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
             f'--budget {budget:g}: {checkpoint} has thresholds for clips of shape {tuple(calibration.input_shape)}, '
             f'and {config.filename} tests {tuple(shape)}: test with what it was calibrated with'
         )
-    if calibration.latency_on and calibration.latency_on != _machine(config):
+    if calibration.latency_on and calibration.latency_on != machine_of(config):
         warn(
             f'--budget {budget:g} is a share of the milliseconds on {describe_machine(calibration.latency_on)}, and '
-            f'this is {describe_machine(_machine(config))}: here it may take another share'
+            f'this is {describe_machine(machine_of(config))}: here it may take another share'
         )
     network.thresholds.copy_(torch.tensor(policy.thresholds))
 
@@ -104,19 +103,13 @@ def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -
     return {'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}
 
 
-def _backbone_digest(config: Config) -> str:
-    """Return the SHA-256 of what a config says of its backbone, wherever its first weights came from."""
+def backbone_digest(config: Config) -> str:
+    """Return the SHA-256 of the backbone in a config, independent of its initial weights."""
     backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in FIRST_WEIGHTS}
     return sha256_of(json.dumps(backbone, sort_keys=True, default=str))
 
 
-def _budgets_of(checkpoint: Path) -> list[float]:
-    """Return the budgets that a calibrated checkpoint has thresholds for; none where it does not exist."""
-    if not checkpoint.exists():
-        return []
-    return [setting['budget'] for setting in meta_of(checkpoint).get('calibration', {}).get('settings', [])]
-
-
-def _machine(config: Config) -> dict[str, Any]:
+def machine_of(config: Config) -> dict[str, Any]:
+    """Return device and threads, which latency depends on."""
     found_on = environment(config)
     return {name: found_on[name] for name in ('device', 'threads')}

@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 
-from ..apis.inference_budget import _backbone_digest, _budgets_of, _machine, check_exits
+from ..apis.inference_budget import backbone_digest, check_exits, machine_of
 from ..apis.runner_building import build_runner, load_weights
 from ..checks.checkpoint_match import training_mismatch
 from ..checks.run_plan import RunPlan
@@ -36,7 +36,7 @@ from ..evaluation.exit_policy import (
 from ..evaluation.metrics import ClipScores, accuracies
 from ..evaluation.provenance import clips_of, config_digest, environment, list_digest
 from ..models.recognizers.early_exit_recognizer import NEVER, SCORED
-from ..utils.checkpoints import checkpoint_file
+from ..utils.checkpoints import checkpoint_file, meta_of
 from ..utils.console import console, progress_bar
 from ..utils.errors import UserError
 from ..utils.io import folder_lock, sha256_of
@@ -110,14 +110,14 @@ def _calibrate(
     costs = latency_ms or macs
     budgets = _budgets_to_keep(budgets, costs, cost)
     calibrated = _calibrated_file(checkpoint, cost)
-    known = (budget for budget in _budgets_of(calibrated) if budget >= costs.least_share)
+    known = (budget for budget in _stored_budgets(calibrated) if budget >= costs.least_share)
     scores, labels, readable = _exit_scores(runner, unfinished, 'validation')
     calibration = Calibration(
         macs=macs,
         latency_ms=latency_ms,
-        latency_on=_machine(config) if latency_ms else None,
+        latency_on=machine_of(config) if latency_ms else None,
         input_shape=list(dummy_clip(config).shape),
-        backbone_sha256=_backbone_digest(config),
+        backbone_sha256=backbone_digest(config),
         clips=int(readable.sum()),
         list_sha256=list_digest(validation),
         settings=fit_budgets(scores[readable], labels[readable], costs, sorted({*budgets, *known})),
@@ -148,6 +148,13 @@ def _budgets_to_keep(budgets: Sequence[float] | None, costs: ExitCosts, cost: st
         )
     check_budgets(budgets, costs, cost)
     return budgets
+
+
+def _stored_budgets(checkpoint: Path) -> list[float]:
+    """Return the budgets of a calibrated checkpoint; none if the file does not exist."""
+    if not checkpoint.exists():
+        return []
+    return [policy['budget'] for policy in meta_of(checkpoint).get('calibration', {}).get('settings', [])]
 
 
 def _calibrated_file(checkpoint: Path, cost: str) -> Path:
