@@ -78,7 +78,7 @@ def test_documented_command_is_accepted(source, command, monkeypatch, capsys):
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=relative)
 def test_options_in_sentences_exist(document):
-    """Such as `tools/fuse.py A B … --out FOLDER`, and options alone, such as `--resume`."""
+    """Such as `tools/compare.py fuse A B … --out FOLDER`, and options alone, such as `--resume`."""
     text = re.sub(r'^```.*?^```', '', document.read_text(encoding='utf-8'), flags=re.DOTALL | re.MULTILINE)
     shared = (REPOSITORY / 'tools/command_line.py').read_text()
     for code in re.findall(r'`([^`]+)`', text):
