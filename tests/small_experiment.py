@@ -25,23 +25,23 @@ _base_ = '{repository}/configs/tvn1_ucf50.py'
 arch = dict(
     frames=2, frame_stride=1, image_size=32,
     blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=4, expand=2, context_gate=True)])
+data_root = '{data_root}'
 split = dict(protocol='ucf101like', fold=0, seed=0)
+clip = dict(frames=2, size=32, stride=1)
 model = dict(
     backbone=dict(_delete_=True, type='TinyVideoNet', arch=arch, num_segments=2), cls_head=dict(in_channels=8))
-sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=2)
-rest = [
+sampling = dict(type='SampleFrames', clip_len=1, frame_interval='${{clip.stride}}', num_clips='${{clip.frames}}')
+common_steps = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='Resize', scale=('${{clip.size}}', '${{clip.size}}'), keep_ratio=False),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]
-train_dataloader = dict(
-    batch_size=2, num_workers=0, persistent_workers=False,
-    dataset=dict(data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), sampling, *rest]))
-val_dataloader = dict(
-    batch_size=2, num_workers=0, persistent_workers=False,
-    dataset=dict(
-        data_root='{data_root}', **split, pipeline=[dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]))
+loader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+train_pipeline = [dict(type='DecordInit'), sampling, *common_steps]
+train_dataloader = dict(**loader, dataset=dict(pipeline=train_pipeline))
+test_pipeline = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *common_steps]
+val_dataloader = dict(**loader, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=2)
 """
@@ -51,11 +51,11 @@ PARTS = {name: HEAVY[name].to_dict() for name in ('augmentation', 'blending')}
 # More lines for it, with all augmentation and blending of configs/recipes/ and averaged weights.
 STRONG = f"""
 augmentation = {PARTS['augmentation']}
-of_video = dict(type='Augmentation', order=['span'], span=augmentation['span'])
-order = ['crop', 'flip', 'colour', 'rand_augment', 'erasing']
-of_frames = dict(type='Augmentation', order=order, **{{name: augmentation[name] for name in order}})
+clip_augmentation = dict(type='Augmentation', order=['span'])
+frame_augmentation = dict(type='Augmentation', order=['crop', 'flip', 'colour', 'rand_augment', 'erasing'])
+decode, *last_steps = common_steps
 train_dataloader['dataset']['pipeline'] = [
-    dict(type='DecordInit'), of_video, sampling, dict(type='DecordDecode'), of_frames, *rest[1:]]
+    dict(type='DecordInit'), clip_augmentation, sampling, decode, frame_augmentation, *last_steps]
 model['cls_head'].update(label_smooth_eps=0.1)
 model['data_preprocessor'] = dict(blending={PARTS['blending']})
 default_hooks = dict(

@@ -1,8 +1,8 @@
-# ip-CSN with ResNet-152 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
-# 32 frames, stride 2, of 224 x 224 pixels, at random in training, the middle ones in testing (one view). It spans 63
-# frames, 2.52 s at 25 fps.
-_base_ = ['../_base_/dense_32x2x224.py', 'mmaction::_base_/models/ircsn_r152.py']
+# ip-CSN with ResNet-152 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining. 32 frames,
+# stride 2, of 224 x 224 pixels, at random in training, the middle ones in testing (one view).
+_base_ = ['../_base_/dense.py', '../_base_/schedule_40e.py', 'mmaction::_base_/models/ircsn_r152.py']
 
+clip = dict(frames=32, size=224, span=64)
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/recognition/csn/vmz/vmz_ipcsn_from_scratch_r152_32x2x1_180e_kinetics400_rgb_20210617-d565828d.pth'
 model = dict(

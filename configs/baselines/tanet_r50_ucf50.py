@@ -1,7 +1,6 @@
-# TANet with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
-# 8 frames of 224 x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one
-# view). It spans the whole clip, 4.6 s at 25 fps in the median.
-_base_ = ['../_base_/segments_8x224.py', 'mmaction::_base_/models/tanet_r50.py']
+# TANet with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining. 8 frames of
+# 224 x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one view).
+_base_ = ['../_base_/segments.py', '../_base_/schedule_40e.py', 'mmaction::_base_/models/tanet_r50.py']
 
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/tanet/tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb/tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb_20220919-a34346bc.pth'

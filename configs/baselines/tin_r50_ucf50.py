@@ -1,7 +1,6 @@
-# TIN with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining.
-# 8 frames of 224 x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one
-# view). It spans the whole clip, 4.6 s at 25 fps in the median.
-_base_ = ['../_base_/segments_8x224.py', 'mmaction::_base_/models/tin_r50.py']
+# TIN with ResNet-50 on UCF50, the definition of the mmaction2 wheel: no augmentation, no pretraining. 8 frames of 224
+# x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one view).
+_base_ = ['../_base_/segments.py', '../_base_/schedule_40e.py', 'mmaction::_base_/models/tin_r50.py']
 
 pretrained = False
 pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/tin/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb_20220913-7f10d0c0.pth'

@@ -1,8 +1,7 @@
 # ResNet-50 with the online temporal shift on UCF50 with exits after 2, 4 and 8 frames, in the order of time: no
-# augmentation, no pretraining, trained on the subset fit, so that tools/calibrate.py has a validation. 8 frames of 224
-# x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one view). It spans
-# the whole clip, 4.6 s at 25 fps in the median.
-_base_ = ['../_base_/segments_8x224.py', 'mmaction::_base_/models/tsm_r50.py']
+# augmentation, no pretraining, trained on the subset fit, so that tools/calibrate.py has a validation. 8 frames of
+# 224 x 224 pixels, one from each eighth of the clip, at random in training, the middle one in testing (one view).
+_base_ = ['../_base_/segments.py', '../_base_/schedule_40e.py', 'mmaction::_base_/models/tsm_r50.py']
 
 model = dict(
     type='DynamicRecognizer2D',

@@ -1,7 +1,6 @@
 # TSN with ResNet-18 on UCF50 with an exit after each of its stages: no augmentation, no pretraining, trained on the
 # subset fit, so that tools/calibrate.py has a validation. 8 frames of 224 x 224 pixels, one from each eighth of the
-# clip, at random in training, the middle one in testing (one view). It spans the whole clip, 4.6 s at 25 fps in the
-# median.
+# clip, at random in training, the middle one in testing (one view).
 _base_ = '../baselines/tsn_r18_ucf50.py'
 
 model = dict(

@@ -1,6 +1,6 @@
 # TVN-1 on UCF50 with an exit after each of its blocks: no augmentation, no pretraining, trained on the subset fit, so
-# that tools/calibrate.py has a validation. 8 frames of 200 x 200 pixels, one from each eighth of the clip, at random in
-# training, the middle one in testing (one view). It spans the whole clip, 4.6 s at 25 fps in the median.
+# that tools/calibrate.py has a validation. 8 frames of 200 x 200 pixels, one from each eighth of the clip, at random
+# in training, the middle one in testing (one view).
 _base_ = '../tvn1_ucf50.py'
 
 model = dict(

@@ -1,6 +1,6 @@
 # TVN-4 on UCF50 at the input of its release with an exit after each of its blocks: 8 frames, stride 4, 128 x 128
 # pixels; no augmentation, no pretraining, trained on the subset fit, so that tools/calibrate.py has a validation. One
-# clip a video: at random in training, the middle one in testing (one view). It spans 29 frames, 1.16 s at 25 fps.
+# clip a video: at random in training, the middle one in testing (one view).
 _base_ = '../tvn4_ucf50.py'
 
 model = dict(

@@ -1,8 +1,9 @@
 # TSN with ResNet-18 on the optical flow of UCF50: 8 fields of 200 x 200 pixels, x and y, their means subtracted; no
 # augmentation, no pretraining. Stock SampleFrames takes one field of each eighth of the clip: at random in training,
-# the middle one in testing (one view). It spans the whole clip, 4.6 s at 25 fps in the median.
-_base_ = ['../_base_/flow1_8x200.py', 'mmaction::_base_/models/tsn_r50.py']
+# the middle one in testing (one view).
+_base_ = ['../_base_/flow.py', '../_base_/schedule_40e.py', 'mmaction::_base_/models/tsn_r50.py']
 
+fields = 1
 model = dict(
     backbone=dict(pretrained=None, depth=18, in_channels=2),
     cls_head=dict(num_classes=50, in_channels=512),

@@ -1,6 +1,5 @@
-# TSM with ResNet-18 on UCF50 from scratch, by the recipe of tsn_r18_ucf50.py: 8 frames of 200 x 200 pixels (it spans
-# the whole clip, 4.6 s at 25 fps in the median; in training a random half or more of it).
-_base_ = ['_base_/segments_8x200.py', 'mmaction::_base_/models/tsm_r50.py']
+# TSM with ResNet-18 on UCF50 from scratch, by the recipe of tsn_r18_ucf50.py: 8 frames of 200 x 200 pixels.
+_base_ = ['_base_/recipe.py', 'mmaction::_base_/models/tsm_r50.py']
 
 model = dict(
     backbone=dict(pretrained=None, depth=18, num_segments=8),

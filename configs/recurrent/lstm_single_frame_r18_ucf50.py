@@ -1,6 +1,6 @@
 # An LSTM on the features of single_frame_r18_ucf50, which tools/extract_features.py wrote: no video is read. 8 steps,
 # the middle frame of each eighth of the clip, at 224 x 224 pixels, in training as in testing (one view); dropout 0.5.
-# It spans the whole clip, 4.6 s at 25 fps in the median. Where there are features, in_channels follows them.
+# Where there are features, in_channels follows them.
 _base_ = 'lstm_single_frame_r50_ucf50.py'
 
 features = dict(
@@ -9,8 +9,3 @@ features = dict(
     layer='input of cls_head',
     length=8)
 model = dict(backbone=dict(in_channels=512))
-
-pipeline = [dict(type='LoadFeatures', **features), dict(type='PackActionInputs')]
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
-val_dataloader = dict(dataset=dict(pipeline=pipeline))
-test_dataloader = val_dataloader

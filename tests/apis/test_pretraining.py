@@ -29,7 +29,7 @@ custom_hooks = [dict(type='SignalHook')]
 AUGMENTED = """
 part = dict(type='{sampling}', clip_len=1, num_clips=2)
 train_dataloader['dataset'].update(type='{dataset}', {more}, pipeline=[
-    dict(type='DecordInit'), part, dict(type='DecordDecode'), dict(type='Flip'), *rest[1:]])
+    dict(type='DecordInit'), part, dict(type='DecordDecode'), dict(type='Flip'), *common_steps[1:]])
 """
 HEAD = """
 model['cls_head'].update(_delete_=True, type='ContrastiveHead', num_classes=3, memory=8, average_clips='prob')
@@ -39,7 +39,7 @@ RATES = """
 asked = dict(type='PretextDataset', answers=(1, 2, 3))
 for loader, extra in ((train_dataloader, dict()), (val_dataloader, dict(test_mode=True))):
     loader['dataset'].update(**asked, pipeline=[
-        dict(type='DecordInit'), dict(type='PlaybackRate', clip_len=2, **extra), *rest])
+        dict(type='DecordInit'), dict(type='PlaybackRate', clip_len=2, **extra), *common_steps])
 del loader, extra
 """
 PRETRAINED = "pretraining = dict(config='pretrain.py')\n"
@@ -203,7 +203,7 @@ def test_pretraining_options_change_single_values_of_copied_variables():
     config = read_config(RECIPES / 'tvn1_ucf50_ssl.py', 'work', options=options)
     configure_training(config)
     stage = pretraining_config(config)
-    assert stage.clip == dict(frames=4, size=96) and stage.split.protocol == 'group5'
+    assert (stage.clip.frames, stage.clip.size) == (4, 96) and stage.split.protocol == 'group5'
     assert stage.optim_wrapper.paramwise_cfg.custom_keys['backbone.layer1'] == dict(lr_mult=0.1)
     assert stage.model.backbone == config.model.backbone and stage.model.cls_head.temperature == 0.2
 
@@ -229,11 +229,14 @@ def test_option_pretrains_any_network_of_frames(tmp_path, data_root, name, recip
     ('options', 'message'),
     [
         ({'pretraining.config': 'gone.py'}, r'pretraining\.config is gone\.py, and there is no .*gone\.py'),
-        ({'pretraining': 'pretrain.py'}, r'pretraining is pretrain\.py; it needs config'),
-        ({'pretraining.epochs': 3}, r"pretraining is .*'epochs': 3.*; it needs config"),
+        ({'pretraining': 'pretrain.py'}, r'pretraining is pretrain\.py\. Give config'),
+        ({'pretraining.epochs': 3}, r"pretraining is .*'epochs': 3.*\. Give config"),
         ({'pretraining.options.split.protocol': 'videowise'}, r'reads 9 clips and the training 6, and they differ'),
         (
-            {'pretraining.options.train_cfg': {'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 4}},
+            {
+                'pretraining.options.train_cfg': {'_delete_': True, 'type': 'IterBasedTrainLoop', 'max_iters': 4},
+                'pretraining.options.param_scheduler': [],
+            },
             r'pretrain\.py trains by steps, and a pretraining counts epochs',
         ),
         (

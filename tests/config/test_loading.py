@@ -76,7 +76,7 @@ def test_mixed_precision_with_gpu(config_file, monkeypatch):
 @pytest.mark.parametrize(
     ('more', 'options', 'told'),
     [
-        ('', {'decoder': 'FFmpeg'}, 'Decord, OpenCV, PyAV'),
+        ('', {'decoder': 'FFmpeg'}, r"decoder is 'FFmpeg'\. Give one of Decord, OpenCV, PyAV"),
         ('broken = (', {}, 'SyntaxError'),
         ('value = 1 / 0', {}, 'ZeroDivisionError'),
     ],
@@ -183,10 +183,9 @@ def test_frames_that_do_not_fit_the_network_are_told(config_file, options, told)
 
 
 def test_data_sets_that_contradict_the_split_are_refused(tmp_path, data_root):
-    config = write_config(tmp_path, data_root, "split = dict(protocol='logo', fold=1, seed=0)\n")
-    with pytest.raises(
-        UserError, match=r"data set of {'protocol': 'ucf101like'.* and the variable split = {'protocol': 'logo"
-    ):
+    config = write_config(tmp_path, data_root, "train_dataloader['dataset'].update(protocol='logo', fold=1)\n")
+    stated = r"data set of {'protocol': 'logo', 'fold': 1}"
+    with pytest.raises(UserError, match=rf"{stated} and the variable split = {{'protocol': 'ucf101like"):
         read_config(config)
 
 
@@ -203,21 +202,27 @@ def test_data_root_among_the_options_is_that_of_all_data_sets(tmp_path, data_roo
 
 @pytest.mark.parametrize('options', [{'split.protocl': 'group5'}, {'split': 3}])
 def test_split_of_other_names_is_refused(tmp_path, data_root, options):
-    with pytest.raises(UserError, match='it needs protocol, fold and seed'):
+    with pytest.raises(UserError, match=r'split is .*\. Give protocol \(a text\), fold \(a whole number'):
         read_config(write_config(tmp_path, data_root), options=options)
 
 
-def test_clip_that_the_pipelines_never_followed_is_not_changed(tmp_path, data_root):
-    """The small config has pipelines of its own, but the clip of the one that it is based on."""
-    with pytest.raises(
-        UserError, match=r"clip cannot be changed: .*tiny\.py has .*'SampleFrames'.* let both say the same"
-    ):
-        read_config(write_config(tmp_path, data_root), options={'clip.frames': 4})
+LITERAL_PIPELINES = """
+for loader in (train_dataloader, val_dataloader):
+    loader['dataset']['pipeline'][1].update(frame_interval=1, num_clips=2)
+    loader['dataset']['pipeline'][3].update(scale=(32, 32))
+"""
 
 
-def test_clip_of_a_config_is_followed_by_its_child(tmp_path, data_root):
-    file = write_config(tmp_path, data_root, 'clip = dict(frames=2, size=32)\n')
-    config = read_config(file, options={'clip.frames': 4, 'clip.size': 48})
+def test_clip_that_nothing_refers_to_is_not_changed(tmp_path, data_root):
+    file = write_config(tmp_path, data_root, LITERAL_PIPELINES)
+    assert read_config(file, options={'clip.frames': 2}).model.backbone.num_segments == 2
+    for name in ('frames', 'size'):
+        with pytest.raises(UserError, match=rf"nothing in .*tiny\.py refers to it\. Write '\$\{{clip\.{name}\}}' in"):
+            read_config(file, options={f'clip.{name}': 48})
+
+
+def test_pipelines_and_model_follow_the_clip_they_refer_to(config_file):
+    config = read_config(config_file, options={'clip.frames': 4, 'clip.size': 48})
     assert config.model.backbone.num_segments == 4
     for dataset in datasets(config):
         assert dataset.pipeline[1].num_clips == 4 and dataset.pipeline[3].scale == (48, 48)

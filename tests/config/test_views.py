@@ -82,16 +82,16 @@ def test_config_that_has_views_keeps_them(config_file, tmp_path):
     again = read_config(tmp_path / 'kept.py', options=options)
     assert pipeline_of(again) == pipeline_of(first)
     assert views(read_config(tmp_path / 'kept.py', options={'views.clips': 5})) == 15
-    with pytest.raises(UserError, match=r'views\.crops is 1; give 1 or 3, and 3 where .*kept\.py has 3 already'):
+    with pytest.raises(UserError, match=r'views\.crops is 1, and .*kept\.py has three crops already\. Give 3'):
         read_config(tmp_path / 'kept.py', options={'views.crops': 1})
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'views.clips': 0}, 'give clips, a whole number above 0'),
-        ({'views.clip': 3}, 'give clips, a whole number above 0'),
-        ({'views.crops': 10}, 'views.crops is 10; give 1 or 3'),
+        ({'views.clips': 0}, r'views\.clips is 0\. Give a whole number above 0'),
+        ({'views.clip': 3}, r'views is .*\. Give clips \(optional, a whole .*\), crops \(optional, 1 or 3\)'),
+        ({'views.crops': 10}, r'views\.crops is 10\. Give 1 or 3'),
         (
             {'views.clips': 3, 'test_dataloader.dataset.pipeline.1.type': 'DenseSampleFrames'},
             'DenseSampleFrames of 2 × 1 frames, of which',

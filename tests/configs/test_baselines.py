@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 
-from tests.configs.test_configs import stock, tiny
+from tests.configs.test_configs import resolved, tiny
 from tests.small_experiment import REPOSITORY
 from tests.videos import write_video
 from tvn_mmaction import apis
@@ -73,7 +73,7 @@ def test_test_of_the_checkpoint_repeats_the_training(name, request, tmp_path):
 
 @every_config
 def test_published_weights_are_of_this_model(file):
-    config = stock(file)
+    config = resolved(file)
     if 'pretrained_weights' not in config:
         assert 'pretrained' not in config
         with pytest.raises(UserError, match=r'pretrained is True, but .* names no pretrained_weights'):

@@ -27,7 +27,7 @@ answers = ('forwards', 'backwards')
 arch.update(blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=8, expand=2, repeats=2)])
 model['cls_head'].update(num_classes=2, in_channels=16, dropout_ratio=0)
 sampling = dict(type='SampleFrames', clip_len={clip_len}, frame_interval=1, num_clips=2)
-played = [dict(type='ArrowOfTime'), *rest[:2], *{steps}, *rest[2:]]
+played = [dict(type='ArrowOfTime'), *common_steps[:2], *{steps}, *common_steps[2:]]
 model['backbone'].update(arch=arch, in_channels={channels})
 model['data_preprocessor'] = dict(mean=[128], std=[58])
 for loader, extra in ((train_dataloader, dict()), (val_dataloader, dict(test_mode=True))):

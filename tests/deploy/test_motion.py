@@ -13,10 +13,10 @@ from tvn_mmaction.utils.errors import UserError
 
 DIFFERENCES = """
 sampling = dict(type='SampleFrames', clip_len=2, frame_interval=1, num_clips=2)
-rest = [*rest[:2], dict(type='RGBDifference'), *rest[2:]]
+common_steps = [*common_steps[:2], dict(type='RGBDifference'), *common_steps[2:]]
 model['data_preprocessor'] = dict(mean=[128, 128, 128])
-train_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), sampling, *rest]
-val_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *rest]
+train_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), sampling, *common_steps]
+val_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), dict(**sampling, test_mode=True), *common_steps]
 """
 SIX_CHANNELS = """
 model['backbone']['in_channels'] = 6
@@ -25,11 +25,11 @@ model['data_preprocessor'] = dict(mean=[100, 100, 100, 128, 128, 128], std=[58.3
 FRAMES_AND_DIFFERENCES = DIFFERENCES.replace('RGBDiff', 'RGBWithDiff') + SIX_CHANNELS
 FLOW = """
 decoder = 'FrameStore'
-rest = [dict(type='FrameStoreDecode'), *rest[1:]]
+common_steps = [dict(type='FrameStoreDecode'), *common_steps[1:]]
 model['backbone']['in_channels'] = 2
 model['data_preprocessor'] = dict(mean=[128], std=[128])
 for loader in (train_dataloader, val_dataloader):
-    loader['dataset']['pipeline'] = [dict(type='FrameStoreInit', flow=True), sampling, *rest]
+    loader['dataset']['pipeline'] = [dict(type='FrameStoreInit', flow=True), sampling, *common_steps]
 del loader
 """
 

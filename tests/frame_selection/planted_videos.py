@@ -28,10 +28,10 @@ model = dict(
 """
 SMALL_DATA = """\
 split = dict(protocol='ucf101like', fold=0, seed=0)
-sampling = dict(type='{sampling}', clip_len=1, num_clips=clip['frames'])
+sampling = dict(type='{sampling}', clip_len=1, num_clips='${{clip.frames}}')
 rest = [
     dict(type='DecordDecode'),
-    dict(type='Resize', scale=(32, 32), keep_ratio=False),
+    dict(type='Resize', scale=('${{clip.size}}', '${{clip.size}}'), keep_ratio=False),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')
 ]

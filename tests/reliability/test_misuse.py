@@ -47,6 +47,12 @@ model = dict(
     _delete_=True, type='Recognizer3D', backbone=dict(type='RecurrentNet', in_channels=8, channels=4),
     cls_head=dict(type='I3DHead', num_classes=3, in_channels=4, average_clips='prob'))
 """
+LITERAL = """
+_base_ = 'tiny.py'
+decode_and_pack = _base_.common_steps
+pipeline = [dict(type='DecordInit'), dict(type='SampleFrames', clip_len=1, num_clips=2), *decode_and_pack]
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))
+"""
 STOCK = """
 _base_ = 'tiny.py'
 clips = dict(_delete_=True, type='VideoDataset', ann_file='list.txt', pipeline=[])
@@ -89,6 +95,7 @@ def write_other_configs() -> None:
         'untrainable': "_base_ = 'tiny.py'\noptim_wrapper = dict(_delete_=True)",
         'unscaled': "_base_ = 'tiny.py'\nauto_scale_lr = dict(_delete_=True)",
         'unpublished': "_base_ = 'tiny.py'\npretrained = True",
+        'literal': LITERAL,
         'frames3d': FRAMES_3D,
         'recurrent': RECURRENT,
         'stock': STOCK,

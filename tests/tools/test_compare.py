@@ -38,7 +38,7 @@ class BrokenHook(Hook):
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('compare')
-    write_config(folder, write_data(folder), '\nclip = dict(frames=2, size=32)\n')
+    write_config(folder, write_data(folder))
     (folder / 'broken_network.py').write_text(HOOK)
     (folder / 'other.py').write_text(OTHER)
     (folder / 'fragile.py').write_text(FRAGILE)

@@ -24,7 +24,7 @@ from ..utils.output_paths import make_folder
 from ..utils.random_state import seeded
 from .runner_building import build_runner, lock_work_dir
 
-FOLLOWED = ('split', 'clip', 'decoder', 'randomness', 'broken_clips')  # variables copied from the training
+FOLLOWED = ('split', 'decoder', 'randomness', 'broken_clips')  # variables copied from the training
 
 
 def pretrain(plan: RunPlan) -> Path | None:
@@ -65,8 +65,8 @@ def pretrain(plan: RunPlan) -> Path | None:
 def pretraining_config(config: Config) -> Config:
     """Return the config of a config's pretraining: its own recipe with the backbone and the clips of the training.
 
-    A pretraining that classifies gets the head, too. It copies the variables `FOLLOWED`, and then applies
-    `pretraining.options`.
+    A pretraining that classifies gets the head, too. It copies the variables `FOLLOWED`, frames and size of
+    the clip, and then applies `pretraining.options`.
 
     Raises:
         UserError: It is missing, cannot be read with these options, or counts no epochs.
@@ -83,6 +83,8 @@ def pretraining_config(config: Config) -> Config:
     for loader in (loader for loader in LOADERS if config.get(loader) and known.get(loader)):
         for name in {'num_workers', 'persistent_workers'} & set(config[loader]):
             options[f'{loader}.{name}'] = config[loader][name]
+    for name in {'frames', 'size'} & set(config.get('clip') or {}) & set(known.get('clip') or {}):
+        options[f'clip.{name}'] = config.clip[name]
     options['model.backbone'] = {**config.model.backbone.to_dict(), '_delete_': True}
     if 'answers' in dataset_of(known, 'train_dataloader'):  # a classification, with the same head
         options['model.cls_head'] = {**config.model.cls_head.to_dict(), '_delete_': True}

@@ -42,7 +42,7 @@ def build_runner(config: Config, training: bool) -> TerminalRunner:
     """
     _check_launcher(config.get('launcher', 'none'))
     with explain_config_errors(config):
-        runner = TerminalRunner.from_cfg(config)
+        runner = TerminalRunner.from_resolved(config)
         if training:
             _build_training(config, runner)
         _ = runner.test_loop  # which builds it

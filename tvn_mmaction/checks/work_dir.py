@@ -75,20 +75,24 @@ def _check_same_training(plan: RunPlan, meta: Mapping[str, Any], where: str, rem
     elif mismatch == OTHER_CONFIGURATION:
         allowed = f'{INDIFFERENT}|{CHANGEABLE_ON_RESUME}' if config.get('resume') else INDIFFERENT
         differences = _differences(config, meta.get('cfg'))
-        relevant = [words for name, words in differences.items() if not re.match(rf'({allowed})(\.|$)', name)]
-        if differences and not relevant:
+        changed = (differences or {}).items()
+        relevant = [words for name, words in changed if not re.match(rf'({allowed})(\.|$)', name)]
+        if differences is not None and not relevant:
             return
         mismatch += f' ({shorten("; ".join(relevant))})' if relevant else ''
     if mismatch:
         raise UserError(f'{where} of {mismatch}. {remedy}')
 
 
-def _differences(config: Config, stored: str | None) -> dict[str, str]:
-    """Return by dotted name how a config differs from the one that a checkpoint stores as text, with both values."""
+def _differences(config: Config, stored: str | None) -> dict[str, str] | None:
+    """Return by dotted name how a config differs from the one that a checkpoint stores as text, with both values.
+
+    None if the checkpoint stores no config.
+    """
     try:
         theirs = _values(config_content(read_static_config(stored or '', Path('a checkpoint'))))
     except UserError:
-        return {}
+        return None
     ours = _values(config_content(config))
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     there, here = ({name: repr(part[name]) if name in part else 'absent' for name in names} for part in (theirs, ours))

@@ -1,6 +1,5 @@
-"""How the pipelines of a config follow its variable `decoder`, also to a store of frames."""
+"""Variable `decoder`: the transforms that read the videos of all pipelines, or their frame store."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,16 +11,16 @@ from ..datasets.manifest import FILE_NAME
 from ..datasets.transforms.frame_pipeline import VIDEO_DECODERS
 from ..datasets.transforms.frame_store import StoreSettings, reads_flow
 from ..utils.errors import UserError
+from .loaders import all_datasets
 
 DECODERS = {**VIDEO_DECODERS, 'FrameStore': 'lmdb'}  # by the prefix of Init and Decode, the module that they import
 
 
-def use_decoder(config: Config, datasets: Iterable[Config]) -> None:
+def use_decoder(config: Config) -> None:
     """Let the transforms of the variable `decoder` read all videos of a config.
 
     Args:
         config: Changed in place; without the variable it stays as it is.
-        datasets: All of the config.
 
     Raises:
         UserError: There is no such decoder, it is not installed, or it cannot read what the config needs.
@@ -29,8 +28,6 @@ def use_decoder(config: Config, datasets: Iterable[Config]) -> None:
     decoder = config.get('decoder')
     if decoder is None:
         return
-    if decoder not in DECODERS:
-        raise UserError(f'decoder is {decoder!r}; known are {", ".join(DECODERS)}')
     if not find_spec(DECODERS[decoder]):
         others = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
         raise UserError(
@@ -38,7 +35,7 @@ def use_decoder(config: Config, datasets: Iterable[Config]) -> None:
             f'package {DECODERS[decoder]}'
         )
     known = {name + step: (name, step) for name in DECODERS for step in ('Init', 'Decode')}
-    for dataset in datasets:
+    for dataset in all_datasets(config):
         if decoder != 'FrameStore' and reads_flow(dataset.get('pipeline', [])):
             raise UserError(f'decoder is {decoder}, and {config.filename} sees optical flow: leave decoder=FrameStore')
         readers = [transform for transform in dataset.get('pipeline', []) if transform['type'] in known]
@@ -52,16 +49,16 @@ def use_decoder(config: Config, datasets: Iterable[Config]) -> None:
 
 
 def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
-    """Check the frame store of a data set, and tell the transforms that read it what its frames are like."""
+    """Check the frame store of a data set, and give its settings to the transforms that read it."""
     if not dataset.get('data_root'):
         raise UserError(
-            f'decoder is FrameStore, and {dataset.type} has no data_root, beside whose manifest the store would lie; '
+            f'decoder is FrameStore, and {dataset.type} has no data_root, next to whose manifest the store would lie; '
             'use UCF50Dataset, or --cfg-options decoder=Decord'
         )
     if not Path(dataset.data_root, FILE_NAME).is_file():
-        return  # a missing manifest is told when the data set is built
+        return  # a missing manifest is reported when the data set is built
     settings = asdict(check_store(dataset.data_root, dataset.pipeline))
-    del settings['flow']  # whether it is read, transforms say themselves
+    del settings['flow']  # the transforms have an argument of that name themselves
     for transform in (transform for transform in readers if transform['type'] == 'FrameStoreInit'):
         if transform.setdefault('store', settings) != settings:
             raise UserError(

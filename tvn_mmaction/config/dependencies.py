@@ -1,8 +1,8 @@
-"""The networks before a network: those that made its features, chose its frames, or that it begins with or copies."""
+"""Upstream models of a config: feature extractors, frame selectors, pretrained weights, pretraining and teachers."""
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,68 +12,83 @@ from ..datasets.transforms.selected_frames import Selection
 from ..utils.errors import UserError
 from ..utils.io import sha256_of
 from ..utils.training_history import read_history
+from .loaders import pipeline_steps
 
 PRETRAINING = 'pretraining'  # its folder in a work directory
 
 
-def use_features(config: Config, datasets: Iterable[Config]) -> None:
-    """Let the pipelines of a config follow its variable `features`, and the network take the channels that there are.
+def use_pretrained(config: Config, options: Collection[str]) -> None:
+    """Let a training start from the weights in `pretrained_weights` of its config, if the variable `pretrained` is set.
+
+    Args:
+        config: Changed in place; `load_from` of the config file itself has priority.
+        options: Names of the options of the command line.
+
+    Raises:
+        UserError: The config names no such weights, or the options name others.
+    """
+    if not config.get('pretrained'):
+        return
+    if not config.get('pretrained_weights'):
+        raise UserError(
+            f'pretrained is {config.pretrained}, but {config.filename} names no pretrained_weights: none are published '
+            'for its model. Give yours with load_from=FILE.'
+        )
+    if 'load_from' in options and config.load_from not in (None, config.pretrained_weights):
+        raise UserError(f'load_from={config.load_from} and pretrained={config.pretrained}: use one of them')
+    config.load_from = config.get('load_from') or config.pretrained_weights
+
+
+def use_features(config: Config) -> None:
+    """Let the pipelines of a config follow its variable `features`, and the network take their number of channels.
 
     Args:
         config: Changed in place; without the variable it stays as it is.
-        datasets: All of the config.
 
     Raises:
-        UserError: The folder holds other features than the config asks for; one that is missing is told later.
+        UserError: The folder holds other features than the config asks for; a missing one is reported by `check_made`.
     """
     features = config.get('features')
     if not features:
         return
-    steps = _steps(datasets, 'LoadFeatures')
+    steps = pipeline_steps(config, 'LoadFeatures')
     for step in steps:
         step.update(features)
     if Path(features.folder, FILE_NAME).is_file():
         asked = {name: value for name, value in features.items() if name != 'length'}
         record = check_features(**asked)
-        for step in steps:  # so that a training does not go on with others
+        for step in steps:  # so that no training resumes with others
             step.checkpoint_sha256 = record.checkpoint_sha256
             step.test_pipeline_sha256 = record.test_pipeline_sha256
         config.model.backbone.in_channels = record.channels
 
 
-def use_selection(config: Config, datasets: Iterable[Config]) -> None:
-    """Let the pipelines of a config follow its variable `selection`, if it has one, and say what they select by.
+def use_selection(config: Config) -> None:
+    """Let the pipelines of a config follow its variable `selection`, and record its digest and method.
 
     Args:
         config: Changed in place.
-        datasets: All of the config.
 
     Raises:
-        UserError: The file is no selection; one that is missing is told later.
+        UserError: The file is not a selection; a missing one is reported by `check_made`.
     """
-    for step in _steps(datasets, 'SelectedFrames'):
+    for step in pipeline_steps(config, 'SelectedFrames'):
         step.selection = config.get('selection') or step.selection
         describe_selection(step)
 
 
 def use_pretraining(config: Config) -> None:
-    """Let the variable `pretraining` of a config, if it has one, say what its config holds, so that every record does.
+    """Record the digest of the config of a config's pretraining, so that every record of the training has it.
 
     Args:
         config: Changed in place.
 
     Raises:
-        UserError: It names no config, or there are other weights to begin with; a missing one is told later.
+        UserError: There are other weights to begin with; a missing config is reported by `pretraining_config`.
     """
     pretraining = config.get('pretraining')
     if not pretraining:
         return
-    known = {'config', 'options', 'work_dir', 'sha256'}
-    if not isinstance(pretraining, dict) or not pretraining.get('config') or not known.issuperset(pretraining):
-        raise UserError(
-            f'pretraining is {pretraining}; it needs config, a file beside {config.filename}, and may have options and '
-            'work_dir'
-        )
     if config.get('load_from'):
         raise UserError(
             f'load_from={config.load_from} and pretraining={pretraining.config}: begin with one of them, with '
@@ -148,10 +163,6 @@ def describe_selection(step: Config) -> None:
     if file.is_file():
         step.selection_sha256 = sha256_of(file)
         step.method = _selection(file, step.selection_sha256).method
-
-
-def _steps(datasets: Iterable[Config], kind: str) -> list[Config]:
-    return [step for dataset in datasets for step in dataset.get('pipeline', []) if step.type == kind]
 
 
 def upstream_models(pipeline: Sequence[dict]) -> list[FeatureRecord | Selection]:

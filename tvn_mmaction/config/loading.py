@@ -1,37 +1,44 @@
 """From a config file and a command line to the config of a run."""
 
+import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
 
-from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
-from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..utils.checkpoints import newest_checkpoint
-from ..utils.console import console
 from ..utils.errors import UserError, shorten
-from .augmentation_steps import use_augmentation
-from .clip import check_clip, fixed_frames, follow_clip
-from .decoder import use_decoder
-from .dependencies import use_features, use_pretraining, use_selection, use_teachers
-from .views import use_views
+from .class_count import use_class_count
+from .loaders import LOADERS, all_datasets, dataset_of, datasets, loaders_of
+from .references import dotted_values, is_reference
+from .schedule import use_epochs
+from .split import check_split, use_data_root, use_split
+from .variables import Change, resolve
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+__all__ = [
+    'LOADERS',
+    'all_datasets',
+    'config_name',
+    'configure_training',
+    'dataset_of',
+    'datasets',
+    'loaders_of',
+    'read_config',
+    'use_class_count',
+    'use_epochs',
+    'use_split',
+]
+
 PARTS_FILE = 'parts.yaml'  # of a folder of configs, see tools/ablate.py
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
-OF_SPLIT = r'.*\.dataset\.(protocol|fold|seed)'  # options in whose place the variable is to be changed
-# Where a model has its number of classes.
-CLASS_COUNTS = (
-    'cls_head.num_classes',
-    'cls_head.image_classes',
-    'cls_head.video_classes',
-    'neck.aux_head_cfg.out_channels',
-    *(f'data_preprocessor.blending.augments.{number}.num_classes' for number in range(2)),  # MixUp and CutMix
-)
+OF_SPLIT = r'.*\.dataset\.(protocol|fold|seed)'  # options instead of which the variable is to be changed
+# Options that a config file need not have.
+ALWAYS_KNOWN = {
+    'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretraining', 'broken_clips',
+}  # fmt: skip
 
 
 def read_config(
@@ -40,7 +47,7 @@ def read_config(
     data_root: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Read a config and settle where it writes, which data it reads, their split, decoder and number of classes.
+    """Read a config and resolve it: the config returned is complete and the one that runs.
 
     Args:
         file: The config.
@@ -49,8 +56,8 @@ def read_config(
         options: Values that replace the config's, by dotted name (`--cfg-options`).
 
     Raises:
-        UserError: The config is not there or cannot be read, its data sets and its variable `split` name different
-            protocols, or it has no data set with a `data_root` to replace.
+        UserError: The config does not exist or cannot be read, its data sets and its variable `split` name different
+            protocols, it has no data set with a `data_root` to replace, or as `resolve`.
     """
     file = Path(file)
     if not file.is_file():
@@ -68,21 +75,28 @@ def read_config(
 
 def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapping[str, Any]) -> Config:
     """See `read_config`."""
-    config = Config.fromfile(file)
-    given = {*config.keys(), 'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretraining'}
-    _check_split(config)
-    own_augmentation = list(config.get('augmentation') or {})
-    own_clip = dict(config.get('clip') or {})
-    own_views = dict(config.get('views') or {})
-    own_epochs = (config.get('train_cfg') or {}).get('max_epochs')
-    _check_leaving_out(config, file, options)
+    before = Config.fromfile(file)
+    check_split(before)
+    _check_options(before, file, options)
+    config = copy.deepcopy(before)
     config.merge_from_dict(dict(options))
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:
         raise UserError(
             f'{file} is only part of a config: it has no {", ".join(missing)}; name a whole one, or add what it lacks'
         )
-    _use_pretrained(config, options)
+    name = f'{config_name(file)}_pretrained' if config.get('pretrained') else config_name(file)
+    config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', name))
+    if data_root := data_root or options.get('data_root'):
+        use_data_root(config, data_root)
+    resolve(config, Change(options, before))
+    config.options = dict(options)
+    return config
+
+
+def _check_options(config: Config, file: Path, options: Mapping[str, Any]) -> None:
+    """Check that options change what a config has, and leave out no hook that is not there."""
+    given = {*config.keys(), *ALWAYS_KNOWN}
     unknown = sorted({name.partition('.')[0] for name in options} - given)
     if unknown:
         on_features = 'clip' in unknown and config.get('features')
@@ -91,53 +105,19 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
         known = {name: config[name] for name in sorted(given & set(config))}
         meant = [
             name
-            for name in _dotted_names(known)
-            if any(name.endswith(option) for option in misnamed) and not re.fullmatch(OF_SPLIT, name)
+            for name, value in dotted_values(known)
+            if any(name.endswith(option) for option in misnamed)
+            and not re.fullmatch(OF_SPLIT, name)
+            and not is_reference(value)
         ]
-        cure = f'perhaps {" or ".join(meant)} is meant' if meant else f'it has {", ".join(sorted(given))}'
-        raise UserError(f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; {cure}')
-    for name in options:
-        if re.fullmatch(OF_SPLIT, name):
-            raise UserError(f'--cfg-options {name}: use split.{name.rpartition(".")[2]}, which all data sets follow')
-    config.options = dict(options)
-    name = f'{config_name(file)}_pretrained' if config.get('pretrained') else config_name(file)
-    config.work_dir = work_dir or config.get('work_dir') or str(Path('work_dirs', name))
-
-    data_root = data_root or options.get('data_root')
-    rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
-    if data_root and not rooted:
-        raise UserError(f'--data-root {data_root}: no data set of {file} has a data_root to replace; use UCF50Dataset')
-    for dataset in rooted:
-        dataset.data_root = data_root or dataset.data_root
-    use_split(config)
-    use_augmentation(config, all_datasets(config), options, own_augmentation)
-    use_clip(config, own_clip)
-    use_views(config, own_views, datasets(config, ('test_dataloader',)))
-    use_features(config, all_datasets(config))
-    use_selection(config, all_datasets(config))
-    use_pretraining(config)
-    use_teachers(config)
-    if not any(name.startswith('param_scheduler') for name in options):
-        _end_schedule(config, own_epochs)
-    _keep_scores(config)
-    _use_classes_of_data(config, rooted)
-    use_decoder(config, all_datasets(config))
-    _check_frames(config)
-    return config
-
-
-def _dotted_names(part: Mapping[str, Any], place: str = '') -> Iterator[str]:
-    """Yield the dotted name of everything in a part of a config, but for what is in lists."""
-    for name, value in part.items():
-        yield f'{place}{name}'
-        if isinstance(value, Mapping):
-            yield from _dotted_names(value, f'{place}{name}.')
-
-
-def _check_leaving_out(config: Config, file: Path, options: Mapping[str, Any]) -> None:
-    """Check that options change no part that is left out, and leave out no hook that is not there."""
+        remedy = f'perhaps {" or ".join(meant)} is meant' if meant else f'it has {", ".join(sorted(given))}'
+        raise UserError(f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}; {remedy}')
     hooks = {*(config.get('default_hooks') or {}), 'ema'}  # which only some have, and a command may be about several
     for option, value in options.items():
+        if re.fullmatch(OF_SPLIT, option):
+            raise UserError(
+                f'--cfg-options {option}: use split.{option.rpartition(".")[2]}, which all data sets follow'
+            )
         part: Any = config
         for name in option.split('.')[:-1]:
             part = part.get(name, {}) if isinstance(part, dict | Config) else {}
@@ -224,203 +204,3 @@ def configure_training(
     if resume and not (resume == 'auto' and config.load_from and not newest):
         config.resume = True
         config.load_from = (newest and str(newest.path)) if resume == 'auto' else resume
-
-
-def loaders_of(config: Config) -> dict[str, Config]:
-    """Return every loader of the config by its dotted name, also a training loop's other ones, as OmniSource has."""
-    others = (config.get('train_cfg') or {}).get('other_loaders', [])
-    named = {name: config[name] for name in LOADERS if config.get(name)}
-    return named | {f'train_cfg.other_loaders.{number}': loader for number, loader in enumerate(others)}
-
-
-def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Config]:
-    """Yield every data set of the config's loaders, wrappers such as RepeatDataset before what is inside of them."""
-    for loader in loaders:
-        yield from _datasets_of(config.get(loader) or {})
-
-
-def dataset_of(config: Config, loader: str) -> Config:
-    """Return the data set of one loader, inside of all wrappers."""
-    return list(datasets(config, (loader,)))[-1]
-
-
-def all_datasets(config: Config) -> Iterator[Config]:
-    """Yield every data set of the config's loaders, see `loaders_of`."""
-    for loader in loaders_of(config).values():
-        yield from _datasets_of(loader)
-
-
-def _datasets_of(loader: Config) -> Iterator[Config]:
-    dataset = loader.get('dataset')
-    while dataset is not None:
-        yield dataset
-        dataset = dataset.get('dataset')
-
-
-def use_split(config: Config, **changes: str | int | None) -> None:
-    """Change the variable `split`, and let all data sets of the config follow it."""
-    if config.get('split'):
-        if not isinstance(config.split, dict) or set(config.split) != {'protocol', 'fold', 'seed'}:
-            raise UserError(f'split is {config.split}; it needs protocol, fold and seed, and nothing else')
-        config.split.update(changes)
-        for dataset in _following_split(config):
-            dataset.update(config.split)
-
-
-def use_clip(config: Config, before: Mapping[str, int]) -> None:
-    """Let all pipelines and the model of the config follow its variable `clip`, the frames and pixels of a view.
-
-    Of a dense sampling fewer frames are further apart, so that frames times stride stay about the same.
-
-    Args:
-        config: Changed in place; without the variable it stays as it is.
-        before: What the variable was when pipelines and model last agreed with it.
-
-    Raises:
-        UserError: The variable is not of `frames` and `size`, two whole numbers above 0, the model cannot take such
-            clips, or the pipelines have never followed the variable.
-    """
-    clip = config.get('clip')
-    if clip is None or clip == before:
-        return
-    named = isinstance(clip, dict) and set(clip) == set(before)
-    if not named or not all(isinstance(value, int) and value > 0 for value in clip.values()):
-        length = f'; {fixed_frames(config)}' if 'frames' in clip and 'frames' not in before else ''
-        raise UserError(
-            f'clip is {clip}; {config.filename} needs {" and ".join(before)}, whole numbers above 0, there{length}'
-        )
-    check_clip(config.model, clip)
-    pipelines = [dataset.get('pipeline', []) for dataset in all_datasets(config)]
-    for step, joined in ((step, frames_per_image(pipeline)) for pipeline in pipelines for step in pipeline):
-        if 'clip_len' in step and step.clip_len * step.get('num_clips', 1) == 1:
-            continue  # an image
-        if step.type == 'Resize' and tuple(step.scale) == (before.get('size'), before.get('size')):
-            step.scale = (clip['size'], clip['size'])
-        elif 'frames' in clip and (step.get('clip_len'), step.get('num_clips')) == (joined, before['frames']):
-            step.num_clips = clip['frames']
-        elif 'frames' in clip and step.get('clip_len') == before['frames']:
-            if 'frame_interval' in step:
-                step.frame_interval = max(1, round(step.frame_interval * before['frames'] / clip['frames']))
-            step.clip_len = clip['frames']
-        elif step.type == 'Resize' or ('frames' in clip and 'clip_len' in step):
-            raise UserError(
-                f'clip cannot be changed: {config.filename} has {dict(step)}, which is not what its clip says, '
-                f'{dict(before)}; let both say the same, as configs/tvn1_ucf50.py does'
-            )
-    follow_clip(config.model, clip)
-
-
-def use_epochs(config: Config, epochs: int) -> None:
-    """Change the epochs of the training, and let its schedule end with the last one.
-
-    Raises:
-        UserError: It does not train by epochs.
-    """
-    before = config.train_cfg.get('max_epochs')
-    if before is None:
-        raise UserError(f'{config.filename} trains by steps, not epochs: its epochs cannot be changed')
-    config.train_cfg.max_epochs = epochs
-    _end_schedule(config, before)
-
-
-def _end_schedule(config: Config, before: int | None) -> None:
-    """Let what ended with the last epoch, once `before`, do so again; what began behind the new one is left out."""
-    epochs = (config.get('train_cfg') or {}).get('max_epochs')
-    if epochs == before or not isinstance(epochs, int):
-        return
-    schedule = config.get('param_scheduler') or []
-    schedule = [schedule] if isinstance(schedule, dict) else schedule
-    schedule = [part for part in schedule if not part.get('by_epoch', True) or part.get('begin', 0) < epochs]
-    for part in (part for part in schedule if part.get('by_epoch', True)):
-        begin, end = part.get('begin', 0), part.get('end', before)
-        if 'end' in part:
-            part.end = epochs if end == before else min(end, epochs)
-        if part.get('T_max') == end - begin:
-            part.T_max = part.get('end', epochs) - begin
-        if 'milestones' in part:
-            part.milestones = [max(1, round(milestone * epochs / before)) for milestone in part.milestones]
-    config.param_scheduler = schedule
-
-
-def _use_pretrained(config: Config, options: Mapping[str, Any]) -> None:
-    """Let a training start from the weights that the config names, where its variable `pretrained` says so."""
-    if not config.get('pretrained'):
-        return
-    if not config.get('pretrained_weights'):
-        raise UserError(
-            f'pretrained is {config.pretrained}, but {config.filename} names no pretrained_weights: nobody published '
-            'any for its model; give yours with load_from=FILE'
-        )
-    if options.get('load_from'):
-        raise UserError(f'load_from={options["load_from"]} and pretrained={config.pretrained}: use one of them')
-    config.load_from = config.pretrained_weights
-
-
-def _following_split(config: Config) -> list[Config]:
-    return [dataset for dataset in all_datasets(config) if 'protocol' in dataset]
-
-
-def _check_split(config: Config) -> None:
-    """Check that the data sets of a config follow `split`, also in MMAction2's own tools, which do not know it."""
-    split = config.get('split') or {}
-    for dataset in _following_split(config):
-        named = {name: dataset.get(name) for name in split}
-        if split and named != split:
-            raise UserError(
-                f'{config.filename} has a data set of {named} and the variable split = {dict(split)}; let both say the '
-                'same, as configs/tvn1_ucf50_group5.py does'
-            )
-
-
-def _keep_scores(config: Config) -> None:
-    """Let a test keep the scores of every clip, from which results are made."""
-    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-    if not any(evaluator.type == 'ClipScores' for evaluator in evaluators):  # a config that a run left has it already
-        config.test_evaluator = [*evaluators, dict(type='ClipScores')]
-
-
-def _use_classes_of_data(config: Config, rooted: list[Config]) -> None:
-    """Let the classifier have as many classes as the data; a missing manifest is told when the data set is built."""
-    answers = next((dataset.answers for dataset in rooted if 'answers' in dataset), None)
-    if answers:  # of a pretext, whatever the classes of the data
-        use_class_count(config, len(answers))
-        return
-    for root in {dataset.data_root for dataset in rooted}:
-        if not Path(root, FILE_NAME).is_file():
-            continue
-        classes = len(classes_of(read_manifest(root)))
-        if use_class_count(config, classes) and is_main_process():
-            console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
-
-
-def use_class_count(config: Config, classes: int) -> bool:
-    """Let the model have that many classes, and return whether it had another number."""
-    others = {f'model.{name}': classes for name in CLASS_COUNTS if _get(config.model, name) not in (None, classes)}
-    config.merge_from_dict(others)
-    return bool(others)
-
-
-def _get(part: Any, name: str) -> Any:
-    """Return what has a dotted name in a part of a config, None where it has no such thing."""
-    for step in name.split('.'):
-        part = dict(enumerate(part)).get(int(step)) if isinstance(part, list) else (part or {}).get(step)
-    return part
-
-
-def _check_frames(config: Config) -> None:
-    """Check that a network that groups frames into clips gets whole clips."""
-    backbone = config.model.get('backbone', {})
-    frames = backbone.get('num_segments')
-    if not config.model.type.endswith('Recognizer2D') or not frames:
-        return
-    for loader in LOADERS:
-        for dataset in datasets(config, (loader,)):
-            pipeline = dataset.get('pipeline', [])
-            for step in pipeline:
-                sampled = step.get('clip_len', 0) * step.get('num_clips', 1) // frames_per_image(pipeline)
-                # While testing, several clips of that length are several views.
-                if sampled % frames or (sampled > frames and loader == 'train_dataloader'):
-                    raise UserError(
-                        f'{loader} samples {sampled} frames and the network takes {frames}: set '
-                        f'model.backbone.num_segments or num_clips of {step["type"]} so that they agree'
-                    )

@@ -1,16 +1,16 @@
-"""The views of a video in a test: clips times crops, whose scores are averaged."""
+"""Variable `views`: clips times crops of a video in a test, whose scores are averaged."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from ..utils.errors import UserError
+from .loaders import datasets
 
 ONE_VIEW = {'clips': 1, 'crops': 1}
 
 
-def use_views(config: Config, before: Mapping[str, int], datasets: Iterable[Config]) -> None:
+def use_views(config: Config, before: Config) -> None:
     """Let the test pipeline of a config follow its variable `views`; training and validation stay as they are.
 
     Clips of one frame of each segment span the whole video each, at other places of the segments (`UniformSample`);
@@ -19,29 +19,27 @@ def use_views(config: Config, before: Mapping[str, int], datasets: Iterable[Conf
 
     Args:
         config: Changed in place; without the variable it stays as it is.
-        before: What the variable was when the pipeline last agreed with it.
-        datasets: Of the test.
+        before: The config without the options of the command line.
 
     Raises:
-        UserError: The variable is not of `clips` and `crops`, or the pipeline has no such views.
+        UserError: The pipeline cannot have such views.
     """
-    views = {**ONE_VIEW, **before, **(config.get('views') or {})}
-    before = {**ONE_VIEW, **before}
-    if views == before:
+    if not config.get('views'):
         return
-    if set(views) != set(ONE_VIEW) or not (isinstance(views['clips'], int) and views['clips'] > 0):
-        raise UserError(f'views is {views}; give clips, a whole number above 0, and crops, 1 or 3')
-    if views['crops'] not in (1, 3) or (views['crops'] == 1 and before['crops'] == 3):
-        raise UserError(f'views.crops is {views["crops"]}; give 1 or 3, and 3 where {config.filename} has 3 already')
-    config.views = views
-    for pipeline in (dataset.pipeline for dataset in datasets if 'pipeline' in dataset):
-        if views['clips'] != before['clips']:
+    views = config.views = {**ONE_VIEW, **config.views}
+    own = {**ONE_VIEW, **(before.get('views') or {})}
+    for pipeline in (dataset.pipeline for dataset in datasets(config, ('test_dataloader',)) if 'pipeline' in dataset):
+        if (views['clips'], own['clips']) != (1, 1):
             _use_clips(config, pipeline, views['clips'])
-        if views['crops'] != before['crops']:
+        cropped = any(step['type'] == 'ThreeCrop' for step in pipeline)
+        if views['crops'] == 1 and cropped:
+            raise UserError(f'views.crops is 1, and {config.filename} has three crops already. Give 3.')
+        if views['crops'] == 3 and not cropped:
             _use_three_crops(config, pipeline)
 
 
 def _use_clips(config: Config, pipeline: list[dict[str, Any]], clips: int) -> None:
+    """Let the one sampling of a pipeline take that many clips."""
     samplings = [step for step in pipeline if 'clip_len' in step]
     sampling = samplings[0] if len(samplings) == 1 else {'type': 'no sampling of frames'}
     of_segments = sampling.get('clip_len') == 1 and sampling.get('num_clips', 1) > 1
@@ -50,7 +48,7 @@ def _use_clips(config: Config, pipeline: list[dict[str, Any]], clips: int) -> No
         sampling.clear()
         sampling.update(type='UniformSample', clip_len=frames, num_clips=clips, test_mode=True)
         return
-    stock = sampling['type'] == 'SampleFrames' and sampling.get('num_clips', 1) == 1
+    stock = sampling['type'] == 'SampleFrames' and sampling.get('num_clips', 1) in (1, clips)
     if stock or sampling['type'] == 'UniformSample':
         sampling['num_clips'] = clips
         return

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from mmaction.registry import EVALUATOR
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
 
+@EVALUATOR.register_module()
 class BrokenClipEvaluator(Evaluator):
     """MMEngine's evaluator, which counts unreadable clips as wrong.
 

@@ -1,30 +1,38 @@
-"""MMEngine's runner for people at a terminal, which loses nothing; distributed on CPUs too."""
+"""Runner with terminal progress output, crash-safe checkpoints and CPU (gloo) distributed training."""
 
+import copy
 import io
 import logging
-from contextlib import redirect_stdout
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmaction.registry import RUNNERS
+from mmengine.config import Config
 from mmengine.dist import is_distributed, is_main_process
-from mmengine.evaluator import Evaluator
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from rich.logging import RichHandler
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..checks.artifacts import check_artifacts, check_training_artifacts
+from ..checks.data_leakage import check_leakage
+from ..checks.run_plan import RunPlan
+from ..config.dependencies import check_teachers_are_there
+from ..config.runner_types import BROKEN_CLIPS, DATALOADER
+from ..config.variables import resolve
 from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset
+from ..utils.checkpoints import newest_checkpoint
 from ..utils.console import console, progress_bar
+from ..utils.errors import UserError
 from ..utils.io import write_atomically
 from ..utils.malloc import keep_freed_memory
-from .evaluator import BrokenClipEvaluator
 from .hooks.interruption import Interruption
 
-BROKEN_CLIPS = dict(max_share=0.01, time_limit_s=60)  # where a config says nothing of them
 HOOKS_OF_MMENGINE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
@@ -32,12 +40,33 @@ HOOKS_OF_MMENGINE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_s
 class TerminalRunner(Runner):
     """A runner that keeps the log in its file and shows progress, epochs and warnings on the terminal.
 
-    What MMEngine's own loader, loop, hook and evaluator cannot do, those of this package do in their place: go on where
-    a clip cannot be read or a process dies, and resume in the middle of an epoch. The config's variable `broken_clips`
-    says how many (`max_share` of the training clips) and how long a clip may keep a process (`time_limit_s`).
+    With its loop, hooks, evaluator and data loader, which `tvn_mmaction.config.runner_types` names in every config, a
+    run continues after a clip that cannot be read or a process that dies, and resumes in the middle of an epoch. The
+    config's variable `broken_clips` limits how many clips (`max_share` of the training clips) and how long a clip may
+    keep a process (`time_limit_s`).
 
     Under `launcher='pytorch'` without a GPU it uses gloo, where MMEngine would ask for CUDA.
     """
+
+    checks_inputs = False  # before a run, as the tools of this package do it themselves
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'TerminalRunner':
+        """Build a runner as MMAction2's own tools do, from a config as it is in its file; see `Runner.from_cfg`.
+
+        What the config asks for and only the tools of this package do ends the process with a sentence.
+        """
+        config = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(dict(cfg)))
+        with _exit_on_user_error():
+            resolve(config)
+            runner = cls.from_resolved(config)
+        runner.checks_inputs = True
+        return runner
+
+    @classmethod
+    def from_resolved(cls, config: Config) -> 'TerminalRunner':
+        """Build a runner from a config that `read_config` returned, whose run is checked by its caller."""
+        return super().from_cfg(config)
 
     def setup_env(self, env_cfg: dict) -> None:
         """Prepare the process; see `Runner.setup_env`."""
@@ -61,24 +90,15 @@ class TerminalRunner(Runner):
     def build_dataloader(
         self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a steady data loader; see `Runner.build_dataloader`."""
+        """Build the data loader that the config names by `dataloader_type`; see `Runner.build_dataloader`."""
         loader = super().build_dataloader(dataloader, seed, diff_rank_seed)
         if isinstance(loader, FaultTolerantDataLoader):
             return loader
+        if (kind := self.cfg.get('dataloader_type', DATALOADER)) != DATALOADER:
+            raise UserError(f'dataloader_type is {kind!r}. Give {DATALOADER!r}, without which no training resumes.')
         test_mode = getattr(loader.dataset, 'test_mode', False)
         time_limit_s = self.cfg.get('broken_clips', BROKEN_CLIPS)['time_limit_s']
         return FaultTolerantDataLoader(loader, FaultTolerantDataset(loader.dataset, test_mode, time_limit_s), seed or 0)
-
-    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build a loop that resumes in the middle of an epoch; see `Runner.build_train_loop`."""
-        if isinstance(loop, dict) and loop.get('type') == 'EpochBasedTrainLoop':
-            loop = {**loop, 'type': 'ResumableEpochTrainLoop'}
-        return super().build_train_loop(loop)
-
-    def build_evaluator(self, evaluator: Evaluator | dict | list) -> Evaluator:
-        """Build an evaluator to which a clip that cannot be read counts as wrong; see `Runner.build_evaluator`."""
-        built = super().build_evaluator(evaluator)
-        return BrokenClipEvaluator(built.metrics) if type(built) is Evaluator else built
 
     def dump_config(self) -> None:
         """Write the config into the work directory; see `Runner.dump_config`."""
@@ -87,11 +107,17 @@ class TerminalRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train; see `Runner.train`."""
+        if self.checks_inputs:
+            with _exit_on_user_error():
+                self._check_training()
         with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
             return super().train()
 
     def test(self) -> dict:
         """Test; see `Runner.test`."""
+        if self.checks_inputs:
+            with _exit_on_user_error():
+                check_artifacts(RunPlan(self.cfg), ('test_dataloader',))
         with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
             return super().test()
 
@@ -112,27 +138,35 @@ class TerminalRunner(Runner):
         return logger
 
     def register_hooks(self, default_hooks: dict | None = None, custom_hooks: list | None = None) -> None:
-        """Register the config's hooks and those of this package."""
-        hooks = dict(default_hooks or {})
-        checkpoint = hooks.get('checkpoint') or {}
-        if checkpoint.get('type', 'CheckpointHook') == 'CheckpointHook':
-            hooks['checkpoint'] = {**checkpoint, 'type': 'AtomicCheckpointHook'}
-        max_share = self.cfg.get('broken_clips', BROKEN_CLIPS)['max_share']
-        ours = dict(
-            history=dict(type='EpochHistoryHook'),
-            progress=dict(type='ProgressBarHook'),
-            broken_clips=dict(type='BrokenClipsHook', max_share=max_share),
-            loss=dict(type='InvalidLossHook'),
-            random_state=dict(type='RandomStateHook'),
-            interruption=dict(type='InterruptionHook'),
-        )
-        # MMEngine takes None for a hook that is left out only where the hook is its own.
-        known = {*HOOKS_OF_MMENGINE, *ours}
-        hooks = {name: _steady(hook) for name, hook in hooks.items() if hook is not None or name in known}
-        super().register_hooks({**ours, **hooks}, [_steady(hook) for hook in custom_hooks or []])
+        """Register the config's hooks, except for those that it leaves out with None; see `Runner.register_hooks`."""
+        # MMEngine accepts None only for hooks of its own.
+        hooks = {name: hook for name, hook in (default_hooks or {}).items() if hook or name in HOOKS_OF_MMENGINE}
+        super().register_hooks(hooks, custom_hooks)
+
+    def _check_training(self) -> None:
+        """Check what a training reads, as `tvn_mmaction.apis.train` does.
+
+        Raises:
+            UserError: It is missing, or has seen clips of the test; or the config has a pretraining.
+        """
+        is_resumed = self._resume and (self._load_from or newest_checkpoint(self.work_dir))
+        if self.cfg.get('pretraining') and not is_resumed:
+            raise UserError(
+                f'{self.cfg.filename} begins with a pretraining ({self.cfg.pretraining.config}), which only '
+                'tools/train.py of tvn_mmaction runs. Train with that tool, or without the pretraining, with '
+                '--cfg-options pretraining=None.'
+            )
+        check_teachers_are_there(self.cfg)
+        plan = RunPlan(self.cfg)
+        check_training_artifacts(plan)
+        check_leakage(plan)
 
 
-def _steady(hook: Hook | dict | None) -> Hook | dict | None:
-    """Return this package's averaging of weights for MMEngine's, any other hook as it is."""
-    is_average = isinstance(hook, dict) and hook.get('type') == 'EMAHook'
-    return {**hook, 'type': 'AveragedWeightsHook'} if is_average else hook
+@contextmanager
+def _exit_on_user_error() -> Iterator[None]:
+    """End the process with a sentence and exit code 2 on an error that the user can correct."""
+    try:
+        yield
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

@@ -1,6 +1,7 @@
 """Provenance of results: the training record stored in checkpoints, the test protocol, and digests of configs."""
 
 import copy
+import inspect
 import json
 import platform
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.dist import get_world_size
+from mmengine.runner import Runner
 
 from ..config.dependencies import foreign_training, full_pipeline, pretraining_seconds, teachers_of, upstream_models
 from ..config.loading import all_datasets, dataset_of
+from ..config.runner_types import name_runner_types
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS, duplicates, same_group
 from ..datasets.transforms.pipeline_inspection import CROPS, frames_per_image
@@ -22,7 +25,12 @@ from ..utils.checkpoints import meta_of
 from ..utils.io import sha256_of
 from .result import Protocol
 
-LOCATIONS = ('work_dir', 'data_root', 'resume', 'launcher', 'options')  # of a config, without effect on its digest
+# Parts of a config that decide a run: the arguments of the runner, without locations, and a few variables. Others only
+# name parts of pipelines and model, and may have other names.
+DECIDING = {
+    *(set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg', 'work_dir', 'resume', 'launcher'}),
+    *('find_unused_parameters', 'broken_clips', 'pretraining', 'pretrained', 'pretrained_weights', 'teachers_sha256'),
+}
 # Arguments of steps with the location of files, by type of step; the digests of their contents are other arguments.
 STEP_LOCATIONS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
 # By optimizer wrapper; float32 for all others.
@@ -133,16 +141,14 @@ def config_digest(config: Config) -> str:
 
 
 def config_content(config: Config) -> dict[str, Any]:
-    """Return a config as plain data, without folders."""
-    content = _plain(config.to_dict())
+    """Return the parts of a config that decide its run as plain data, without folders and with the runner's types."""
+    named = copy.deepcopy(config)
+    name_runner_types(named)
+    content = {name: value for name, value in _plain(named.to_dict()).items() if name in DECIDING}
     if config.get('resume') or not config.get('load_from'):
         content.pop('load_from', None)  # when resuming, the latest checkpoint instead of the initial weights
-    for key in LOCATIONS:
-        content.pop(key, None)
     for dataset in all_datasets(content):
         dataset.pop('data_root', None)
-    content.pop('selection', None)
-    (content.get('features') or {}).pop('folder', None)
     if content.get('teachers_sha256'):
         content['model'].pop('teachers', None)
     if content.get('pretraining'):
@@ -153,7 +159,7 @@ def config_content(config: Config) -> dict[str, Any]:
 
 
 def _remove_locations(part: Any) -> None:
-    """Remove the locations of the files of steps, also from variables that pipelines are built of."""
+    """Remove the locations of the files of steps."""
     if isinstance(part, dict):
         part.pop(STEP_LOCATIONS.get(str(part.get('type'))), None)
     for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():

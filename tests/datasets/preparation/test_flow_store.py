@@ -42,11 +42,11 @@ SQUASH = dict(type='Resize', scale=(STORED, STORED), keep_ratio=False)
 FLOW_CONFIG = """
 decoder = 'FrameStore'
 read = dict(type='FrameStoreInit', flow=True)
-rest = [dict(type='FrameStoreDecode'), *rest[1:]]
+common_steps = [dict(type='FrameStoreDecode'), *common_steps[1:]]
 model['backbone']['in_channels'] = 2
 model['data_preprocessor'] = dict(mean=[128], std=[128])
-train_dataloader['dataset']['pipeline'] = [read, sampling, *rest]
-val_dataloader['dataset']['pipeline'] = [read, dict(**sampling, test_mode=True), *rest]
+train_dataloader['dataset']['pipeline'] = [read, sampling, *common_steps]
+val_dataloader['dataset']['pipeline'] = [read, dict(**sampling, test_mode=True), *common_steps]
 """
 
 

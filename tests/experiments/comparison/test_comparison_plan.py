@@ -22,10 +22,9 @@ from tvn_mmaction.utils.errors import UserError
 COMPARE = REPOSITORY / 'configs/baselines'
 NAMES = ('tsn_r18', 'x3d_s', 'c3d')
 MORE = """
-clip = dict(frames=2, size=32)
 randomness = dict(seed=5)
-sampling = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=clip['frames'])
-train_dataloader['dataset']['pipeline'] = [dict(type='DecordInit'), sampling, *rest[:2], dict(type='Flip'), *rest[2:]]
+train_dataloader['dataset']['pipeline'] = [
+    dict(type='DecordInit'), sampling, *common_steps[:2], dict(type='Flip'), *common_steps[2:]]
 """
 
 

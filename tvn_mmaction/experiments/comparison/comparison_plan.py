@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from ...benchmark.benchmark_record import Benchmark, ModelCosts
 from ...config.dataset_building import build_without_videos
-from ...config.loading import LOADERS, config_name, dataset_of, datasets, read_config, use_clip, use_epochs
+from ...config.loading import LOADERS, config_name, dataset_of, datasets, read_config, use_epochs
 from ...datasets.transforms.frame_store import reads_flow
 from ...datasets.transforms.pipeline_inspection import frames_per_image
 from ...evaluation.result import Result
@@ -75,7 +75,7 @@ def configs_on_equal_terms(
         options: Options of the command line, which change the reference.
         protocol: A name in `PROTOCOLS`, by default that of the reference.
         own_input: Keep the frames and pixels of the networks' own configs. Otherwise they take those of the reference,
-            as far as they can be changed; see `use_clip`.
+            as far as they can be changed by `clip.frames` and `clip.size`.
         pretrained: Add the networks that have published weights a second time, initialised with them, as
             `NAME_pretrained`.
 
@@ -95,7 +95,9 @@ def configs_on_equal_terms(
         config = read_config(file, data_root=root)
         _check_takes_clips(config)
         try:
-            _take_terms(config, configs[0], own_input)
+            if not own_input:
+                config = read_config(file, data_root=root, options=_clip_options(config, configs[0]))
+            _take_terms(config, configs[0])
         except UserError as error:
             reason = f'{file} cannot be compared with {files[0]}: {error}'
             raise UserError(f'{reason}. Leave it out, or use --own-input.') from None
@@ -118,7 +120,7 @@ def _check_takes_clips(config: Config) -> None:
         )
 
 
-def _take_terms(config: Config, reference: Config, own_input: bool) -> None:
+def _take_terms(config: Config, reference: Config) -> None:
     """Give a config the terms of the reference, and keep the pipeline steps of its own network."""
     # Steps that a network's sampling excludes, such as RandomSpan with neighbouring frames, stay excluded.
     excluded = {name: None for name, step in (config.get('augmentation') or {}).items() if step is None}
@@ -142,8 +144,6 @@ def _take_terms(config: Config, reference: Config, own_input: bool) -> None:
             config.pop(name, None)
     if config.get('augmentation'):
         config.augmentation.update(excluded)
-    if not own_input:
-        _take_clip(config, reference)
 
 
 def _own_steps(config: Config, loader: str) -> dict[str, list[dict]]:
@@ -153,19 +153,16 @@ def _own_steps(config: Config, loader: str) -> dict[str, list[dict]]:
     return {kind: [step for step in steps if step['type'].startswith(kind)] for kind in OWN_STEPS}
 
 
-def _take_clip(config: Config, reference: Config) -> None:
-    """Give a config the frames and pixels of the reference, as far as both can be changed."""
-    own, theirs = config.get('clip'), reference.get('clip') or {}
-    if not own:
-        return
-    config.clip = {name: theirs.get(name, value) for name, value in own.items()}
-    if 'frames' not in own and 'frames' in theirs and 'size' in theirs:
-        # The same number of pixels in total if the network accepts no other number of frames.
+def _clip_options(config: Config, reference: Config) -> dict[str, int]:
+    """Return the options that give a config frames and size of the reference's clip, as far as both can change."""
+    own, theirs = config.get('clip') or {}, reference.get('clip') or {}
+    options = {f'clip.{name}': theirs[name] for name in ('frames', 'size') if name in own and name in theirs}
+    if 'size' in own and 'frames' not in own and 'frames' in theirs and 'size' in theirs:
+        # As many pixels in all if the network accepts no other number of frames.
         (sampling,) = _own_steps(config, 'train_dataloader')['Sample']
-        size = theirs['size'] * (theirs['frames'] / sampling['clip_len']) ** 0.5
-        config.clip['size'] = max(16, 16 * round(size / 16))
-    use_clip(config, own)
-    config.options.update({f'clip.{name}': value for name, value in config.clip.items()})
+        share = theirs['frames'] / sampling['clip_len']
+        options['clip.size'] = max(16, 16 * round(theirs['size'] * share**0.5 / 16))
+    return options
 
 
 def apply_train_budget(
