@@ -10,7 +10,7 @@ from pathlib import Path
 
 from command_line import add_cfg_options, config_file, parse_options, run, share
 
-# Those of tvn_mmaction.evaluation.
+# As in tvn_mmaction.evaluation.
 EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix', 'hardest')
 
 
@@ -21,13 +21,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='the weights')
     parser.add_argument(
         '--eval', nargs='+', choices=EVALUATIONS, default=list(EVALUATIONS), metavar='METRIC',
-        help=f'what to print, of {", ".join(EVALUATIONS)} (all); the result file has them all',
+        help=f'metrics to print, of {", ".join(EVALUATIONS)} (all); the result file has all',
     )  # fmt: skip
     parser.add_argument('--out', type=Path, metavar='FILE', help="every clip's scores, as .json or .pkl")
     parser.add_argument('--average-clips', choices=['prob', 'score'], help="how the views' scores are averaged")
     parser.add_argument(
         '--budget', type=share, metavar='SHARE',
-        help="of the full network's cost, for a network with early exits that tools/calibrate.py has calibrated (all)",
+        help="share of the full network's cost, for early-exit networks calibrated with tools/calibrate.py (1)",
     )  # fmt: skip
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for the result (work_dirs/CONFIG/test, with --budget below it)')
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Test, say what was found and where it lies, and return 1 where clips could not be read."""
+    """Test, print the result and its files, and return 1 if clips could not be read."""
     from tvn_mmaction.apis.train_test import test
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.evaluation.report import (
@@ -54,9 +54,9 @@ def main(args: argparse.Namespace) -> int:
     if args.out:
         check_predictions_file(args.out)
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
-    if not args.work_dir:  # beside the result of the training, not over it
+    if not args.work_dir:  # next to the result of the training
         config.work_dir = str(Path(config.work_dir, 'test'))
-        if args.budget:  # nor over that of the full network
+        if args.budget:  # and not over that of the full network
             config.work_dir = str(Path(config.work_dir, f'{Path(args.checkpoint).stem}_budget_{args.budget:g}'))
     config.launcher = args.launcher
     if args.average_clips:

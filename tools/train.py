@@ -24,9 +24,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for checkpoints, logs and results (work_dirs/CONFIG)')
-    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT', help='go on (from the newest one)')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT', help='resume (from the newest one)')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (bfloat16 on a CPU)')
-    parser.add_argument('--no-validate', action='store_true', help='do not look at the test clips between epochs')
+    parser.add_argument('--no-validate', action='store_true', help='do not validate between epochs')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     parser.add_argument('--seed', type=int, help="seed of the training (the config's)")
     parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms only')
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train, test, say what was found and where it lies, and return 1 where test clips could not be read."""
+    """Train, test, print the result and its files, and return 1 if test clips could not be read."""
     from tvn_mmaction.apis.train_test import train
     from tvn_mmaction.config.loading import configure_training, read_config
     from tvn_mmaction.evaluation.report import describe
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
         result = train(config)
     except KeyboardInterrupt as interruption:
         raise type(interruption)(
-            f'interrupted; the same command with --resume goes on from the last checkpoint in {config.work_dir}'
+            f'interrupted; the same command with --resume continues from the last checkpoint in {config.work_dir}'
         ) from None
     if result is None:
         return 0
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def next_step(args: argparse.Namespace, config: Config, checkpoint: Path) -> str | None:
-    """Return the command for what the trained network is there for, None where it cannot be used alone."""
+    """Return the suggested next command, or None if the model cannot be used on its own."""
     from mmaction.registry import MODELS
 
     from tvn_mmaction.deploy.inference_network import deployed_pipeline

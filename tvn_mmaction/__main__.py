@@ -137,7 +137,7 @@ if importlib.util.find_spec('av'):
 
 
 def decoding_fault(decode: Callable[[Path], np.ndarray], path: Path) -> str:
-    """Return the fault of the frames that `decode` reads from the video of `write_video`, '' if there is none."""
+    """Return the fault of the frames that `decode` reads from the video of `write_video`, '' if they are right."""
     try:
         frames = decode(path)
     except ModuleNotFoundError:

@@ -3,7 +3,6 @@
 import functools
 import inspect
 import logging
-import os
 import pickle
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -153,18 +152,18 @@ def test_plain_checkpoint_loads(tmp_path, monkeypatch):
     assert load('~/plain.pth', map_location='cpu')['w'] == 1
 
 
-class Attack:
-    def __init__(self, folder):
-        self.folder = folder
+class Malicious:
+    def __init__(self, victim):
+        self.victim = victim
 
     def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
+        return Path.touch, (self.victim,)
 
 
 def test_downloaded_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
     torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
-    torch.save({'w': Attack(tmp_path / 'attacked')}, tmp_path / 'attack.pth')
+    torch.save({'w': Malicious(tmp_path / 'victim')}, tmp_path / 'attack.pth')
     handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
     monkeypatch.setattr(SimpleHTTPRequestHandler, 'log_message', lambda *args: None)
     with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
@@ -176,7 +175,7 @@ def test_downloaded_checkpoint_runs_no_code(tmp_path, monkeypatch):
         with pytest.raises(UserError, match='cannot be downloaded'):
             load(f'{url}/nowhere.pth')
         server.shutdown()
-    assert not (tmp_path / 'attacked').exists()
+    assert not (tmp_path / 'victim').exists()
     assert upstream_checkpoint.load_from_http is compat.load_from_http
 
 
@@ -193,25 +192,14 @@ def test_missing_checkpoint_is_named(tmp_path):
         load(tmp_path / 'absent.pth')
 
 
-def test_stock_checkpoint_is_refused_with_the_remedy(stock_checkpoint):
+def test_stock_checkpoint_is_refused_with_the_remedy(stock_checkpoint, monkeypatch):
     with pytest.raises(UserError) as caught:
         load(stock_checkpoint)
     message = str(caught.value)
     assert 'stock.pth' in message and 'mmengine.logging.history_buffer.HistoryBuffer' in message
     assert 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1' in message and '\n' not in message
-
-
-def test_stock_checkpoint_loads_when_trusted(stock_checkpoint, monkeypatch):
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     assert load(stock_checkpoint)['history'].current() == 1
-
-
-class Malicious:
-    def __init__(self, victim):
-        self.victim = victim
-
-    def __reduce__(self):
-        return Path.touch, (self.victim,)
 
 
 @pytest.mark.parametrize('zipped', [True, False])
@@ -260,11 +248,8 @@ def logged(monkeypatch):
     """The messages that mmengine and the patch log while they load, as (message, level)."""
     messages = []
     for module in (upstream_checkpoint, compat):
-        monkeypatch.setattr(
-            module,
-            'print_log',
-            lambda message, logger=None, level=logging.INFO: messages.append((message, level)),
-        )
+        log = lambda message, logger=None, level=logging.INFO: messages.append((message, level))  # noqa: E731
+        monkeypatch.setattr(module, 'print_log', log)
     return messages
 
 
@@ -286,13 +271,10 @@ def test_classifier_for_other_classes_keeps_its_initial_values(logged):
     ]
 
 
-def test_classifier_of_the_same_shape_is_loaded_silently(logged):
+def test_classifier_for_the_same_classes_is_loaded_silently_and_other_shapes_still_warn(logged):
     model, weights = Fitted(classes=4), Fitted(classes=4)
     upstream_checkpoint.load_state_dict(model, weights.state_dict())
     assert torch.equal(model.cls_head[0].weight, weights.cls_head[0].weight) and not logged
-
-
-def test_other_shapes_in_the_backbone_still_warn(logged):
     upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=4, width=5).state_dict())
     assert [level for _, level in logged] == [logging.INFO, logging.WARNING]
     assert 'backbone.weight' in logged[1][0]

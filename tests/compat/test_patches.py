@@ -81,12 +81,10 @@ def test_external_bases_are_looked_up_once(monkeypatch, tmp_path):
 # missing_drn
 
 
-def test_drn_is_missing_upstream():
+def test_drn_is_missing_upstream_and_its_placeholder_raises():
     localizers = Path(mmaction.__file__).parent / 'models' / 'localizers'
     assert PathFinder.find_spec('mmaction.models.localizers.drn', [str(localizers)]) is None, CAN_GO
 
-
-def test_placeholder_of_drn_raises():
     with pytest.raises(UserError, match='DRN is missing from the mmaction2'):
         MODELS.build({'type': 'DRN'})
 
@@ -94,12 +92,10 @@ def test_placeholder_of_drn_raises():
 # lazy_scipy
 
 
-def test_pose_transforms_import_scipy_upstream():
+def test_pose_transforms_import_scipy_upstream_and_still_use_it():
     source = inspect.getsource(pose_transforms)
     assert 'from scipy.stats import mode\n' in source, CAN_GO
 
-
-def test_pose_transforms_use_the_mode_of_scipy():
     import scipy.stats
 
     values = np.array([3, 1, 2, 3, 3, 2])
@@ -212,12 +208,10 @@ def test_tin_shift_is_its_definition(groups):
     assert torch.equal(*(torch.autograd.grad(result, data, gradient)[0] for result in (output, expected)))
 
 
-def test_tin_shift_drops_nan_of_frames_outside():
+def test_tin_shift_drops_nan_of_frames_outside_and_refuses_unequal_groups():
     data = torch.full((1, 2, 1, 1), float('nan'))
     assert torch.equal(compat.tin_shift(data, torch.tensor([[2]])), torch.zeros(1, 2, 1, 1))
 
-
-def test_tin_shift_refuses_unequal_groups():
     with pytest.raises(ValueError, match='6 channels do not split into 4 equal groups'):
         compat.tin_shift(torch.zeros(1, 2, 6, 1), torch.zeros(1, 4))
 
@@ -288,7 +282,7 @@ def test_error_of_a_broken_video_has_its_name_and_not_its_bytes(tmp_path, capfd)
 # mirrored_flow
 
 
-def test_mirrored_flow_inverts_x_only():
+def test_mirrored_flow_inverts_x_only_and_stays_within_its_bounds():
     """Upstream is right only if x and y are separate images."""
     flip, still = Flip(flip_ratio=1), np.full((2, 3, 2), 128, np.uint8)
     field = still.copy()
@@ -301,7 +295,5 @@ def test_mirrored_flow_inverts_x_only():
     x, y = flip._flip_imgs([x, y], 'Flow')
     assert x.tolist() == [[127, 127, 55]] * 2 and y.tolist() == [[128, 128, 100]] * 2
 
-
-def test_mirrored_flow_stays_within_its_bounds():
     (mirrored,) = Flip(flip_ratio=1)._flip_imgs([np.array([[[0, 0], [1, 255], [255, 1]]], np.uint8)], 'Flow')
     assert mirrored.tolist() == [[[1, 1], [255, 255], [255, 0]]]

@@ -120,9 +120,9 @@ def test_tensors_of_any_layout_are_stored(tmp_path):
         'parameter': torch.nn.Parameter(torch.ones(2)),
         'empty': torch.ones(0, 3),
     }
-    write_weights(tmp_path / 'any.safetensors', state, {'said': ('ü', 1, None, torch.Size([1]), tmp_path)})
+    write_weights(tmp_path / 'any.safetensors', state, {'key': ('ü', 1, None, torch.Size([1]), tmp_path)})
     found = read_weights(tmp_path / 'any.safetensors')
-    assert found['meta'] == {'said': ['ü', 1, None, [1], str(tmp_path)]}
+    assert found['meta'] == {'key': ['ü', 1, None, [1], str(tmp_path)]}
     assert found['state_dict'].keys() == state.keys()
     for name, value in state.items():
         assert found['state_dict'][name].equal(value) and found['state_dict'][name].dtype == value.dtype

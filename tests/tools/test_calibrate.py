@@ -100,12 +100,12 @@ def test_calibrated_checkpoint_without_budget_is_the_full_network(folder):
 @pytest.mark.parametrize(
     ('tool', 'arguments', 'message'),
     [
-        (TEST, 'work_dirs/exits/epoch_1.pth --budget 0.5', r'--budget 0.5: .*epoch_1\.pth has no thresholds; make'),
-        (TEST, f'{CALIBRATED} --budget 0.123', '--budget 0.123: .* has thresholds for .*; use one of them'),
+        (TEST, 'work_dirs/exits/epoch_1.pth --budget 0.5', r'--budget 0.5: .*epoch_1\.pth has no thresholds\. Create'),
+        (TEST, f'{CALIBRATED} --budget 0.123', r'--budget 0.123: .* has thresholds for .*\. Use one of them'),
         (TEST, f'{CALIBRATED} --budget 1 --cfg-options test_dataloader.dataset.pipeline.3.scale=(48,48)',
          r'has thresholds for clips of shape \(2, 3, 32, 32\), and exits\.py tests \(2, 3, 48, 48\)'),
         (TEST, f'{CALIBRATED} --budget 1 --cfg-options model.backbone.norm_eval=True',
-         r'has thresholds for another backbone than that of exits\.py: test with the config'),
+         r'has thresholds for another backbone than that of exits\.py\. Test with the config'),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --cfg-options test_dataloader.dataset.subset=validation',
          r"exits\.py: test_dataloader\.dataset\.subset is 'validation', .* Set it to 'test'"),
         (CALIBRATE, 'work_dirs/exits/epoch_1.pth --budgets 0.001', r'--budgets 0.001: the cheapest exit takes 0\.\d+'),

@@ -60,13 +60,12 @@ def test_labels_are_drawn_on_every_frame(folder, monkeypatch):
         call_tool(PREDICT, 'videos', '--model', 'epoch_3.pth', '--annotate', 'labelled.mp4')
 
 
-def test_file_played_live(folder):
+def test_file_played_live(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     video = next((folder / 'videos/Fencing').iterdir())
-    process = run_tool(PREDICT, video, '--live', '--model', 'epoch_3.pth', '--annotate', 'live.mp4', folder=folder)
-    assert process.returncode == 0, process.stderr
-    assert re.search(
-        r'\d+ frames, \d+ dropped, last label \w+ \(\d+\.\d%\), label at most \d+ ms after', process.stdout
-    )
+    assert call_tool(PREDICT, str(video), '--live', '--model', 'epoch_3.pth', '--annotate', 'live.mp4') == 0
+    summary = r'\d+ frames, \d+ dropped, last label \w+ \(\d+\.\d%\), label at most \d+ ms after'
+    assert re.search(summary, capsys.readouterr().out)
     assert cv2.VideoCapture(str(folder / 'live.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) > 0
 
 

@@ -1,4 +1,4 @@
-"""Procedures a tool calls: training, testing, pretraining, and building a runner from a config."""
+"""Procedures that tools call: training, testing, pretraining, and building a runner from a config."""
 
 from .train_test import test, train
 

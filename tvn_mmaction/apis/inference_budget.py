@@ -12,12 +12,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ..evaluation.costs import dummy_clip
-from ..evaluation.exit_policy import (
-    MACS,
-    Calibration,
-    exit_shares,
-    gmacs_per_video,
-)
+from ..evaluation.exit_policy import MACS, Calibration, exit_shares, gmacs_per_video
 from ..evaluation.provenance import environment
 from ..evaluation.result import describe_machine
 from ..models.recognizers.early_exit_recognizer import EarlyExits
@@ -26,33 +21,29 @@ from ..utils.errors import UserError
 from ..utils.io import sha256_of
 
 TOOL = 'python tools/calibrate.py'
-
-
-FIRST_WEIGHTS = ('pretrained', 'init_cfg')  # of a backbone's config, where the training begins
+INITIAL_WEIGHTS = ('pretrained', 'init_cfg')  # arguments of a backbone
 
 
 def check_exits(config: Config) -> None:
-    """Check that the network of a config has early exits; what cannot be built is told when it is.
+    """Check that the network of a config has early exits; unknown networks fail when they are built.
 
     Raises:
-        UserError: It has none.
+        UserError: The network has no early exits.
     """
     kind = MODELS.get(config.model.type)
     if kind and not issubclass(kind, EarlyExits):
-        raise UserError(
-            f'{config.filename}: {kind.__name__} has no early exits; name a config such as those in configs/early_exit/'
-        )
+        raise UserError(f'{config.filename}: {kind.__name__} has no early exits. Name a config of configs/early_exit/.')
 
 
 def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mapping[str, Any], budget: float) -> None:
-    """Set the thresholds that a checkpoint keeps for a budget.
+    """Set the thresholds of a checkpoint for a budget.
 
     Raises:
-        UserError: It keeps none for it, or none at all, or they are for another backbone or for other clips.
+        UserError: It has no thresholds, or not for this budget, or they are for another backbone or other clips.
     """
     if 'calibration' not in meta:
         raise UserError(
-            f'--budget {budget:g}: {checkpoint} has no thresholds; make a checkpoint that has some with {TOOL} '
+            f'--budget {budget:g}: {checkpoint} has no thresholds. Create a checkpoint with thresholds: {TOOL} '
             f'{config.filename} {checkpoint}'
         )
     calibration = Calibration.from_meta(meta['calibration'])
@@ -60,40 +51,40 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
     if policy is None:
         known = ', '.join(f'{policy.budget:g}' for policy in calibration.settings)
         raise UserError(
-            f'--budget {budget:g}: {checkpoint} has thresholds for {known}; use one of them, or add it with {TOOL} '
+            f'--budget {budget:g}: {checkpoint} has thresholds for {known}. Use one of them, or add it with {TOOL} '
             f'{config.filename} {checkpoint} --budgets {budget:g}'
         )
     if backbone_digest(config) != calibration.backbone_sha256:
         raise UserError(
-            f'--budget {budget:g}: {checkpoint} has thresholds for another backbone than that of {config.filename}: '
-            'test with the config that it was calibrated with'
+            f'--budget {budget:g}: {checkpoint} has thresholds for another backbone than that of {config.filename}. '
+            'Test with the config that it was calibrated with.'
         )
     shape = dummy_clip(config).shape
     if list(shape) != calibration.input_shape:
         raise UserError(
             f'--budget {budget:g}: {checkpoint} has thresholds for clips of shape {tuple(calibration.input_shape)}, '
-            f'and {config.filename} tests {tuple(shape)}: test with what it was calibrated with'
+            f'and {config.filename} tests {tuple(shape)}. Test with the clip that it was calibrated with.'
         )
     if calibration.latency_on and calibration.latency_on != machine_of(config):
         warn(
             f'--budget {budget:g} is a share of the milliseconds on {describe_machine(calibration.latency_on)}, and '
-            f'this is {describe_machine(machine_of(config))}: here it may take another share'
+            f'this is {describe_machine(machine_of(config))}, where the share may differ'
         )
     network.thresholds.copy_(torch.tensor(policy.thresholds))
 
 
 def budget_options(meta: Mapping[str, Any], budget: float) -> dict[str, Any]:
-    """Return what a result under a budget says of it: `budget`, and `budget_of` where that is not `MACS`."""
+    """Return the options of a result under a budget: `budget`, and `budget_of` unless the cost is `MACS`."""
     cost = Calibration.from_meta(meta['calibration']).cost
     return {'budget': budget, **({'budget_of': cost} if cost != MACS else {})}
 
 
 def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -> dict[str, float]:
-    """Return what a test under a budget cost: `gmacs_per_video`, and by exit `exit0_share` and so on.
+    """Return the costs of a test under a budget: `gmacs_per_video`, and `exit0_share` and so on for each exit.
 
     Args:
-        exits: Where the clips left.
-        meta: Of the calibrated checkpoint.
+        exits: The exit of each clip.
+        meta: The meta of the calibrated checkpoint.
         budget: The budget.
     """
     calibration = Calibration.from_meta(meta['calibration'])
@@ -105,7 +96,7 @@ def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -
 
 def backbone_digest(config: Config) -> str:
     """Return the SHA-256 of the backbone in a config, independent of its initial weights."""
-    backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in FIRST_WEIGHTS}
+    backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in INITIAL_WEIGHTS}
     return sha256_of(json.dumps(backbone, sort_keys=True, default=str))
 
 

@@ -1,4 +1,4 @@
-"""Training and testing as the tools do it: run, measure, record, draw."""
+"""Training and testing, with checks before, and records and figures after them."""
 
 import time
 from pathlib import Path
@@ -38,7 +38,7 @@ from .runner_building import build_runner, load_weights, lock_work_dir, network_
 
 
 def train(config: Config) -> Result | None:
-    """Train, test the last weights, and write checkpoint, result and pictures into the work directory.
+    """Train, test the last weights, and write checkpoint, result and figures into the work directory.
 
     Args:
         config: As `read_config` returns it.
@@ -48,7 +48,7 @@ def train(config: Config) -> Result | None:
 
     Raises:
         UserError: Data are missing, a part of the config cannot be built, the work directory has the training of
-            another config or of other clips, another process works there, or the run cannot go on; see the hooks.
+            another config or of other clips, another process uses it, or a hook stops the training.
     """
     folder = Path(config.work_dir)
     make_folder(folder, '--work-dir')
@@ -63,11 +63,11 @@ def train(config: Config) -> Result | None:
         if pretrained:
             start_from(network_of(runner), pretrained)
         if config.get('resume') and not config.get('load_from'):
-            console.print(f'no checkpoint in {folder} to resume from: training from the start', highlight=False)
+            console.print(f'no checkpoint in {folder} to resume from: training from the beginning', highlight=False)
         runner.train()
         barrier()  # the main process has written the last checkpoint
-        (kept,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
-        meta = {'epoch': runner.epoch, 'seed': runner.seed, 'training': kept.training}
+        (history,) = (hook for hook in runner.hooks if isinstance(hook, EpochHistoryHook))
+        meta = {'epoch': runner.epoch, 'seed': runner.seed, 'training': history.training}
         return _test(runner, Path(find_latest_checkpoint(config.work_dir)), meta, runner.train_dataloader.dataset)
 
 
@@ -76,15 +76,15 @@ def test(config: Config, checkpoint: str | Path, budget: float | None = None) ->
 
     Args:
         config: As `read_config` returns it.
-        checkpoint: Weights that `train` or MMAction2 wrote.
-        budget: Of a network with early exits whose checkpoint is calibrated, the share of the full network's
-            cost that a video may take on average; by default all of it.
+        checkpoint: A checkpoint of `train` or MMAction2.
+        budget: For a network with early exits and a calibrated checkpoint, the share of the full network's cost that
+            a video may take on average; by default all of it.
 
     Returns:
         The result; None in all processes but the main one.
 
     Raises:
-        UserError: The checkpoint is missing, could run code, is of another model or knows no such budget; or data are
+        UserError: The checkpoint is missing, could run code, is of another model or has no such budget; or data are
             missing.
     """
     checkpoint = checkpoint_file(checkpoint)
@@ -100,7 +100,7 @@ def test(config: Config, checkpoint: str | Path, budget: float | None = None) ->
 
 
 def _train_dataset(config: Config) -> BaseDataset | None:
-    """Return the clips that the config trains on; None where they are not at hand."""
+    """Return the clips that the config trains on, None if they are not available."""
     try:
         return build_without_videos(config, 'train_dataloader')
     except (UserError, OSError):
@@ -114,17 +114,17 @@ def _test(
     train_dataset: BaseDataset | None,
     budget: float | None = None,
 ) -> Result | None:
-    """Test the weights that the runner holds, which are those of `checkpoint`; write what was found.
+    """Test the weights of a runner, which are those of `checkpoint`, and write the result.
 
-    `meta` says how they were trained, `train_dataset` on what the config would train. A checkpoint's own meta has no
-    test accuracy of its last epoch, before whose validation it was saved.
+    `meta` records their training, and `train_dataset` is that of the config. The meta in a checkpoint lacks the test
+    accuracy of its last epoch, since it was saved before the validation.
     """
     started = time.perf_counter()
     runner.test()
     test_seconds = time.perf_counter() - started
     result = _record(runner, checkpoint, meta, train_dataset, test_seconds, budget) if is_main_process() else None
     if is_distributed():
-        barrier()  # a process that ends while another still talks to it aborts, and torchrun ends the others
+        barrier()  # a process that loses its peers too early aborts, and torchrun ends the others
         torch.distributed.destroy_process_group()
     return result
 
@@ -137,14 +137,14 @@ def _record(
     test_seconds: float,
     budget: float | None,
 ) -> Result:
-    """Write what the runner's test found."""
+    """Write result, scores and confusion matrix of the runner's test."""
     (broken,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
-    (kept,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
+    (predictions,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     dataset = runner.test_dataloader.dataset
-    classes = list(dataset.metainfo.get('classes') or map(str, range(kept.scores.shape[1])))
+    classes = list(dataset.metainfo.get('classes') or map(str, range(predictions.scores.shape[1])))
     work_dir = Path(runner.work_dir)
 
-    before = upstream_models(dataset_of(runner.cfg, 'test_dataloader').get('pipeline', []))
+    upstream = upstream_models(dataset_of(runner.cfg, 'test_dataloader').get('pipeline', []))
     stated = protocol(runner.cfg, meta, train_dataset, dataset, len(classes))
     trained = meta.get('training', {})
     history = trained.get('history', [])
@@ -155,15 +155,15 @@ def _record(
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),
         protocol=stated,
-        metrics=accuracies(kept.scores, kept.labels),
+        metrics=accuracies(predictions.scores, predictions.labels),
         costs={
             'parameters': sum(parameter.numel() for parameter in runner.model.parameters())
-            + sum(made.parameters for made in before),
+            + sum(model.parameters for model in upstream),
             'gmacs_per_video': macs_per_video(runner.cfg) / 1e9,
             'train_seconds': sum(entry['train_seconds'] for entry in history) or None,
             **({'pretraining_seconds': seconds} if (seconds := trained.get('pretraining_seconds')) else {}),
             'test_seconds': test_seconds,
-            **(budget_costs(kept.exits, meta, budget) if budget is not None else {}),
+            **(budget_costs(predictions.exits, meta, budget) if budget is not None else {}),
             **flow_costs(dataset, stated.test_pipeline),
         },
         environment=environment(runner.cfg),
@@ -173,12 +173,14 @@ def _record(
     if result.protocol.split is None:
         warn(
             'the split is unknown: these are not the lists that the checkpoint was trained on'
-            + (', or not those of the network that made its features or selected its frames' if before else '')
+            + (', or not those of the network that extracted its features or selected its frames' if upstream else '')
         )
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
     groups = [clip.group for clip in clips_of(dataset) or ()]
     known = groups if groups and all(groups) else None
-    Scores(clips, classes, kept.labels, kept.scores, known).save(work_dir / 'scores.npz')
-    plot_confusion_matrix(confusion_matrix(kept.scores, kept.labels), classes, work_dir / 'confusion_matrix.png')
+    Scores(clips, classes, predictions.labels, predictions.scores, known).save(work_dir / 'scores.npz')
+    plot_confusion_matrix(
+        confusion_matrix(predictions.scores, predictions.labels), classes, work_dir / 'confusion_matrix.png'
+    )
     result.save(work_dir / 'result.json')
     return result

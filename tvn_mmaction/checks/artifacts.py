@@ -85,5 +85,5 @@ def _artifact_of(step: Mapping[str, Any]) -> tuple[str, str, str, Callable[[str]
         clips = Selection.load(step['selection']).clips
         return step['selection'], 'tools/select_frames.py', 'selection', clips.__contains__
     folder = Path(step['folder'])
-    FeatureRecord.load(folder)  # raises if there is none
+    FeatureRecord.load(folder)  # raises if there is no record
     return str(folder), TOOL, 'features.folder', lambda sha256: file_of(folder, sha256).is_file()

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,10 +70,8 @@ class CompiledEngine(TorchEngine):
 
     name = 'torch-compile'
 
-    def __init__(
-        self, network: InferenceNetwork, metadata: ModelMetadata, device: str = 'cpu', threads: int | None = None
-    ):
-        super().__init__(network, metadata, device, threads)
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
         self.network = torch.compile(self.network)
 
 
@@ -181,18 +180,7 @@ def open_engine(
     threads: int | None = None,
     config: Config | None = None,
 ) -> Engine:
-    """Return the engine that runs a file.
-
-    Args:
-        file: A checkpoint of a training, or a file of `tools/export.py`.
-        engine: A name in `ENGINES`, or `'auto'` for the preferred one of the file.
-        device: `'cpu'`, `'cuda'`, or `'auto'` for a GPU if there is one.
-        threads: CPU threads; by default the engine's choice.
-        config: The config of a checkpoint; by default the one that it stores.
-
-    Raises:
-        UserError: There is no such file, engine or device, or they do not match.
-    """
+    """Return the engine that runs a file; arguments and errors are those of `load`."""
     file = Path(file).expanduser()
     if not file.is_file():
         raise UserError(f'no network at {file}. Name a checkpoint of a training or a file of tools/export.py.')

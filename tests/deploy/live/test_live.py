@@ -156,18 +156,15 @@ def test_late_frames_are_skipped(video, monkeypatch):
         ('.', 'is a folder'),
         ('text.mp4', 'text.mp4 does not open as a video'),
         ('empty.avi', 'empty.avi does not open as a video'),
+        ('99', r'camera 99 does not open\. Check that it is plugged in'),
     ],
 )
-def test_file_that_does_not_open_is_reported(tmp_path, name, message):
+def test_source_that_does_not_open_is_reported(tmp_path, monkeypatch, capfd, name, message):
+    monkeypatch.chdir(tmp_path)
     write_text(tmp_path / 'text.mp4')
     write_empty(tmp_path / 'empty.avi')
-    with pytest.raises(UserError, match=message), LiveRecognition(tmp_path / name, Weigher()):
+    with pytest.raises(UserError, match=message), LiveRecognition(name, Weigher()):
         pass
-
-
-def test_missing_camera_is_reported(capfd):
-    with pytest.raises(UserError, match=r'camera 99 does not open\. Check that it is plugged in'):
-        LiveRecognition('99', Weigher()).__enter__()
     assert capfd.readouterr().err == ''
 
 
