@@ -28,7 +28,7 @@ from ..evaluation.costs import macs_per_video
 from ..utils.console import only_errors, progress_bar
 from ..utils.errors import UserError, shorten
 from ..utils.io import folder_lock, remove_half_written, sha256_of, write_atomically
-from ..utils.output_paths import check_takes_place
+from ..utils.output_paths import check_overwrites
 
 NEAR_NAMES = 3  # suggested for an unknown layer
 
@@ -98,7 +98,7 @@ def _check_existing(folder: Path, record: FeatureRecord) -> None:
     if file.is_file():
         FeatureRecord.load(folder)  # refuses those of another release
         same = {name: getattr(record, name) for name in ('network', 'checkpoint_sha256', 'layer', 'test_pipeline')}
-        check_takes_place(file, same, '--out-dir')
+        check_overwrites(file, same, '--out-dir')
 
 
 def _extract(

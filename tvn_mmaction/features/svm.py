@@ -27,7 +27,7 @@ from ..evaluation.result import Result, Scores
 from ..experiments.fusion.fusion_methods import check_scikit_learn, margins_as_scores
 from ..utils.errors import UserError
 from ..utils.io import folder_lock, sha256_of, write_atomically
-from ..utils.output_paths import check_takes_place
+from ..utils.output_paths import check_overwrites
 
 CHECKPOINT = 'svm.npz'
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # of errors, C of scikit-learn
@@ -84,7 +84,7 @@ def train_svm(config: Config, folder: Path) -> Result:
         'protocol': asdict(svm_protocol),
     }
     with folder_lock(work_dir):
-        check_takes_place(work_dir / 'result.json', identity, '--work-dir', apart=('C', 'C_from'))
+        check_overwrites(work_dir / 'result.json', identity, '--work-dir', ignored=('C', 'C_from'))
         started = time.perf_counter()
         if may_choose:
             validation = build_dataset(config, 'train_dataloader', subset='validation', ann_file='', pipeline=[])

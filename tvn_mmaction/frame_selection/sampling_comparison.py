@@ -23,7 +23,7 @@ from ..evaluation.result import Result
 from ..utils.console import progress_bar
 from ..utils.errors import UserError
 from ..utils.io import sha256_of
-from ..utils.output_paths import check_takes_place
+from ..utils.output_paths import check_overwrites
 from .sampling_record import SAMPLINGS, Sampled, SamplingComparison
 from .scoring import select_frames
 
@@ -74,7 +74,7 @@ def compare_samplings(
         configs[frames] = _sampling_by(config, dict(type='SampleFrames', clip_len=1, num_clips=frames, test_mode=True))
         _check_clips(configs[frames], checkpoint, selection, smart)
     same = {'name': config_name(file), 'options': dict(options or {}), 'selector_sha256': smart.checkpoint_sha256}
-    check_takes_place(out, same, '--out')
+    check_overwrites(out, same, '--out')
 
     tests, total = [], len(configs) * len(SAMPLINGS)
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmengine.logging import MMLogger
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -25,31 +27,19 @@ def warn(text: str) -> None:
 
 def progress_bar(visible: bool = True) -> Progress:
     """Return a live display with one line per task: name, bar, count, `fields['status']` and remaining time."""
-    return Progress(
-        TextColumn('{task.description}', markup=False),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn('{task.fields[status]}', markup=False),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not visible or not console.is_interactive,  # rich would leave an empty line
-        speed_estimate_period=300,  # seconds; a training step of a large model takes many
-    )
+    columns = MofNCompleteColumn(), TextColumn('{task.fields[status]}', markup=False)
+    return _live_display(*columns, visible=visible, speed_estimate_period=300)  # a step of a large model takes many s
 
 
 def download_bar() -> Progress:
     """Return a live display with one line per task, counted in bytes: name, bar, count, speed and remaining time."""
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(bar_width=None),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_interactive,
-    )
+    return _live_display(DownloadColumn(), TransferSpeedColumn())
+
+
+def _live_display(*columns: ProgressColumn, visible: bool = True, **kwargs: Any) -> Progress:
+    first = TextColumn('{task.description}', markup=False), BarColumn(bar_width=None)
+    hidden = not visible or not console.is_interactive  # rich would leave an empty line
+    return Progress(*first, *columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden, **kwargs)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, shorten
 
 LONGEST = 60  # characters of a value in an error
 
@@ -41,14 +41,14 @@ def check_file(file: Path, option: str) -> None:
     make_folder(file.parent, option)
 
 
-def check_takes_place(file: Path, made: Mapping[str, Any], option: str, apart: Collection[str] = ()) -> None:
+def check_overwrites(file: Path, fields: Mapping[str, Any], option: str, ignored: Collection[str] = ()) -> None:
     """Check that a new record overwrites only an earlier record of the same measurement.
 
     Args:
         file: JSON file, which may be missing.
-        made: Fields that have to be equal in both records.
+        fields: Fields that have to be equal in both records.
         option: Command line option for another file or folder, for the error.
-        apart: Names in the fields that may differ.
+        ignored: Names in the fields that may differ.
 
     Raises:
         UserError: The file is another record, or not a record.
@@ -57,14 +57,14 @@ def check_takes_place(file: Path, made: Mapping[str, Any], option: str, apart: C
         return
     try:
         there = json.loads(file.read_text(encoding='utf-8'))
-        there = {name: there.get(name) for name in made}
+        there = {name: there.get(name) for name in fields}
     except (OSError, ValueError, AttributeError):
         raise UserError(f'{file} is something else than what is to be written there: name another {option}') from None
-    for name, before, now in _differences(there, json.loads(json.dumps(made))):
-        if name[-1] not in apart:
+    for name, before, now in _differences(there, json.loads(json.dumps(fields))):
+        if name[-1] not in ignored:
             raise UserError(
-                f'{file} is there already, of another {".".join(name)} ({_short(before)}, and here {_short(now)}): '
-                f'name another {option}, or remove what is there'
+                f'{file} is there already, of another {".".join(name)} ({shorten(before, LONGEST)}, and here '
+                f'{shorten(now, LONGEST)}): name another {option}, or remove what is there'
             )
 
 
@@ -75,8 +75,3 @@ def _differences(there: Any, here: Any, place: tuple[str, ...] = ()) -> Iterator
             yield from _differences(there.get(name), here.get(name), (*place, name))
     elif there != here:
         yield place, there, here
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST else f'{text[:LONGEST]}…'

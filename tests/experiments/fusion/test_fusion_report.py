@@ -141,7 +141,7 @@ def test_fusion_never_overwrites_another_result(members, validation, tmp_path):
             write_fusion(*others, tmp_path)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/result.json').write_text('mine')
-    with pytest.raises(UserError, match='is not a record of this tool'):
+    with pytest.raises(UserError, match='is something else than what is to be written'):
         write_fusion(*fuse_networks(members), tmp_path / 'mine')
     write_fusion(*fuse_networks(members), tmp_path)
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items() if name.endswith('json'))

@@ -12,7 +12,7 @@ from ...evaluation.plots import plot_class_changes, plot_confusion_matrix
 from ...evaluation.result import Protocol, Result, Scores
 from ...utils.errors import UserError
 from ...utils.io import sha256_of
-from ...utils.output_paths import check_takes_place
+from ...utils.output_paths import check_overwrites
 from ...utils.record import Record
 from ..common_protocol import common_protocol, different_fields
 from ..comparison.comparison import ClassChange, Comparison, NetworkDifference, TestedNetwork
@@ -139,7 +139,7 @@ def write_fusion(fusion: Fusion, entry: TestedNetwork, comparison: Comparison, f
     """
     fields = asdict(entry.result)
     same = {name: fields[name] for name in ('name', 'options', 'checkpoint_sha256', 'protocol', 'metrics')}
-    check_takes_place(folder / 'result.json', same, '--out')
+    check_overwrites(folder / 'result.json', same, '--out')
     entry.scores.save(folder / 'scores.npz')
     classes, counts = comparison.classes, confusion_matrix(entry.scores.scores, entry.scores.labels)
     plot_confusion_matrix(counts, classes, folder / 'confusion_matrix.png')
