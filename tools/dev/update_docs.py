@@ -51,6 +51,7 @@ def tables() -> dict[str, str]:
     from benchmarks.soak.soak_record import Reliability, reliability_table
     from benchmarks.targets.targets_record import Speed, target_table
     from tvn_mmaction.benchmark.engine_record import describe_engines, engine_table
+    from tvn_mmaction.config.variables import variables_table
     from tvn_mmaction.evaluation.report import results_table, views_table
     from tvn_mmaction.experiments.comparison.comparison import load_comparison
     from tvn_mmaction.experiments.comparison.published_results import published_table
@@ -67,6 +68,7 @@ def tables() -> dict[str, str]:
             [CrossValidation.load(path) for path in sorted(RESULTS.glob('cross_validation/*.json'))]
         ),
         'networks': networks_table(),
+        'variables': variables_table(),
         'systems': results_table(tested(RESULTS.glob('systems/*.json'))),
         'zoo': results_table(tested(RESULTS.glob('zoo/*.json'))),
         'published': published_table(),
