@@ -1,4 +1,4 @@
-"""The demo set: drawn once, the same under the same seed, complete or absent, test groups apart from training."""
+"""Demo set: contents, reproducibility by seed, interruptions, protocols."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ DATA_SET = {
 
 @pytest.fixture(scope='module')
 def drawn(tmp_path_factory) -> Path:
-    """A drawn demo set in small."""
+    """A small demo set."""
     root = tmp_path_factory.mktemp('drawn') / 'demo'
     draw_demo(root, **SMALL)
     return root
@@ -81,7 +81,7 @@ def test_clips_differ_by_seed_group_and_number():
 
 
 @pytest.mark.parametrize('name', ACTIONS)
-def test_figure_moves_and_stays_in_the_picture(name):
+def test_figure_moves_and_stays_in_the_frame(name):
     for group in range(1, 17):
         clip = draw_clip(name, group, clip=1)
         moving = np.ptp(clip, axis=0).any(axis=-1)
@@ -115,7 +115,7 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch, drawn):
     assert contents(tmp_path / 'demo') == contents(drawn)
 
 
-def test_refuses_a_folder_that_is_something_else(tmp_path):
+def test_folder_that_is_not_a_demo_set_is_refused(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
     with pytest.raises(UserError, match='Choose another folder for the demo set'):
         draw_demo(tmp_path, **SMALL)
@@ -124,7 +124,7 @@ def test_refuses_a_folder_that_is_something_else(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
 
 
-def test_data_set_draws_itself_once_and_loads(tmp_path, monkeypatch):
+def test_data_set_is_created_once_and_loads(tmp_path, monkeypatch):
     drawings = []
 
     def draw(root: Path) -> None:

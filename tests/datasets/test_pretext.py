@@ -1,4 +1,4 @@
-"""What clips are asked about themselves is what their frames show; no clip of a test is ever read for it."""
+"""Pretext tasks: labels match the frames, and no test clip is used."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def places(inputs: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
-def test_label_is_the_rate_that_the_frames_show(data_root, test_mode):
+def test_label_is_the_playback_rate(data_root, test_mode):
     pipeline = [dict(type='DecordInit'), dict(type='PlaybackRate', clip_len=4, test_mode=test_mode), *REST]
     dataset = FaultTolerantDataset(build_dataset('PretextDataset', data_root, pipeline, answers=RATES), test_mode, 60)
     assert dataset.metainfo['classes'] == ('1', '2', '4') and len(dataset) == 10 * len(RATES)
@@ -91,7 +91,7 @@ def test_label_is_the_rate_that_the_frames_show(data_root, test_mode):
     assert (len(starts) == len(RATES)) == test_mode  # a test has the middle clip of each rate, and no other
 
 
-def test_label_is_the_direction_that_the_frames_show(data_root):
+def test_label_is_the_direction_of_time(data_root):
     sampling = dict(type='SampleFrames', clip_len=1, num_clips=4, test_mode=True)
     pipeline = [dict(type='DecordInit'), sampling, dict(type='ArrowOfTime'), *REST]
     dataset = build_dataset('PretextDataset', data_root, pipeline, answers=('forwards', 'backwards'))
@@ -105,7 +105,7 @@ def test_label_is_the_direction_that_the_frames_show(data_root):
     ('kind', 'more'), [('PretextDataset', dict(answers=RATES)), ('ClipViewsDataset', {})], ids=['pretext', 'views']
 )
 @pytest.mark.parametrize(('subset', 'measured'), [('train', ['test']), ('fit', ['test', 'validation'])])
-def test_no_group_of_a_test_is_in_a_pretraining(data_root, kind, more, subset, measured):
+def test_pretraining_has_no_test_group(data_root, kind, more, subset, measured):
     seen = groups(build_dataset(kind, data_root, [], subset=subset, **more))
     assert seen == groups(build_dataset('UCF50Dataset', data_root, [], subset=subset))
     for other in measured:
@@ -140,7 +140,7 @@ def test_parts_are_parts_of_any_video(total):
             assert total * part // 3 <= places_.min() and places_.max() < total * (part + 1) // 3
 
 
-def test_without_a_question_frames_are_those_of_the_stock_sampling():
+def test_stock_sampling_without_an_answer():
     results = dict(total_frames=30, start_index=0)
     stock = TRANSFORMS.build(dict(type='SampleFrames', clip_len=4, test_mode=True))(dict(results))['frame_inds']
     for transform in (PlaybackRate(4, test_mode=True), SamplePart(4, test_mode=True)):
@@ -149,14 +149,14 @@ def test_without_a_question_frames_are_those_of_the_stock_sampling():
 
 
 @pytest.mark.parametrize(
-    ('kind', 'more', 'told'),
+    ('kind', 'more', 'message'),
     [
         ('PretextDataset', dict(answers=[4]), r'answers are \[4\]: a pretext task needs two or more'),
         ('ClipViewsDataset', dict(parts=1, views=1), 'parts is 1 and views is 1: a clip needs another one'),
     ],
 )
-def test_nothing_to_tell_apart_is_told(data_root, kind, more, told):
-    with pytest.raises(UserError, match=told):
+def test_too_few_answers_or_views(data_root, kind, more, message):
+    with pytest.raises(UserError, match=message):
         build_dataset(kind, data_root, [], **more)
 
 

@@ -1,4 +1,4 @@
-"""Protocols: exact on the published inventory, the same on every machine, and never a long video on both sides."""
+"""Protocols: exact folds of the published inventory, reproducibility, group leakage."""
 
 import hashlib
 import random
@@ -96,7 +96,7 @@ def test_folds_of_ucf50(protocol, test_sizes, digest):
 
 
 @every_protocol
-def test_every_clip_of_a_fold_is_on_one_side(protocol):
+def test_training_and_test_are_disjoint_and_complete(protocol):
     folds = assign_folds(UCF50, protocol)
     kept = [clip for clip, fold in zip(UCF50, folds, strict=True) if fold != DROPPED]
     for train, test in folds_of(UCF50, protocol):
@@ -106,7 +106,7 @@ def test_every_clip_of_a_fold_is_on_one_side(protocol):
         assert len({clip.class_name for clip in test}) == 50
 
 
-def test_leave_one_group_out_drops_what_not_every_class_has():
+def test_leave_one_group_out_drops_incomplete_groups():
     folds = assign_folds(UCF50, 'logo')
     assert folds.count(DROPPED) == 63
     assert {clip.group for clip, fold in zip(UCF50, folds, strict=True) if fold == 24} == {'25'}
@@ -123,14 +123,14 @@ def test_folds_of_a_cross_validation_test_every_clip_once(protocol):
 
 @pytest.mark.parametrize('protocol', BY_GROUP)
 @pytest.mark.parametrize('seed', [0, 1])
-def test_no_long_video_is_on_both_sides(protocol, seed):
+def test_no_source_video_is_in_training_and_test(protocol, seed):
     for train, test in folds_of(UCF50, protocol, seed):
         check_groups_are_apart(train, test)
         assert not {clip.group for clip in train} & {clip.group for clip in test}  # nor a person, where one is a group
 
 
 @every_protocol
-def test_a_validation_is_part_of_what_is_trained_on(protocol):
+def test_validation_split_is_part_of_training(protocol):
     folds = assign_folds(UCF50, protocol)
     train, test = subsets(UCF50, folds, 0)
     fit, validation = subsets(UCF50, validation_split(UCF50, folds, 0, protocol), 0)
@@ -144,7 +144,7 @@ def test_a_validation_is_part_of_what_is_trained_on(protocol):
 
 
 @every_protocol
-def test_validation_folds_are_what_is_trained_on(protocol):
+def test_validation_folds_cover_training(protocol):
     """Each clip once; of protocols of single clips, there is one fold."""
     folds = assign_folds(UCF50, protocol)
     train, _ = subsets(UCF50, folds, 0)
@@ -162,13 +162,13 @@ def test_validation_folds_are_what_is_trained_on(protocol):
 
 
 @pytest.mark.parametrize(('protocol', 'least'), [('videowise', 0.99), ('videowise5', 0.99)])
-def test_clip_by_clip_leaks(protocol, least):
+def test_splits_of_single_clips_leak(protocol, least):
     for train, test in folds_of(UCF50, protocol):
         assert len(same_group(test, train)) / len(test) > least
 
 
 @pytest.mark.parametrize(('protocol', 'count', 'off'), [('group5', 5, 0.03), ('twothirds', 3, 0.07)])
-def test_groups_are_dealt_evenly(protocol, count, off):
+def test_groups_are_balanced(protocol, count, off):
     for _, test in folds_of(UCF50, protocol):  # 25 groups make thirds of 8, 8 and 9
         assert len(test) == pytest.approx(len(UCF50) / count, rel=off)
         groups = Counter(name for name, _ in {(clip.class_name, clip.group) for clip in test})
@@ -187,19 +187,19 @@ def test_videowise_is_stratified():
 
 
 @every_protocol
-def test_order_and_folder_change_nothing(protocol):
+def test_folds_do_not_depend_on_order_and_folder(protocol):
     moved = [clip._replace(path=f'/elsewhere/{clip.path}') for clip in random.Random(1).sample(UCF50, len(UCF50))]
     expected = dict(zip((clip.file_name for clip in UCF50), assign_folds(UCF50, protocol), strict=True))
     assert dict(zip((clip.file_name for clip in moved), assign_folds(moved, protocol), strict=True)) == expected
 
 
 @every_protocol
-def test_only_the_seeded_follow_the_seed(protocol):
+def test_only_seeded_protocols_depend_on_the_seed(protocol):
     assert (assign_folds(UCF50, protocol, 0) != assign_folds(UCF50, protocol, 1)) == PROTOCOLS[protocol].seeded
 
 
 @every_protocol
-def test_a_clip_that_cannot_be_read_moves_no_other(protocol):
+def test_unreadable_clip_changes_no_other_fold(protocol):
     clips = [
         clip._replace(problem='the file is empty') if index % 50 == 7 else clip for index, clip in enumerate(UCF50)
     ]
@@ -209,13 +209,13 @@ def test_a_clip_that_cannot_be_read_moves_no_other(protocol):
             assert [clip.path for clip in partial[side]] == [c.path for c in whole[side] if c.path not in broken]
 
 
-def test_groups_that_are_not_apart_name_a_clip():
+def test_leaking_group_names_a_clip():
     clips = fake_clips({'A': 4, 'B': 4})
     with pytest.raises(UserError, match=r'A/v_A_g01_c02\.avi is a test clip, and its group 01 is trained on too'):
         check_groups_are_apart(clips[:1], clips[1:2])
 
 
-def test_siblings_are_of_one_class_and_copies_of_one_content():
+def test_same_group_and_duplicates():
     clip = Clip('A/a', 'A', '01', sha256='1')
     assert same_group([clip], [Clip('A/b', 'A', '01')]) == [clip]
     assert same_group([clip], [Clip('B/b', 'B', '01'), Clip('A/c', 'A', '02')]) == []
@@ -233,12 +233,12 @@ def test_siblings_are_of_one_class_and_copies_of_one_content():
         ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'ucf101like', 'tests none of the 2 clips'),
     ],
 )
-def test_protocols_that_the_clips_do_not_allow(clips, protocol, message):
+def test_protocols_unsuitable_for_the_clips(clips, protocol, message):
     with pytest.raises(UserError, match=message):
         assign_folds(clips, protocol)
 
 
-def test_folds_that_the_clips_do_not_allow():
+def test_folds_unsuitable_for_the_clips():
     clips = fake_clips({'A': 24, 'B': 2})
     folds = assign_folds(clips, 'ucf101like')
     with pytest.raises(UserError, match='tests on all readable clips of class B'):

@@ -1,4 +1,4 @@
-"""Which clips are drawn."""
+"""Samplers: batches of sample keys, epochs, repeated augmentation."""
 
 from collections.abc import Sized
 
@@ -16,7 +16,7 @@ def draws(sampler, clips: Sized, first: int = 0) -> list[list[SampleKey]]:
     return list(found)
 
 
-def test_epoch_can_begin_with_any_batch():
+def test_epoch_starts_with_any_batch():
     clips = range(10)
     sampler = DefaultSampler(clips, seed=3)
     sampler.set_epoch(2)
@@ -27,7 +27,7 @@ def test_epoch_can_begin_with_any_batch():
         assert draws(sampler, clips, first) == whole[first:]
 
 
-def test_epochs_of_a_sampler_without_end_are_counted():
+def test_epochs_of_an_infinite_sampler_are_counted():
     clips = range(8)
     found = SeededBatchSampler(BatchSampler(InfiniteSampler(clips, seed=3), 4, drop_last=False), len(clips), seed=3)
     batches = iter(found)
@@ -39,7 +39,7 @@ def test_epochs_of_a_sampler_without_end_are_counted():
     assert len(set(drawn)) == 8
 
 
-def test_repeated_clips_share_a_batch_and_no_random_numbers():
+def test_repeated_clips_share_a_batch_but_no_random_numbers():
     clips = range(12)
     sampler = RepeatedSampler(clips, repeats=2, seed=3)
     epochs = []
@@ -56,12 +56,12 @@ def test_repeated_clips_share_a_batch_and_no_random_numbers():
     assert list(RepeatedSampler(clips, repeats=1, seed=3)) == list(DefaultSampler(clips, seed=3))
 
 
-def test_clip_of_two_batches_has_no_random_numbers_twice():
+def test_clip_in_two_batches_has_different_random_numbers():
     batches = draws(RepeatedSampler(range(9), repeats=3, seed=3), range(9))
     assert len({draw for batch in batches for draw in batch}) == 9
 
 
-def test_repeated_clip_is_augmented_otherwise_each_time_and_again_alike():
+def test_repeats_are_augmented_differently_and_reproducibly():
     class Noise(list):
         """A data set whose samples are drawn."""
 

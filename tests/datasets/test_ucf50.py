@@ -1,4 +1,4 @@
-"""The data set takes its side of a fold from the manifest, decodes it, and refuses a list that leaks."""
+"""UCF50Dataset: subsets of folds, decoding, lists of clips, missing files."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def build_data_set(data_root: Path, **kwargs):
 
 @pytest.fixture(scope='module')
 def plain(tmp_path_factory) -> Path:
-    """A built data set without blanks in its paths."""
+    """A data root without spaces in its paths."""
     data_root = tmp_path_factory.mktemp('plain')
     for name in ('JumpingJack', 'JumpRope'):
         for group in (1, 8, 9):
@@ -65,7 +65,7 @@ def test_each_fold_tests_other_groups(plain):
 
 
 @pytest.mark.parametrize('subset', ['train', 'test'])
-def test_stock_data_set_reads_the_same_lists(plain, subset):
+def test_stock_data_set_reads_equal_lists(plain, subset):
     ours = build_data_set(plain, protocol='ucf101like', subset=subset)
     stock = DATASETS.build(
         {'type': 'VideoDataset', 'ann_file': f'lists/ucf101like/fold0_{subset}.txt', 'data_root': str(plain)}
@@ -76,7 +76,7 @@ def test_stock_data_set_reads_the_same_lists(plain, subset):
         assert stock.get_data_info(index).items() <= ours.get_data_info(index).items()
 
 
-def test_lazy_init_knows_its_classes(plain):
+def test_lazy_init_has_classes(plain):
     data_set = build_data_set(plain, protocol='ucf101like', lazy_init=True)
     assert not data_set._fully_initialized
     assert data_set.metainfo['classes'] == ('JumpRope', 'JumpingJack')
@@ -93,7 +93,7 @@ def test_decodes_in_a_loader(plain):
     assert np.shape(batches[0]['imgs']) == (4, 2, 24, 32, 3)
 
 
-def test_blanks_and_other_letters_in_paths(tmp_path):
+def test_spaces_and_non_ascii_letters_in_paths(tmp_path):
     data_root = tmp_path / 'Größe mit Blank'
     for class_name in ('Größe mit Blank', '跳绳 7'):
         for number in (1, 2):
@@ -113,13 +113,13 @@ def chosen(plain: Path, tmp_path: Path, *lines: str, **kwargs) -> list[str]:
     return file_names(build_data_set(plain, ann_file=str(tmp_path / 'mine.txt'), **kwargs))
 
 
-def test_a_list_chooses_from_the_subset(plain, tmp_path):
+def test_list_selects_clips_of_the_subset(plain, tmp_path):
     line = 'videos/JumpingJack/v_JumpingJack_g09_c01.avi 1'
     assert chosen(plain, tmp_path, line, protocol='ucf101like') == ['v_JumpingJack_g09_c01.avi']
 
 
 @pytest.mark.parametrize(('subset', 'group'), [('train', '01'), ('test', '08')])
-def test_a_list_that_leaks_is_refused(plain, tmp_path, subset, group):
+def test_leaking_list_is_refused(plain, tmp_path, subset, group):
     line = f'videos/JumpRope/v_JumpRope_g{group}_c01.avi 0'
     with pytest.raises(
         UserError, match=rf"mine.txt, line 1: '{line}', of group {group}, is not a {subset} clip .* leaks"
@@ -135,7 +135,7 @@ def test_a_list_that_leaks_is_refused(plain, tmp_path, subset, group):
         'videos/JumpRope/v_JumpRope_g77_c01.avi 0',
     ],
 )
-def test_a_line_that_is_no_clip_is_named(plain, tmp_path, line):
+def test_invalid_line_of_a_list_is_named(plain, tmp_path, line):
     good = 'videos/JumpRope/v_JumpRope_g08_c01.avi 0'
     with pytest.raises(
         UserError, match=f"mine.txt, line 2: '{line}' is not the path of a clip in the manifest and its label"
@@ -143,7 +143,7 @@ def test_a_line_that_is_no_clip_is_named(plain, tmp_path, line):
         chosen(plain, tmp_path, good, line, protocol='ucf101like')
 
 
-def test_lists_that_hold_nothing(plain, tmp_path):
+def test_empty_and_missing_lists(plain, tmp_path):
     with pytest.raises(UserError, match=r'the list of clips at .*mine\.txt is empty'):
         chosen(plain, tmp_path)
     with pytest.raises(UserError, match=r'no list of clips at .*gone\.txt\. Omit ann_file'):

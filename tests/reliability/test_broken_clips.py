@@ -1,4 +1,4 @@
-"""Clips that cannot be read, and those that crash or stop the process that reads them."""
+"""Clips that cannot be read, and clips that crash or hang the worker that reads them."""
 
 import json
 import re
@@ -54,8 +54,8 @@ def broken_clips(folder: Path) -> dict:
 def test_broken_training_clip_is_replaced(folder, capsys, workers):
     break_clip(folder, TRAPPED)
     assert train(folder, workers=workers) == 0
-    told = capsys.readouterr().err
-    assert told.count(f'Diving/{TRAPPED} cannot be read and is replaced by others of its class: ') == 1
+    errors = capsys.readouterr().err
+    assert errors.count(f'Diving/{TRAPPED} cannot be read and is replaced by others of its class: ') == 1
     (name,) = broken_clips(folder)['train']
     assert name == f'Diving/{TRAPPED}' and not broken_clips(folder)['test']
 
@@ -63,9 +63,9 @@ def test_broken_training_clip_is_replaced(folder, capsys, workers):
 def test_too_many_broken_training_clips_end_the_run(folder):
     break_clip(folder, TRAPPED)
     break_clip(folder, LAST_ONE)
-    with pytest.raises(UserError, match=r'2 of \d+ training clips cannot be read, more than') as told:
+    with pytest.raises(UserError, match=r'2 of \d+ training clips cannot be read, more than') as raised:
         train(folder)
-    assert TRAPPED in str(told.value) and LAST_ONE in str(told.value)
+    assert TRAPPED in str(raised.value) and LAST_ONE in str(raised.value)
     assert train(folder, 'broken_clips.max_share=0.5') == 0
 
 
@@ -100,7 +100,7 @@ def test_broken_test_clip_counts_as_wrong(folder, capsys):
         ('stands still', 'took longer than 2 s', True),
     ],
 )
-def test_crashing_and_standing_still(folder, kind, reason, persistent, monkeypatch, capfd):
+def test_clip_that_crashes_or_hangs_is_replaced(folder, kind, reason, persistent, monkeypatch, capfd):
     monkeypatch.setattr(Trap, 'kind', kind)
     write_config(folder, folder / 'lists', USE_TRAP)
     options = ('broken_clips.time_limit_s=2', f'train_dataloader.persistent_workers={persistent}')
@@ -110,7 +110,7 @@ def test_crashing_and_standing_still(folder, kind, reason, persistent, monkeypat
 
 
 @pytest.mark.slow
-def test_processes_that_somebody_kills_are_no_clips_fault(folder, monkeypatch):
+def test_killed_workers_do_not_blame_a_clip(folder, monkeypatch):
     monkeypatch.setattr(Trap, 'kind', 'killed')
     write_config(folder, folder / 'lists', USE_TRAP)
     with pytest.raises(UserError, match=rf'ended 5 times without a batch, the last one with SIGKILL, .*{TRAPPED}'):
@@ -132,14 +132,14 @@ def test_no_room_in_shared_memory(folder, kilobytes):
     assert re.search(r'no room in /dev/shm, where [\d.]+ MB are free\. Enlarge it', ended.stderr)
 
 
-def test_loss_that_is_no_number_ends_the_run(folder):
+def test_invalid_loss_ends_the_run(folder):
     with pytest.raises(
         UserError, match=r'the loss is (nan|inf|\d).* for \d+ steps: .*lower learning rate than 1e\+'
-    ) as told:
+    ) as raised:
         options = ('optim_wrapper.optimizer.lr=1e30', 'optim_wrapper.clip_grad=None', 'train_cfg.max_epochs=9')
         train(folder, *options, workers=0)
     last = folder / 'run/last_checkpoint'
     if last.exists():
-        assert last.read_text() in str(told.value)
+        assert last.read_text() in str(raised.value)
         state = torch.load(last.read_text(), weights_only=True)['state_dict']
         assert all(value.isfinite().all() for value in state.values())

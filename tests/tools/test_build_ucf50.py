@@ -1,4 +1,4 @@
-"""The tool as a user starts it."""
+"""Command-line tool that builds a data root."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def videos(tmp_path_factory) -> Path:
     return folder
 
 
-def test_success(videos, tmp_path):
+def test_data_root_of_a_folder_of_videos(videos, tmp_path):
     out = tmp_path / 'my root'
     done = run(videos, '--out', out)
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def test_folds_and_the_next_command(tmp_path):
     assert done.stdout.rstrip().endswith('--protocol group5')
 
 
-def test_clips_without_groups_are_told_aloud(videos, tmp_path):
+def test_clips_without_groups_are_reported(videos, tmp_path):
     done = run(videos, '--out', tmp_path, '--group-pattern', 'none')
     assert done.returncode == 0, done.stderr
     assert '6 clips have no group in their name (pattern none): each counts as a group of its own' in done.stdout

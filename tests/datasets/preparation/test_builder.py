@@ -1,4 +1,4 @@
-"""A data root: complete, the same again, read once, and no fault of a file passed over in silence."""
+"""Building of a data root: contents, incremental and interrupted builds, damaged files."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def written(data_root: Path) -> dict[str, bytes]:
 
 
 def count_reads(monkeypatch) -> list[str]:
-    """Let the builder say which clips it reads."""
+    """Return a list to which the builder adds the names of the clips that it reads."""
     reads, probe = [], module.probe
 
     def counted(clips, data_root):
@@ -72,7 +72,7 @@ def test_manifest_lists_and_summary(videos, tmp_path):
     assert summary['archive'].startswith('a subset of UCF50: 2 of its 50 classes, 16 of its 6,681 clips')
 
 
-def test_again_gives_the_same_bytes_and_reads_nothing(videos, tmp_path, monkeypatch):
+def test_rebuild_reads_nothing_and_writes_the_same_bytes(videos, tmp_path, monkeypatch):
     build_data_root(videos, tmp_path, seed=3)
     first = written(tmp_path)
     reads = count_reads(monkeypatch)
@@ -103,7 +103,7 @@ def test_only_what_changed_is_read(videos, tmp_path, monkeypatch):
     assert len(clips) == 17 and 'v_JumpingJack_g01_c01.avi' not in clips
 
 
-def test_an_interrupted_run_goes_on(videos, tmp_path, monkeypatch):
+def test_interrupted_build_resumes(videos, tmp_path, monkeypatch):
     probe = module.probe
 
     def interrupted(clips, data_root):
@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on(videos, tmp_path, monkeypatch):
         build_data_root(videos, tmp_path)
     assert not (tmp_path / 'summary.json').exists()
     with (tmp_path / 'manifest.csv.part').open('a') as file:
-        file.write('Biking/v_Biking_g01_c01.avi,Biking,01,12,3,4,25.0,32')  # a line that was being written
+        file.write('Biking/v_Biking_g01_c01.avi,Biking,01,12,3,4,25.0,32')  # an incomplete line
     monkeypatch.setattr(module, 'probe', probe)
     reads = count_reads(monkeypatch)
     build_data_root(videos, tmp_path)
@@ -146,8 +146,8 @@ def test_truncated_manifest_is_refused_and_rebuilt(videos, tmp_path):
     assert len(read_manifest(tmp_path)) == 16
 
 
-def test_hostile_files_are_counted_and_named(tmp_path):
-    """Every kind of file that a folder of downloads may hold; each is in the summary and the rest is listed."""
+def test_unusual_files_are_counted_and_named(tmp_path):
+    """All kinds of files in a folder of downloads; the summary has each, and the lists have the usable ones."""
     videos = tmp_path / 'videos'
     for class_name in ('Größe mit Blank', '跳绳'):
         for number in range(1, 5):
@@ -188,7 +188,7 @@ def test_hostile_files_are_counted_and_named(tmp_path):
     assert len(read_manifest(tmp_path / 'root')) == 11 + 6
 
 
-def test_a_clip_that_crosses_groups_is_counted_as_leak(tmp_path):
+def test_duplicate_in_another_group_is_counted_as_leak(tmp_path):
     for name, frame_count in (('A', 5), ('B', 6)):
         for group in range(1, 6):
             write_video(tmp_path / f'videos/{name}/v_{name}_g{group:02d}_c01.avi', 10 * frame_count + group)
@@ -198,8 +198,8 @@ def test_a_clip_that_crosses_groups_is_counted_as_leak(tmp_path):
     assert not any(fold['test_clips_with_sibling_in_train'] for fold in summary['folds'])
 
 
-def test_the_whole_archive_by_name(tmp_path, monkeypatch):
-    """The builder's way with 6,681 clips; reading them is replaced, as the archive is not at hand."""
+def test_complete_archive_by_name(tmp_path, monkeypatch):
+    """With 6,681 empty files and a replaced probe, since the archive is not available."""
     for name in ucf50_names():
         path = tmp_path / 'UCF50' / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,7 +238,7 @@ def test_folder_that_cannot_be_written(videos, tmp_path):
         build_data_root(videos, tmp_path / 'file')
 
 
-def test_manifest_keeps_what_it_is_given(tmp_path):
+def test_manifest_round_trip(tmp_path):
     clips = [
         Clip('A/a, "b".avi', 'A', '01', 12, 1795252290839209917, 7, 29.97, 320, 240, 0.2336, 'ab', ''),
         Clip('B/ü .avi', 'B', 'ü .avi', problem='it does not open, says "x"'),
@@ -248,7 +248,7 @@ def test_manifest_keeps_what_it_is_given(tmp_path):
     assert os.listdir(tmp_path) == ['manifest.csv']  # noqa: PTH208
 
 
-def test_the_pattern_is_remembered_and_a_change_of_groups_is_told(tmp_path):
+def test_group_pattern_is_remembered_and_changed_groups_are_counted(tmp_path):
     for name in ('A', 'B'):
         for person in ('anna', 'ben', 'cleo'):
             for number in (1, 2):
@@ -264,7 +264,7 @@ def test_the_pattern_is_remembered_and_a_change_of_groups_is_told(tmp_path):
     assert not (tmp_path / 'lists/twothirds_seed0').exists()  # its folds are of other groups
 
 
-def test_lists_are_removed_where_their_labels_are_wrong(tmp_path):
+def test_lists_with_outdated_labels_are_removed(tmp_path):
     for name in ('B', 'C'):
         for number in range(2):
             write_video(tmp_path / f'videos/{name}/{number}.avi', 5 + number)

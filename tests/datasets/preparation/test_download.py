@@ -1,4 +1,4 @@
-"""A download survives what networks do."""
+"""Downloads over unreliable networks: resuming, retries, versions, sizes, refusals."""
 
 import contextlib
 import errno
@@ -29,7 +29,7 @@ OTHER_CONTENT = random.Random(1).randbytes(300_000)
 
 
 class Site(ThreadingHTTPServer):
-    """A server of one file that does, request by request, what `script` says, and then answers as it should."""
+    """A server of one file whose responses follow `script`, one action per request, and are correct afterwards."""
 
     daemon_threads = True
     block_on_close = False  # a stalled answer is not waited for
@@ -45,12 +45,12 @@ class Site(ThreadingHTTPServer):
         self.url = f'http://127.0.0.1:{self.server_port}/UCF50.rar'
 
     def handle_error(self, request, client_address):
-        """Say nothing; connections that break are what is tested."""
+        """Ignore broken connections, which are part of the tests."""
 
 
 class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments):
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self):
         """Do the next action of the site's script."""
@@ -79,8 +79,8 @@ def send(byte_count: int | None = None, stall: bool = False, headers: dict | Non
             return
         body = site.content[start:]
         extent = {'Content-Range': f'bytes {start}-{total - 1}/{total}'} if start else {}
-        told = {'Content-Length': len(body), **extent, **site.headers, **(headers or {})}
-        handler.answer(206 if start else 200, told)
+        answered = {'Content-Length': len(body), **extent, **site.headers, **(headers or {})}
+        handler.answer(206 if start else 200, answered)
         handler.wfile.write(body[:byte_count])
         if stall:
             site.release.wait()
@@ -142,7 +142,7 @@ def test_download_of_unknown_size(site, tmp_path):
     assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
 
 
-def test_download_keeps_a_file_that_is_there(site, tmp_path):
+def test_download_keeps_an_existing_file(site, tmp_path):
     path = tmp_path / 'UCF50.rar'
     path.write_bytes(b'12345')
     assert download(site.url, path, 5) == path
@@ -150,7 +150,7 @@ def test_download_keeps_a_file_that_is_there(site, tmp_path):
     assert site.requested == []
 
 
-def test_download_file_of_wrong_size_is_the_users(site, tmp_path):
+def test_download_keeps_an_existing_file_of_wrong_size(site, tmp_path):
     path = tmp_path / 'UCF50.rar'
     path.write_bytes(b'12345')
     with pytest.raises(UserError, match=r'UCF50.rar has 5 bytes, 300,000 were expected. Remove it'):
@@ -159,13 +159,13 @@ def test_download_file_of_wrong_size_is_the_users(site, tmp_path):
     assert site.requested == []
 
 
-def test_download_goes_on_after_closed_connections(site, tmp_path):
+def test_download_resumes_after_closed_connections(site, tmp_path):
     site.script = [send(100_000)] + [send(50_000)] * 3  # more than RETRY_SECONDS allows without progress
     assert download(site.url, tmp_path / 'file', len(CONTENT)).read_bytes() == CONTENT
     assert site.requested == [None, 'bytes=100000-', 'bytes=150000-', 'bytes=200000-', 'bytes=250000-']
 
 
-def test_download_goes_on_after_resets_and_stalls(site, tmp_path, monkeypatch):
+def test_download_resumes_after_resets_and_stalls(site, tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'TIMEOUT_SECONDS', 0.2)
     site.script = [reset(), send(131_072, stall=True), send(0, stall=True), send(65_536), reset()]
     assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
@@ -173,7 +173,7 @@ def test_download_goes_on_after_resets_and_stalls(site, tmp_path, monkeypatch):
     assert site.requested[2:] == ['bytes=131072-'] * 2 + ['bytes=196608-'] * 2
 
 
-def test_download_gives_up_without_progress_and_goes_on_when_called_again(site, tmp_path):
+def test_download_gives_up_without_progress_and_resumes_when_called_again(site, tmp_path):
     site.script = [send(100_000), send(0), send(0)]
     message = r'127\.0\.0\.1 broke 3 times at 100,000 of 300,000 bytes: .*\. Run the same command again to continue'
     with pytest.raises(UserError, match=message):
@@ -232,7 +232,7 @@ def test_download_does_not_continue_a_part_of_unknown_version(site, tmp_path):
     assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
 
 
-def test_download_does_not_trust_a_range_that_was_not_asked_for(site, tmp_path):
+def test_download_ignores_a_wrong_range(site, tmp_path):
     site.script = [send(100_000), send(headers={'Content-Range': 'bytes 7-299999/300000'})]
     assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
     assert site.requested == [None, 'bytes=100000-', None]
@@ -312,7 +312,7 @@ def test_download_redirected_in_circles(site, tmp_path):
         download(site.url, tmp_path / 'file')
 
 
-def test_download_from_nobody(site, tmp_path):
+def test_download_with_refused_connection(site, tmp_path):
     with socket.socket() as unused:
         unused.bind(('127.0.0.1', 0))  # taken but not listened on, so that it refuses
         with pytest.raises(UserError, match=r'cannot be downloaded: Connection refused. Try again later'):
@@ -329,7 +329,7 @@ def test_download_from_an_unknown_host(site, tmp_path, monkeypatch):
         download('http://ucf.invalid/UCF50.rar', tmp_path / 'file')
 
 
-def test_download_survives_a_network_that_goes_away_for_a_while(site, tmp_path, monkeypatch):
+def test_download_survives_an_outage_of_name_resolution(site, tmp_path, monkeypatch):
     resolve = socket.getaddrinfo
     answers = [resolve, unknown_host]
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *a, **k: (answers.pop(0) if answers else resolve)(*a, **k))
@@ -338,7 +338,7 @@ def test_download_survives_a_network_that_goes_away_for_a_while(site, tmp_path, 
     assert not answers
 
 
-def test_download_with_a_bad_certificate_names_the_way_by_hand(tmp_path, monkeypatch):
+def test_download_with_a_bad_certificate_suggests_a_browser(tmp_path, monkeypatch):
     error = ssl.SSLCertVerificationError(1, 'certificate verify failed')
     error.verify_message = 'unable to get local issuer certificate'
     attempts = []
@@ -354,7 +354,7 @@ def test_download_with_a_bad_certificate_names_the_way_by_hand(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize('url', ['file:///etc/hostname', 'ftp://example.org/UCF50.rar', 'UCF50.rar', ''])
-def test_download_from_another_kind_of_address(tmp_path, url):
+def test_download_from_invalid_urls(tmp_path, url):
     with pytest.raises(UserError, match='starts with https:// or http://'):
         download(url, tmp_path / 'file')
     assert files_in(tmp_path) == []
@@ -368,7 +368,7 @@ def test_download_without_room_does_not_begin(site, tmp_path, monkeypatch):
     assert files_in(tmp_path) == []
 
 
-def test_download_counts_what_is_there_when_it_asks_for_room(site, tmp_path, monkeypatch):
+def test_download_counts_the_partial_file_as_free_space(site, tmp_path, monkeypatch):
     site.script = [send(100_000)]
     usage = shutil.disk_usage(tmp_path)
     free = [300_000, 200_000]
@@ -377,7 +377,7 @@ def test_download_counts_what_is_there_when_it_asks_for_room(site, tmp_path, mon
     assert not free
 
 
-def test_download_disk_that_fills_up(site, tmp_path, monkeypatch):
+def test_download_resumes_after_a_full_disk(site, tmp_path, monkeypatch):
     real_open = Path.open
 
     def open_full(path, mode='r', *arguments):
@@ -410,13 +410,13 @@ class FullFile(contextlib.AbstractContextManager):
         self.close()
 
 
-def test_download_into_a_folder_that_cannot_be(site, tmp_path):
+def test_download_into_an_impossible_folder(site, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match=r'UCF50.rar.part cannot be written: (File exists|Not a directory)\. '):
         download(site.url, tmp_path / 'file/UCF50.rar')
 
 
-def test_download_interrupted_keeps_what_came(site, tmp_path):
+def test_interrupted_download_keeps_its_bytes(site, tmp_path):
     site.script = [send(100_000, stall=True)]
     part = tmp_path / 'file.part'
     with interrupted_when(lambda: part.exists() and part.stat().st_size), pytest.raises(KeyboardInterrupt):
@@ -427,7 +427,7 @@ def test_download_interrupted_keeps_what_came(site, tmp_path):
     assert site.requested == [None, f'bytes={byte_count}-']
 
 
-def test_download_killed_goes_on(site, tmp_path):
+def test_killed_download_resumes(site, tmp_path):
     site.script = [send(200_000, stall=True)]
     part = tmp_path / 'file.part'
     child = multiprocessing.get_context('fork').Process(target=download, args=(site.url, tmp_path / 'file'))

@@ -1,4 +1,4 @@
-"""Optical flow in a frame store: what moved in a video, beside the frames, whole whatever interrupts."""
+"""Optical flow in a frame store: known motion, equality of frames, interrupted builds, cost."""
 
 import json
 import runpy
@@ -84,7 +84,7 @@ def built(videos, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def root(built, tmp_path) -> Path:
-    """The test's own."""
+    """A copy of the data root."""
     return Path(shutil.copytree(built, tmp_path / 'root'))
 
 
@@ -96,7 +96,7 @@ def clips_of(root: Path, *steps: dict, subset: str = 'train') -> list[dict]:
     return [dataset[index] for index in range(len(dataset))]
 
 
-def test_planted_motion_comes_through_store_and_pipeline(built):
+def test_known_motion_survives_store_and_pipeline(built):
     """In pixels of stored frames, which are half as large as the video's; the last frame has no flow."""
     sampling = dict(type='SampleFrames', clip_len=2, num_clips=3, test_mode=True)
     shape = dict(type='FormatShape', input_format='NCHW')
@@ -138,7 +138,7 @@ def test_frames_are_the_same_with_and_without_flow(built, root, capsys):
     assert build_frames(root, flow=True).decoded == made.clips and content(root) == with_flow
 
 
-def test_store_without_flow_is_refused_for_it_only(root):
+def test_store_without_flow_is_refused_for_flow_only(root):
     assert check_store(root, [READ, SQUASH]).flow and check_store(root, [dict(type='FrameStoreInit'), SQUASH]).flow
     build_frames(root, flow=False)
     check_store(root, [dict(type='FrameStoreInit'), SQUASH])
@@ -152,7 +152,7 @@ def test_store_without_flow_is_refused_for_it_only(root):
         check_store(root, [READ, SQUASH])
 
 
-def test_store_of_an_earlier_release_is_one_without_flow(root):
+def test_store_of_an_earlier_release_has_no_flow(root):
     build_frames(root, flow=False)
     before = content(root)
     frame_store.close_reader(root)
@@ -162,7 +162,7 @@ def test_store_of_an_earlier_release_is_one_without_flow(root):
     assert build_frames(root).decoded == 0 and content(root) == before
 
 
-def test_flow_of_a_clip_that_is_gone_goes(videos, tmp_path):
+def test_flow_of_a_removed_clip_is_removed(videos, tmp_path):
     copy, root = Path(shutil.copytree(videos, tmp_path / 'videos')), tmp_path / 'root'
     build_data_root(copy, root, 'ucf101like')
     build_frames(root, STORED, flow=True)
@@ -203,7 +203,7 @@ def test_smallest_frames_of_flow(root):
 
 @pytest.mark.slow
 def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
-    """So that they can be fused clip by clip; and what flow costs stands in the tables."""
+    """They can be fused clip by clip, and the tables contain the cost of flow."""
     scores, results = [], []
     for name, more in (('frames', ''), ('flow', FLOW_CONFIG)):
         folder = tmp_path / name
@@ -221,7 +221,7 @@ def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
 
 
 def test_cost_of_flow_is_measured_on_clips_of_all_classes(built):
-    """And on no others than those that have two frames."""
+    """Only clips with two frames count."""
     clips = [clip.sha256 for clip in read_manifest(built)]
     assert flow_cost(built, ['0' * 64], 'A') is flow_cost('nowhere', clips, 'A') is None
     cost = flow_cost(built, ['0' * 64] * 40 + clips, 'A')
@@ -250,7 +250,7 @@ def test_flow_without_frames_is_refused(monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_tool_tells_what_flow_costs(videos, tmp_path):
+def test_tool_prints_the_cost_of_flow(videos, tmp_path):
     tool = REPOSITORY / 'tools/build_ucf50.py'
     done = run_tool(tool, videos, '--out', 'root', '--frames', '--flow', '--short-side', '32', folder=tmp_path)
     assert done.returncode == 0, done.stderr

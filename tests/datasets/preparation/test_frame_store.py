@@ -1,4 +1,4 @@
-"""A frame store: the frames a decoder gives, each clip once, whatever interrupts; and no other store than asked for."""
+"""Frame stores: equality with decoded videos, incremental and interrupted builds, checks against a pipeline."""
 
 import json
 import os
@@ -39,7 +39,7 @@ CROP = [{'type': 'Resize', 'scale': (-1, 48)}, {'type': 'RandomResizedCrop'}, SQ
 
 
 def write_clips(folder: Path, count: int = 4) -> Path:
-    """Write videos of two classes, in XVID's codec with frames between key frames, and one that is broken."""
+    """Write videos of two classes, with the codec XVID, which has key frames, and a broken one."""
     for label, name in enumerate(('A', 'B')):
         for group in range(1, count + 1):
             path = folder / name / f'v_{name}_g{group:02d}_c01.avi'
@@ -64,7 +64,7 @@ def built(videos, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def root(built, tmp_path) -> Path:
-    """A data root of the test's own, with a store."""
+    """A copy of the data root with a store."""
     return Path(shutil.copytree(built, tmp_path / 'root'))
 
 
@@ -111,10 +111,10 @@ def test_frames_are_those_of_decord(built, test):
             assert video[key] == frames[key], key
         assert len(video['imgs']) == len(frames['imgs']) == 6
         assert np.abs(np.array(video['imgs'], int) - np.array(frames['imgs'], int)).max() <= 4
-        assert len({round(frame.mean()) for frame in frames['imgs']}) > 1  # each tells its place
+        assert len({round(frame.mean()) for frame in frames['imgs']}) > 1  # the frames differ
 
 
-def test_short_clips_repeat_frames_in_arrays_of_their_own(built):
+def test_repeated_frames_of_short_clips_share_no_memory(built):
     sampling = {'type': 'SampleFrames', 'clip_len': 60, 'frame_interval': 1, 'num_clips': 1, 'out_of_bound_opt': 'loop'}
     results = data_set(built, 'FrameStore')[0]
     results = {key: results[key] for key in ('data_root', 'sha256', 'filename', 'modality', 'start_index')}
@@ -127,7 +127,7 @@ def test_short_clips_repeat_frames_in_arrays_of_their_own(built):
 
 
 @pytest.mark.parametrize(('start', 'workers'), [('fork', 2), pytest.param('spawn', 1, marks=pytest.mark.slow)])
-def test_data_loaders_read_it_however_they_start(built, start, workers):
+def test_data_loaders_read_the_store_with_any_start_method(built, start, workers):
     pack = ({'type': 'FormatShape', 'input_format': 'NCHW'}, {'type': 'PackActionInputs'})
     dataset = data_set(built, 'FrameStore', SQUASH, *pack)
     alone = [dataset[index]['inputs'] for index in range(len(dataset))]  # the store is open in this process now
@@ -137,7 +137,7 @@ def test_data_loaders_read_it_however_they_start(built, start, workers):
     assert all(bool((one == other).all()) for one, other in zip(alone, together, strict=True))
 
 
-def test_again_decodes_nothing(root, count_decoded):
+def test_rebuild_decodes_nothing(root, count_decoded):
     before = content(root)
     made = build_frames(root)
     assert (made.decoded, made.removed, made.clips) == (0, 0, 8)
@@ -166,7 +166,7 @@ def test_only_what_changed_is_decoded(videos, tmp_path, count_decoded):
     check_store(root, [SQUASH])
 
 
-def test_an_interrupted_run_goes_on(built, root, monkeypatch, count_decoded):
+def test_interrupted_build_resumes(built, root, monkeypatch, count_decoded):
     whole, decode_all = content(built), frame_store_builder._decode_all
 
     def interrupted(*args, **kwargs):
@@ -182,7 +182,7 @@ def test_an_interrupted_run_goes_on(built, root, monkeypatch, count_decoded):
     with pytest.raises(UserError, match='lacks 5 of the 8 clips'):
         check_store(root, [SQUASH])
     monkeypatch.setattr(frame_store_builder, '_decode_all', decode_all)
-    made = build_frames(root)  # of the size that it began with
+    made = build_frames(root)  # with the settings of the interrupted build
     assert (made.decoded, made.clips) == (5, 8)
     assert content(root) == whole
 
@@ -190,11 +190,11 @@ def test_an_interrupted_run_goes_on(built, root, monkeypatch, count_decoded):
 def stored_clips(root: Path) -> bool:
     try:
         return len(content(root)) > 1
-    except (lmdb.Error, ValueError):  # not there yet
+    except (lmdb.Error, ValueError):  # not written yet
         return False
 
 
-def test_other_settings_make_it_anew_and_say_so(root, capsys):
+def test_other_settings_rebuild_the_store(root, capsys):
     made = build_frames(root, quality=50)
     assert made.settings == StoreSettings(short_side=48, quality=50)
     assert 'holds frames of 48 × 48 px, JPEG quality 90. Rebuilding it with 48 × 48 px' in capsys.readouterr().err
@@ -211,7 +211,7 @@ def test_frames_are_never_enlarged(root):
     build_frames(root, 4000)
     (shape,) = {frame.shape for frame in data_set(root, 'FrameStore', {'type': 'Flip', 'flip_ratio': 0})[0]['imgs']}
     assert shape == (HEIGHT, WIDTH, 3)
-    check_store(root, [{'type': 'CenterCrop', 'crop_size': 32}])  # they are the video's own
+    check_store(root, [{'type': 'CenterCrop', 'crop_size': 32}])  # as large as the video
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_size_of_stored_frames(settings, video, stored):
 
 @pytest.mark.parametrize('made', [{}, {'short_side': 48, 'keep_ratio': True}], ids=['square', 'ratio'])
 @pytest.mark.parametrize(
-    ('pipeline', 'told'),
+    ('pipeline', 'message'),
     [
         ([SQUASH], {}),
         ([{**SQUASH, 'scale': (48, 48)}], {}),
@@ -247,10 +247,10 @@ def test_size_of_stored_frames(settings, video, stored):
         ([], {'square': 'do not keep', 'ratio': 'the config takes them as they are, .* --short-side 72'}),
     ],
 )  # fmt: skip
-def test_stores_too_small_for_a_pipeline_are_refused(root, made, pipeline, told, request):
+def test_stores_too_small_for_a_pipeline_are_refused(root, made, pipeline, message, request):
     if made:
         build_frames(root, **made)
-    reason = told.get('ratio' if made else 'square')
+    reason = message.get('ratio' if made else 'square')
     if reason is None:
         check_store(root, pipeline)
     else:
@@ -258,7 +258,7 @@ def test_stores_too_small_for_a_pipeline_are_refused(root, made, pipeline, told,
             check_store(root, pipeline)
 
 
-def test_no_store(root):
+def test_missing_store(root):
     shutil.rmtree(root / FOLDER)
     message = r'has no frame store. Build it with python tools/build_ucf50.py VIDEOS --out .* --frames, or .*=Decord'
     with pytest.raises(UserError, match=message):
@@ -275,7 +275,7 @@ def test_store_of_another_decoder(root):
 
 
 @pytest.mark.parametrize('damage', ['half', 'text', 'settings'])
-def test_broken_stores_are_told_and_made_anew(root, damage, capsys):
+def test_damaged_stores_are_refused_and_rebuilt(root, damage, capsys):
     file = root / FOLDER / 'data.mdb'
     if damage == 'settings':
         with lmdb.open(str(root / FOLDER)) as store, store.begin(write=True) as transaction:
@@ -291,7 +291,7 @@ def test_broken_stores_are_told_and_made_anew(root, damage, capsys):
     check_store(root, [SQUASH])
 
 
-def test_it_grows_beyond_its_first_size(root, monkeypatch):
+def test_store_grows_beyond_its_first_map_size(root, monkeypatch):
     before = content(root)
     shutil.rmtree(root / FOLDER)
     monkeypatch.setattr(frame_store_builder, 'FIRST_MAP_BYTES', 64 << 10)
@@ -299,7 +299,7 @@ def test_it_grows_beyond_its_first_size(root, monkeypatch):
     assert content(root) == before
 
 
-def test_a_clip_that_changed_since_is_told(root):
+def test_clip_that_differs_from_the_manifest_is_refused(root):
     shutil.rmtree(root / FOLDER)
     clips = read_manifest(root)
     write_manifest(root / 'manifest.csv', [clips[0]._replace(frames=9), *clips[1:]])
@@ -324,7 +324,7 @@ def test_decoder_that_crashes_or_hangs_is_named_and_the_rest_is_stored(root, mon
     assert build_frames(root).decoded == 1
 
 
-def test_opencv_where_decord_is_missing(root, monkeypatch):
+def test_opencv_replaces_missing_decord(root, monkeypatch):
     before = content(root)
     shutil.rmtree(root / FOLDER)
     monkeypatch.setattr(frame_store_builder, 'HAS_DECORD', False)
@@ -332,7 +332,7 @@ def test_opencv_where_decord_is_missing(root, monkeypatch):
     assert content(root).keys() == before.keys()
 
 
-def test_a_full_disk_is_told_and_goes_on(root):
+def test_build_resumes_after_a_full_disk(root):
     before = content(root)
     shutil.rmtree(root / FOLDER)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -346,7 +346,7 @@ def test_a_full_disk_is_told_and_goes_on(root):
     assert content(root) == before
 
 
-def test_two_builders_do_not_meet(root, monkeypatch):
+def test_concurrent_build_is_refused(root, monkeypatch):
     from filelock import FileLock
 
     with FileLock(root / FOLDER / '.lock'), pytest.raises(UserError, match='is being written by another process'):
@@ -354,7 +354,7 @@ def test_two_builders_do_not_meet(root, monkeypatch):
         build_frames(root)
 
 
-def test_one_variable_switches_a_config(root, tmp_path):
+def test_decoder_variable_switches_a_config(root, tmp_path):
     file = write_config(tmp_path, root)
     options = {'decoder': 'FrameStore', 'split.protocol': 'twothirds'}
     config = read_config(file, options=options)
@@ -392,7 +392,7 @@ def test_measured_data_time(root, tmp_path):
     assert measured['store']['short_side'] == 48
 
 
-def test_the_tool(videos, tmp_path):
+def test_tool_builds_the_store(videos, tmp_path):
     tool = REPOSITORY / 'tools/build_ucf50.py'
     options = ('--protocol', 'twothirds', '--frames', '--short-side', '32', '--quality', '80')
     done = run_tool(tool, videos, '--out', 'root', *options, folder=tmp_path)
@@ -403,7 +403,7 @@ def test_the_tool(videos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'told'),
+    ('arguments', 'message'),
     [
         (['--short-side', '200'], '--short-side needs frames. Add --frames'),
         (['--frames', '--quality', '0'], '--quality: 0: give a number from 1 to 100'),
@@ -411,14 +411,14 @@ def test_the_tool(videos, tmp_path):
         (['--frames', '--short-side', '0'], '--short-side: 0: give a whole number above 0'),
     ],
 )
-def test_misuse_of_the_tool(arguments, told, monkeypatch, capsys):
+def test_invalid_options_of_the_tool(arguments, message, monkeypatch, capsys):
     monkeypatch.syspath_prepend(REPOSITORY / 'tools')
     monkeypatch.setattr(sys, 'argv', ['build_ucf50.py', 'videos', *arguments])
     with pytest.raises(SystemExit, match='2'):
         runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['parse_args']()
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_names_in_the_help_are_those_of_the_package(monkeypatch):
+def test_group_patterns_of_the_tool_are_those_of_the_package(monkeypatch):
     monkeypatch.syspath_prepend(REPOSITORY / 'tools')
     assert runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['GROUP_PATTERNS'] == tuple(GROUP_PATTERNS)

@@ -1,4 +1,4 @@
-"""Reading clips to the last frame: what is broken is named, whatever it does to the decoder."""
+"""Probing of videos: metadata, damaged files, decoders that crash or hang."""
 
 import faulthandler
 import os
@@ -87,7 +87,7 @@ def write_sound(path: Path) -> None:
     path.write_bytes(chunk(b'RIFF', b'AVI ' + header + movie))
 
 
-def test_a_file_that_may_not_be_read(tmp_path):
+def test_file_without_read_permission(tmp_path):
     path = write_video(tmp_path / 'secret.avi')
     path.chmod(0)
     for folder in (tmp_path, *tmp_path.parents):
@@ -102,7 +102,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
     assert found.problem == 'Permission denied'
 
 
-def test_any_cut_is_survived_and_named(tmp_path):
+def test_truncated_file_is_named_or_complete(tmp_path):
     whole = write_video(tmp_path / 'whole.avi', frame_count=6).read_bytes()
     names = [f'{count}.avi' for count in range(1, len(whole) - 1, 211)]
     for name in names:
@@ -114,7 +114,7 @@ def test_any_cut_is_survived_and_named(tmp_path):
 
 
 def crash(path: Path) -> None:
-    faulthandler.disable()  # pytest's, which would tell
+    faulthandler.disable()  # pytest's would print the crash
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
@@ -123,7 +123,7 @@ def hang(path: Path) -> None:
 
 
 @pytest.mark.parametrize('fault', [crash, hang])
-def test_a_decoder_that_dies_is_named_and_the_rest_is_read(tmp_path, monkeypatch, fault):
+def test_decoder_that_crashes_or_hangs_is_named_and_the_rest_is_read(tmp_path, monkeypatch, fault):
     opened = module._open_with_decord if module.HAS_DECORD else module._open_with_opencv
     for name in ('_open_with_decord', '_open_with_opencv'):
         monkeypatch.setattr(module, name, lambda path: fault(path) if 'bad' in path.name else opened(path))

@@ -1,4 +1,4 @@
-"""What is a clip and what is not: found in the same order everywhere, and nothing passed over in silence."""
+"""Scan for clips: order, labels and groups, ignored entries, wrong folders."""
 
 import os
 from pathlib import Path
@@ -69,12 +69,12 @@ def test_group_patterns(tmp_path, pattern, names, groups):
     ('pattern', 'message'),
     [('_g(', 'unterminated|missing'), ('ucf', '0 pairs of parentheses'), (r'(\d)(\d)', '2 pairs of parentheses')],
 )
-def test_group_pattern_that_is_none(pattern, message):
+def test_invalid_group_pattern(pattern, message):
     with pytest.raises(UserError, match=f'--group-pattern .*{message}'):
         compile_group_pattern(pattern)
 
 
-def test_what_is_no_clip_is_named(tmp_path):
+def test_entries_that_are_not_clips_are_named(tmp_path):
     write_files(tmp_path, 'A/a.avi', 'B/b.avi', 'B/b.mpg', 'README.txt', '.hidden/h.avi', 'A/.h.avi', 'A/notes/n.txt')
     (tmp_path / 'A/loop').symlink_to(tmp_path / 'A')
     (tmp_path / 'self').symlink_to(tmp_path)
@@ -101,7 +101,7 @@ def test_links_to_class_folders_are_followed(tmp_path):
     assert found(tmp_path / 'some') == ['A/a.avi', 'B/b.avi']
 
 
-def test_links_that_lead_nowhere_are_problems(tmp_path):
+def test_broken_links_are_problems(tmp_path):
     write_files(tmp_path, 'A/a.avi', 'B/b.avi')
     (tmp_path / 'A/gone.avi').symlink_to(tmp_path / 'nowhere.avi')
     (tmp_path / 'A/loop.avi').symlink_to(tmp_path / 'A/loop.avi')

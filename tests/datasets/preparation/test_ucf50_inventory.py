@@ -1,4 +1,4 @@
-"""The archive as it was published, against its known counts."""
+"""Inventory of the published archive: names, counts, labels."""
 
 import hashlib
 from collections import Counter
@@ -32,12 +32,12 @@ def test_counts_of_the_archive():
     assert (sizes['HorseRiding'], sizes['TaiChi'], sizes['Skijet'], sizes['Billiards']) == (197, 100, 100, 150)
 
 
-def test_label_map_is_frozen():
+def test_label_map_is_fixed():
     assert classes_of(clips_of(ucf50_names())) == list(UCF50_CLASSES)
     assert UCF50_CLASSES.index('JumpRope') + 1 == UCF50_CLASSES.index('JumpingJack') == 18
 
 
-def test_verdicts():
+def test_comparison_with_the_archive():
     names = ucf50_names()
     assert compare_with_ucf50(clips_of(names)) == 'the complete archive UCF50: 50 classes, 6,681 clips'
     assert compare_with_ucf50(clips_of(names[1:])).startswith(

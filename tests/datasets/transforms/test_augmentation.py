@@ -1,4 +1,4 @@
-"""Augmentation treats the frames of a clip alike, other clips otherwise, and follows from the clip's numbers alone."""
+"""Augmentation: equal for the frames of a clip, different between clips, determined by the sample key."""
 
 import copy
 
@@ -47,7 +47,7 @@ def changed(steps: dict, frame: np.ndarray, *numbers: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize('name', OF_FRAMES)
-def test_each_step_changes_all_frames_alike_and_two_clips_otherwise(frame, name):
+def test_each_step_changes_frames_of_a_clip_equally_and_clips_differently(frame, name):
     clips = [changed({name: ALWAYS[name]}, frame, number) for number in range(8)]
     for frames in clips:
         assert frames.dtype == np.uint8 and (frames == frames[:1]).all()
@@ -56,7 +56,7 @@ def test_each_step_changes_all_frames_alike_and_two_clips_otherwise(frame, name)
     assert any(frames.shape[1:] != frame.shape or (frames[0] != frame).any() for frames in clips)
 
 
-def test_all_steps_follow_from_the_numbers_of_a_clip_and_from_nothing_else(frame):
+def test_steps_depend_on_the_sample_key_only(frame):
     before = random_state()
     first = changed(OF_FRAMES, frame, 1, 2, 3)
     for generator in (torch.rand, np.random.rand):
@@ -81,7 +81,7 @@ def test_operation_keeps_the_shape_and_does_nothing_at_level_zero(frame, name, l
     assert np.array_equal(frame, before)
 
 
-def test_drifting_magnitude_goes_evenly_through_the_clip(frame, monkeypatch):
+def test_magnitude_changes_linearly_over_a_clip(frame, monkeypatch):
     levels = []
     monkeypatch.setattr(augmentation, 'OPERATIONS', {'keep': lambda frame, level: levels.append(level) or frame})
     for number in range(50):
@@ -96,7 +96,7 @@ def test_drifting_magnitude_goes_evenly_through_the_clip(frame, monkeypatch):
     assert (np.abs(paths[:, -1]) > np.abs(paths[:, 0])).any() and (np.abs(paths[:, -1]) < np.abs(paths[:, 0])).any()
 
 
-def test_random_span_is_sampled_as_if_it_were_the_video():
+def test_random_span_is_sampled_like_a_video():
     span = TRANSFORMS.build(STEPS['span'])
     sample = TRANSFORMS.build({'type': 'SampleFrames', 'clip_len': 1, 'frame_interval': 1, 'num_clips': 4})
     starts, lengths = set(), set()
@@ -118,7 +118,7 @@ def test_random_span_is_sampled_as_if_it_were_the_video():
     assert span({'total_frames': 1, 'start_index': 0})['total_frames'] == 1
 
 
-def test_steps_are_taken_in_their_order_however_they_are_written(frame):
+def test_steps_are_applied_in_the_given_order(frame):
     steps = {
         'small': dict(type='Resize', scale=(8, 8), keep_ratio=False),
         'large': dict(type='Resize', scale=(16, 16), keep_ratio=False),
@@ -131,19 +131,19 @@ def test_steps_are_taken_in_their_order_however_they_are_written(frame):
         TRANSFORMS.build({'type': 'Augmentation', 'order': ['small'], **steps})
 
 
-def test_step_that_is_none_is_left_out(frame):
+def test_steps_of_none_are_omitted(frame):
     found = changed(dict.fromkeys(OF_FRAMES), frame, 0)
     assert (found == frame).all()
 
 
 @pytest.mark.parametrize(
-    ('step', 'told'),
+    ('step', 'message'),
     [
         (dict(type='RandomSpan', shortest=0), r'RandomSpan\.shortest is 0; it must be above 0 and at most 1'),
         (dict(type='RandAugment', operations=0), 'RandAugment.operations is 0; .* at least 1'),
         (dict(type='RandAugment', magnitude=9, largest_drift=2), 'goes from magnitude 7 to 11; it must stay within 0'),
     ],
 )
-def test_number_that_is_out_of_range_is_told(step, told):
-    with pytest.raises(ValueError, match=told):
+def test_arguments_out_of_range(step, message):
+    with pytest.raises(ValueError, match=message):
         TRANSFORMS.build(step)

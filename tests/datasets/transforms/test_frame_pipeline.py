@@ -1,4 +1,4 @@
-"""The way from a video to a network's input, and the way in for frames."""
+"""Test pipelines on video files and on decoded frames."""
 
 import pytest
 
@@ -28,7 +28,7 @@ VIEWS = [
 
 
 @pytest.mark.parametrize(('steps', 'shape'), [(SEGMENTS, (4, 3, 12, 16)), (VIEWS, (9, 3, 4, 12, 12))])
-def test_frames_take_the_way_of_a_file(tmp_path, steps, shape):
+def test_decoded_frames_give_the_input_of_a_file(tmp_path, steps, shape):
     import decord
 
     video = write_video(tmp_path / 'video.avi', frame_count=40)
@@ -40,7 +40,7 @@ def test_frames_take_the_way_of_a_file(tmp_path, steps, shape):
     assert way.of_sampled([frames[number] for number in way.frame_numbers(40)]).equal(inputs)
 
 
-def test_decoder_that_is_installed_is_kept_and_another_replaced(monkeypatch):
+def test_missing_decoder_is_replaced(monkeypatch):
     assert with_decoder(VIEWS) == VIEWS
     assert with_decoder([dict(type='DecordInit', io_backend='memcached'), *SEGMENTS[1:]])[0] == dict(type='DecordInit')
     with pytest.raises(UserError, match='RawFrameDecode reads no videos'):

@@ -1,4 +1,4 @@
-"""Features in the place of frames: cut, padded, packed, and refused where they are others than asked for."""
+"""Stored features as pipeline input: length, packing, checks against a config."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def dataset(data_root: Path, folder: Path, **arguments):
 
 
 @pytest.mark.parametrize('length', [1, 4, 9, 12])
-def test_clips_are_cut_to_middle_steps_or_padded_with_what_is_no_number(data_root, folder, length):
+def test_clips_are_reduced_to_middle_steps_or_padded_with_nan(data_root, folder, length):
     clips = dataset(data_root, folder, length=length)
     numbers = {clip.sha256: number for number, clip in enumerate(read_manifest(data_root))}
     for index in range(len(clips)):
@@ -79,13 +79,13 @@ def test_clips_are_cut_to_middle_steps_or_padded_with_what_is_no_number(data_roo
         (lambda folder: Path(folder, FILE_NAME).write_text('{'), {}, r'features\.json is not a valid feature record'),
     ],
 )
-def test_other_features_are_refused_at_once(folder, spoil, arguments, message):
+def test_unsuitable_features_are_refused(folder, spoil, arguments, message):
     spoil(folder)
     with pytest.raises(UserError, match=message):
         LoadFeatures(**{'folder': str(folder), 'network': 'net', 'layer': LAYER, **arguments})
 
 
-def test_clip_without_features_is_told(data_root, folder):
+def test_missing_features_of_a_clip(data_root, folder):
     clips = dataset(data_root, folder)
     info = clips.get_data_info(0)
     file_of(folder, info['sha256']).write_bytes(b'half')

@@ -1,4 +1,4 @@
-"""What a network sees of motion: differences that know the arrow of time, and flow that is mirrored with its frame."""
+"""Motion as network input: differences of frames and optical flow."""
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ def texture(side: int = 64) -> np.ndarray:
     return cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
 
 
-def test_difference_is_the_formula():
+def test_difference_follows_the_formula():
     frames = [np.full((2, 2, 3), value, np.uint8) for value in (10, 14, 200, 0, 7, 7, 0, 255, 255, 0)]
     results = RGBDifference().transform({'imgs': frames, 'clip_len': 2})
     assert [image.dtype for image in results['imgs']] == [np.uint8] * 5
@@ -78,8 +78,8 @@ def test_odd_clips_have_no_pairs(transform):
 
 
 @pytest.mark.parametrize('transform', [None, 'RGBDifference', 'RGBWithDifference'])
-def test_only_differences_know_the_arrow_of_time(transform):
-    """TVN-1 answers a clip and its reversal alike, whose frames it pools in pairs; on differences it does not."""
+def test_only_differences_show_the_arrow_of_time(transform):
+    """TVN-1, which pools pairs of frames, gives equal outputs for a clip and its reversal, but not for differences."""
     clip = moving()
     way = FramePipeline(steps(2, dict(type=transform)) if transform else steps(1))
     packed = torch.stack([way.of_clip(clip), way.of_clip(clip[::-1])]).float()
@@ -98,7 +98,7 @@ def test_only_differences_know_the_arrow_of_time(transform):
         torch.testing.assert_close(forth, back, atol=1e-4, rtol=1e-4)
 
 
-def test_flow_is_what_was_moved():
+def test_flow_is_the_known_motion():
     pattern = texture(96)
     before, after = pattern[10:74, 10:74], pattern[11:75, 7:71]  # the window goes down and to the left
     field = optical_flow(before, after)
@@ -118,7 +118,7 @@ def test_flow_is_clipped_at_its_bound(monkeypatch):
 
 
 def test_mean_of_each_field_is_subtracted():
-    """What the camera made of a field goes, what moved in it stays."""
+    """Camera motion is removed, and the motion of objects remains."""
     still, panned = np.full((8, 8, 2), 128, np.uint8), np.full((8, 8, 2), (90, 200), np.uint8)
     moved = panned.copy()
     moved[:2, :2, 0] += 64

@@ -1,4 +1,4 @@
-"""The slides' rule: every 10th frame, 8 of the first 80, the last one again when the video is short."""
+"""Sampling of the first frames: every 10th, 8 of the first 80, the last one repeated in short videos."""
 
 import numpy as np
 import pytest

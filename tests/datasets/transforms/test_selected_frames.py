@@ -1,4 +1,4 @@
-"""Frames that were chosen beforehand: the best ones, in order of time, of known clips and no others."""
+"""Selected frames: best frames in temporal order, invalid files, unknown clips."""
 
 import json
 
@@ -34,14 +34,14 @@ def taken(file, **kwargs) -> dict:
     return TRANSFORMS.build({'type': 'SelectedFrames', 'selection': str(file), **kwargs}).transform(dict(CLIP))
 
 
-def test_file_comes_back_as_it_was(file):
+def test_selection_round_trip(file):
     assert Selection.load(file) == selection()
 
 
 @pytest.mark.parametrize(('count', 'best'), [(1, [7]), (2, [7, 12]), (3, [7, 12, 17]), (4, FRAMES)])
 @pytest.mark.parametrize('test_mode', [True, False])
-def test_best_frames_in_order_of_time(file, count, best, test_mode):
-    """As a 2D network takes them, and as a 3D one does."""
+def test_best_frames_in_temporal_order(file, count, best, test_mode):
+    """For 2D and for 3D networks."""
     flat = taken(file, clip_len=1, num_clips=count, test_mode=test_mode)
     deep = taken(file, clip_len=count)
     assert flat['frame_inds'].tolist() == deep['frame_inds'].tolist() == best
@@ -50,7 +50,7 @@ def test_best_frames_in_order_of_time(file, count, best, test_mode):
 
 
 def test_all_candidates_are_uniform_sampling(tmp_path):
-    """Whatever their scores, and also where a clip has fewer frames than candidates."""
+    """For any scores, and also if a clip has fewer frames than candidates."""
     sampling = dict(clip_len=1, num_clips=4, test_mode=True)
     for total in (3, 20, 101):
         clip = {**CLIP, 'total_frames': total}
@@ -64,7 +64,7 @@ def test_all_candidates_are_uniform_sampling(tmp_path):
 
 
 @pytest.mark.parametrize('looks', [True, False])
-def test_accuracy_that_is_none_is_told(tmp_path, capsys, looks):
+def test_selection_with_labels_is_warned_of(tmp_path, capsys, looks):
     selection(method='oracle', looks_at_labels=looks).save(tmp_path / 'oracle.json')
     taken(tmp_path / 'oracle.json', clip_len=1, num_clips=2)
     assert ('was selected with the labels' in capsys.readouterr().err.replace('\n', ' ')) == looks
@@ -76,25 +76,25 @@ def test_start_index_is_added(file):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'told'),
+    ('changes', 'message'),
     [
         ({'sha256': 'b' * 64}, r'lacks a\.avi: it is of other clips, or was interrupted\. Run'),
         ({'sha256': None}, 'clips of a UCF50Dataset only'),
         ({'total_frames': 12}, r'names frame 12 of a\.avi, which has 12'),
     ],
 )
-def test_clip_that_it_does_not_know_is_told(file, changes, told):
+def test_unknown_clip(file, changes, message):
     transform = SelectedFrames(selection=str(file), clip_len=1, num_clips=2)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         transform.transform({**CLIP, **changes})
 
 
-def test_arguments_that_would_change_nothing_are_refused(file):
+def test_arguments_without_effect_are_refused(file):
     with pytest.raises(TypeError, match='frame_interval'):
         taken(file, clip_len=1, num_clips=2, frame_interval=4)
 
 
-def test_another_file_than_the_config_was_read_with_is_refused(file):
+def test_replaced_file_is_refused(file):
     named = dict(clip_len=1, num_clips=2, selection_sha256=sha256_of(file), method='smart')
     assert taken(file, **named)['frame_inds'].tolist() == [7, 12]
     selection(config='other').save(file)
@@ -102,7 +102,7 @@ def test_another_file_than_the_config_was_read_with_is_refused(file):
         taken(file, **named)
 
 
-def test_more_frames_than_candidates_are_told(file):
+def test_more_frames_than_candidates_are_refused(file):
     with pytest.raises(UserError, match=r'has 4 candidates .* and the config samples 5 frames. Sample fewer'):
         taken(file, clip_len=5)
 
@@ -110,7 +110,7 @@ def test_more_frames_than_candidates_are_told(file):
 @pytest.mark.parametrize(
     ('scores', 'undecided'), [(SCORES, False), ([0.5] * 4, True), ([0.0] * 4, True), ([0.5, 0.5, 0.5, 0.5001], True)]
 )
-def test_clip_whose_frames_score_alike_is_undecided(scores, undecided):
+def test_clip_with_equal_scores_is_undecided(scores, undecided):
     made = selection(clips={KEY: {'frames': FRAMES, 'scores': scores}})
     assert made.undecided == [KEY] * undecided
     assert not selection(candidates=1, clips={KEY: {'frames': [2], 'scores': [0.5]}}).undecided
@@ -132,8 +132,8 @@ def test_invalid_clip_is_refused(file, clip):
         Selection.load(file)
 
 
-def test_is_not_deployed_but_has_a_shape():
-    """No video that comes was scored; what a network costs can be said without."""
+def test_pipeline_has_an_input_shape_but_is_not_deployable():
+    """New videos have no scores, but the cost of a network does not depend on them."""
     steps = [
         dict(type='DecordInit'),
         dict(
