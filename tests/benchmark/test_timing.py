@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.small_experiment import REPOSITORY, write_config, write_data
+from tests.small_experiment import write_config, write_data
 from tvn_mmaction.benchmark.timing import _turns, measure, peak_memory_mb
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.evaluation.costs import dummy_view
 from tvn_mmaction.utils.errors import UserError
 
 CPU = torch.device('cpu')
@@ -39,25 +38,6 @@ def test_peak_memory_equals_size_of_live_tensors():
             for clips in (torch.zeros(1, 3, 64, 64), torch.zeros(4, 3, 64, 64))
         )
     assert 3 * one < four < 5 * one
-
-
-@pytest.mark.parametrize(
-    ('name', 'shape'),
-    [
-        ('tvn1_ucf50', (8, 3, 200, 200)),
-        ('tvn1_quick_ucf50', (2, 3, 112, 112)),
-        ('baselines/c3d_ucf50', (1, 3, 16, 112, 112)),
-    ],
-)
-def test_view_has_the_shape_of_the_pipeline(name, shape):
-    assert dummy_view(read_config(REPOSITORY / f'configs/{name}.py')).shape == shape
-
-
-def test_one_of_several_views_is_measured(config):
-    for step in config.test_dataloader.dataset.pipeline:
-        if step.type == 'SampleFrames':
-            step.num_clips = 6  # of which the network takes 2 at a time
-    assert dummy_view(config).shape == (2, 3, 32, 32)
 
 
 def test_models_are_measured_in_turns(config, monkeypatch):

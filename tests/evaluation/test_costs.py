@@ -1,12 +1,12 @@
-"""Counted multiply-accumulates against known values."""
+"""Counted multiply-accumulates against known values, and dummy inputs."""
 
 import pytest
 import torch
 from torch import nn
 
-from tests.small_experiment import REPOSITORY
+from tests.small_experiment import REPOSITORY, write_config
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.evaluation.costs import count_macs, network_costs
+from tvn_mmaction.evaluation.costs import count_macs, dummy_view, network_costs
 
 
 def test_tvn1_has_known_macs():
@@ -28,3 +28,23 @@ def test_recurrent_layers_are_counted():
     enabled = torch.backends.mkldnn.enabled
     assert count_macs(nn.LSTM(6, 5, batch_first=True), torch.zeros(1, 7, 6)) == 7 * 4 * 5 * (6 + 5)
     assert torch.backends.mkldnn.enabled == enabled
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape'),
+    [
+        ('tvn1_ucf50', (8, 3, 200, 200)),
+        ('tvn1_quick_ucf50', (2, 3, 112, 112)),
+        ('baselines/c3d_ucf50', (1, 3, 16, 112, 112)),
+    ],
+)
+def test_view_has_the_shape_of_the_pipeline(name, shape):
+    assert dummy_view(read_config(REPOSITORY / f'configs/{name}.py')).shape == shape
+
+
+def test_one_of_several_views_is_measured(tmp_path):
+    config = read_config(write_config(tmp_path, 'nowhere'))
+    for step in config.test_dataloader.dataset.pipeline:
+        if step.type == 'SampleFrames':
+            step.num_clips = 6  # of which the network takes 2 at a time
+    assert dummy_view(config).shape == (2, 3, 32, 32)
