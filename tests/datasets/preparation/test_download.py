@@ -138,8 +138,52 @@ def test_download_writes_the_file_and_nothing_else(site, tmp_path):
     assert site.requested == [None]
 
 
-def test_download_of_unknown_size(site, tmp_path):
-    assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
+REDIRECT = fail(302, {'Location': '/elsewhere'})
+
+
+@pytest.mark.parametrize(
+    ('script', 'size', 'requested'),
+    [
+        ([], None, [None]),
+        (  # more failures than RETRY_SECONDS allows without progress
+            [send(100_000)] + [send(50_000)] * 3,
+            len(CONTENT),
+            [None, 'bytes=100000-', 'bytes=150000-', 'bytes=200000-', 'bytes=250000-'],
+        ),
+        (
+            [send(100_000), send(headers={'Content-Range': 'bytes 7-299999/300000'})],
+            None,
+            [None, 'bytes=100000-', None],
+        ),
+        ([send_chunked()], len(CONTENT), [None]),
+        ([send_chunked(150_000)], None, None),
+        ([REDIRECT, send(100_000), REDIRECT], None, [None, None, 'bytes=100000-', 'bytes=100000-']),
+    ],
+    ids=['unknown size', 'closed connections', 'wrong range', 'chunked', 'broken chunks', 'redirects'],
+)
+def test_download_completes(site, tmp_path, script, size, requested):
+    site.script = list(script)
+    assert download(site.url, tmp_path / 'file', size).read_bytes() == CONTENT
+    assert requested is None or site.requested == requested
+
+
+@pytest.mark.parametrize(
+    ('action', 'size', 'message', 'left'),
+    [
+        (send(), 300_001, 'has 300,000 bytes, 300,001 were', []),
+        (send(headers={'Content-Length': '299999'}), 300_001, 'has 299,999 bytes, 300,001 were', []),
+        (send(headers={'Content-Length': '300009'}), 300_009, 'has 300,000 bytes, 300,009 were', None),
+        (send_chunked(), 299_999, 'has 300,000 bytes, 299,999 were', None),
+        (send_chunked(), 300_001, 'has 300,000 bytes, 300,001 were', None),
+    ],
+    ids=['total', 'length', 'shorter than announced', 'chunked, too long', 'chunked, too short'],
+)
+def test_download_of_another_size_is_refused(site, tmp_path, action, size, message, left):
+    site.script = [action]
+    with pytest.raises(UserError, match=f'{message} expected'):
+        download(site.url, tmp_path / 'file', size)
+    assert not (tmp_path / 'file').exists()
+    assert left is None or files_in(tmp_path) == left
 
 
 def test_download_keeps_an_existing_file(site, tmp_path):
@@ -157,12 +201,6 @@ def test_download_keeps_an_existing_file_of_wrong_size(site, tmp_path):
         download(site.url, path, len(CONTENT))
     assert path.read_bytes() == b'12345'
     assert site.requested == []
-
-
-def test_download_resumes_after_closed_connections(site, tmp_path):
-    site.script = [send(100_000)] + [send(50_000)] * 3  # more than RETRY_SECONDS allows without progress
-    assert download(site.url, tmp_path / 'file', len(CONTENT)).read_bytes() == CONTENT
-    assert site.requested == [None, 'bytes=100000-', 'bytes=150000-', 'bytes=200000-', 'bytes=250000-']
 
 
 def test_download_resumes_after_resets_and_stalls(site, tmp_path, monkeypatch):
@@ -232,12 +270,6 @@ def test_download_does_not_continue_a_part_of_unknown_version(site, tmp_path):
     assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
 
 
-def test_download_ignores_a_wrong_range(site, tmp_path):
-    site.script = [send(100_000), send(headers={'Content-Range': 'bytes 7-299999/300000'})]
-    assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
-    assert site.requested == [None, 'bytes=100000-', None]
-
-
 def test_download_of_a_complete_part_only_renames(site, tmp_path):
     (tmp_path / 'file.part').write_bytes(CONTENT)
     assert download(site.url, tmp_path / 'file', len(CONTENT)).read_bytes() == CONTENT
@@ -249,51 +281,6 @@ def test_download_of_a_part_that_is_too_long_starts_over(site, tmp_path):
     (tmp_path / 'file.part').write_bytes(b'x' * 300_001)
     assert download(site.url, tmp_path / 'file', len(CONTENT)).read_bytes() == CONTENT
     assert site.requested == ['bytes=300001-', None]
-
-
-@pytest.mark.parametrize('action', [send(), send(headers={'Content-Length': '299999'})], ids=['total', 'length'])
-def test_download_of_another_size_does_not_begin(site, tmp_path, action):
-    site.script = [action]
-    with pytest.raises(UserError, match=r'has (300,000|299,999) bytes, 300,001 were expected'):
-        download(site.url, tmp_path / 'file', 300_001)
-    assert files_in(tmp_path) == []
-
-
-def test_download_of_a_file_that_is_shorter_than_announced(site, tmp_path):
-    site.script = [send(headers={'Content-Length': '300009'})]
-    with pytest.raises(UserError, match='has 300,000 bytes, 300,009 were expected'):
-        download(site.url, tmp_path / 'file', 300_009)
-
-
-def test_download_chunked(site, tmp_path):
-    site.script = [send_chunked()]
-    assert download(site.url, tmp_path / 'file', len(CONTENT)).read_bytes() == CONTENT
-
-
-def test_download_chunked_that_breaks(site, tmp_path):
-    site.script = [send_chunked(150_000)]
-    assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
-
-
-def test_download_chunked_that_is_too_long(site, tmp_path):
-    site.script = [send_chunked()]
-    with pytest.raises(UserError, match='has 300,000 bytes, 299,999 were expected'):
-        download(site.url, tmp_path / 'file', 299_999)
-    assert not (tmp_path / 'file').exists()
-
-
-def test_download_chunked_that_is_too_short(site, tmp_path):
-    site.script = [send_chunked()]
-    with pytest.raises(UserError, match='has 300,000 bytes, 300,001 were expected'):
-        download(site.url, tmp_path / 'file', 300_001)
-    assert not (tmp_path / 'file').exists()
-
-
-def test_download_follows_redirects_with_its_range(site, tmp_path):
-    redirect = fail(302, {'Location': '/elsewhere'})
-    site.script = [redirect, send(100_000), redirect]
-    assert download(site.url, tmp_path / 'file').read_bytes() == CONTENT
-    assert site.requested == [None, None, 'bytes=100000-', 'bytes=100000-']
 
 
 @pytest.mark.parametrize('code', [403, 404, 416, 500, 503])
