@@ -74,20 +74,20 @@ def test_mixed_precision_with_gpu(config_file, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('more', 'options', 'told'),
+    ('more', 'options', 'message'),
     [
         ('', {'decoder': 'FFmpeg'}, r"decoder is 'FFmpeg'\. Give one of Decord, OpenCV, PyAV"),
         ('broken = (', {}, 'SyntaxError'),
         ('value = 1 / 0', {}, 'ZeroDivisionError'),
     ],
 )
-def test_unreadable_config_is_told(tmp_path, data_root, more, options, told):
+def test_unreadable_config_is_reported(tmp_path, data_root, more, options, message):
     file = write_config(tmp_path, data_root, more)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_config(file, options=options)
 
 
-def test_missing_config_is_told(tmp_path):
+def test_missing_config_is_reported(tmp_path):
     with pytest.raises(UserError, match=r'no config at .*nowhere\.py'):
         read_config(tmp_path / 'nowhere.py')
     (tmp_path / 'config.py').write_text("_base_ = 'nowhere.py'\n")
@@ -95,7 +95,7 @@ def test_missing_config_is_told(tmp_path):
         read_config(tmp_path / 'config.py')
 
 
-def test_data_root_without_place_for_it_is_told(tmp_path):
+def test_data_root_without_a_data_set_is_refused(tmp_path):
     file = tmp_path / 'config.py'
     file.write_text(
         "model = dict(type='Recognizer2D')\n"
@@ -106,29 +106,29 @@ def test_data_root_without_place_for_it_is_told(tmp_path):
         read_config(file, data_root='elsewhere')
 
 
-def test_scaling_of_an_unknown_learning_rate_is_told(tmp_path, data_root):
+def test_scaling_of_an_unknown_learning_rate_is_refused(tmp_path, data_root):
     file = write_config(tmp_path, data_root, 'auto_scale_lr = dict(_delete_=True)\n')
     with pytest.raises(UserError, match='auto_scale_lr'):
         configure_training(read_config(file), auto_scale_lr=True)
 
 
-def test_checkpoint_of_another_model_is_told(tmp_path, config_file):
+def test_checkpoint_of_another_model_is_refused(tmp_path, config_file):
     torch.save({'state_dict': {'cls_head.fc_cls.weight': torch.zeros(5, 8)}}, tmp_path / 'other.pth')
     with pytest.raises(UserError, match=r'other\.pth does not fit the model of .*tiny\.py: .*cls_head'):
         apis.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')
 
 
-def test_misspelt_option_is_told(config_file):
+def test_misspelt_option_suggests_similar_names(config_file):
     with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable; it has .*train_cfg'):
         read_config(config_file, options={'trian_cfg.max_epochs': 1})
-    for options, told in (
+    for options, hint in (
         ({'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
         ({'optimizer.lr': 1}, 'perhaps optim_wrapper.optimizer.lr is meant'),
         ({'protocol': 'logo'}, 'perhaps split.protocol is meant'),
         ({'clp.size': 64, 'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
         ({'clp.size': 64, 'optim_wrapper.optimizer.lr': 1}, 'it has .*train_cfg'),
     ):
-        with pytest.raises(UserError, match=f'has no such variable; {told}'):
+        with pytest.raises(UserError, match=f'has no such variable; {hint}'):
             read_config(config_file, options=options)
     with pytest.raises(UserError, match=r'default_hooks\.emaa: .* has no such hook to leave out; correct the name'):
         read_config(config_file, options={'default_hooks.emaa': None})
@@ -148,25 +148,25 @@ def test_architecture_of_the_readme_trains(tmp_path, data_root):
     assert model.extract_feat(torch.randn(1, 8, 3, 40, 40), stage='head')[0].shape == (1, 3)
 
 
-def test_model_that_cannot_be_built_is_told(tmp_path, config_file):
+def test_invalid_model_suggests_the_argument(tmp_path, config_file):
     config = read_config(config_file, work_dir=str(tmp_path), options={'model.cls_head.num_clases': 3})
     with pytest.raises(UserError, match=r'tiny\.py: model\.cls_head\.num_clases is 3, .* Use num_classes'):
         apis.train(config)
 
 
-def test_part_of_a_config_is_told():
+def test_part_of_a_config_is_refused():
     with pytest.raises(UserError, match=r'ucf50\.py is only part of a config: it has no model'):
         read_config(REPOSITORY / 'configs/_base_/ucf50.py')
 
 
-def test_missing_decoder_is_told_with_those_that_are_there(config_file, monkeypatch):
+def test_missing_decoder_suggests_the_installed_ones(config_file, monkeypatch):
     monkeypatch.setattr('tvn_mmaction.config.decoder.find_spec', lambda module: module == 'cv2')
     with pytest.raises(UserError, match=r'Decord is not installed; use --cfg-options decoder=OpenCV'):
         read_config(config_file)
 
 
 @pytest.mark.parametrize(
-    ('options', 'told'),
+    ('options', 'message'),
     [
         ({'model.backbone.num_segments': 4}, 'train_dataloader samples 2 frames and the network takes 4'),
         ({'model.backbone.num_segments': 1}, 'train_dataloader samples 2 frames and the network takes 1'),
@@ -174,11 +174,11 @@ def test_missing_decoder_is_told_with_those_that_are_there(config_file, monkeypa
         ({'test_dataloader.dataset.pipeline.1.num_clips': 4}, None),  # two views
     ],
 )
-def test_frames_that_do_not_fit_the_network_are_told(config_file, options, told):
-    if told is None:
+def test_frames_that_do_not_fit_the_network_are_refused(config_file, options, message):
+    if message is None:
         read_config(config_file, options=options)
     else:
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             read_config(config_file, options=options)
 
 

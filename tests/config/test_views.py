@@ -102,13 +102,13 @@ def test_config_that_has_views_keeps_them(config_file, tmp_path):
         ),
     ],
 )
-def test_misuse_is_told(config_file, options, message):
+def test_invalid_views_are_refused(config_file, options, message):
     with pytest.raises(UserError, match=message):
         read_config(config_file, options=options)
 
 
 @pytest.mark.slow
-def test_result_says_views_and_their_cost(config_file, tmp_path):
+def test_result_has_the_views_and_their_cost(config_file, tmp_path):
     """On videos that move: the scores of several views are not those of one."""
     config = read_config(config_file, str(tmp_path / 'one'), options={'train_cfg.max_epochs': 1})
     configure_training(config)

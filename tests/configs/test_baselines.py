@@ -114,13 +114,13 @@ def test_training_starts_from_weights_of_other_classes(data_root, tmp_path, capf
     assert trained['cls_head.fc_cls.weight'].shape == (2, 1280)
     for name, parameter in published.backbone.named_parameters():
         assert torch.equal(trained[f'backbone.{name}'], parameter), name
-    told = ''.join(capfd.readouterr())
-    assert 'keep their initial values' not in told and 'size mismatch' not in told
+    output = ''.join(capfd.readouterr())
+    assert 'keep their initial values' not in output and 'size mismatch' not in output
     (log,) = (tmp_path / 'work').glob('*/*.log')
     assert 'cls_head.fc_cls.weight, cls_head.fc_cls.bias keep their initial values' in log.read_text()
 
 
-def test_sounds_of_the_demo_set_tell_class_and_group():
+def test_sounds_of_the_demo_set_depend_on_class_and_group():
     sounds = {(name, group): draw_sound(name, group, clip=1) for name in ACTIONS for group in (1, 2)}
     for (name, group), sound in sounds.items():
         assert (sound.shape, sound.dtype) == ((192, BANDS), np.float32)
@@ -131,7 +131,7 @@ def test_sounds_of_the_demo_set_tell_class_and_group():
     assert loudest[0] != loudest[1]
 
 
-def test_sounds_are_drawn_beside_the_videos_of_the_demo_set_only(demo_root, data_root):
+def test_sounds_are_drawn_for_the_demo_set_only(demo_root, data_root):
     dataset = DemoAudioDataset(data_root=str(demo_root), protocol='group5', pipeline=[])
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)

@@ -1,4 +1,4 @@
-"""Every config says what it does, builds, takes a step on real videos, predicts, and keeps its weights."""
+"""Every config has a description, builds, trains a step on real videos, predicts, and reloads its weights."""
 
 import copy
 import functools
@@ -347,8 +347,8 @@ def test_model_builds_and_its_classifier_fits_the_data(file):
 
 
 @every_config
-def test_checkpoint_of_the_model_is_taken_for_what_it_is(file):
-    """What a file names and no registry knows is not loaded: no config names such a thing."""
+def test_types_of_the_model_are_registered(file):
+    """A checkpoint with an unregistered type is refused, so no config may have one."""
     check_registered(resolved(file).model.to_dict(), MODELS, file)
 
 
@@ -379,7 +379,7 @@ def test_dense_clip_of_fewer_frames_sees_as_much_of_the_video():
 
 
 @pytest.mark.parametrize(
-    ('name', 'options', 'told'),
+    ('name', 'options', 'message'),
     [
         ('c2d_r50', {'clip.frames': 1}, r'clip\.frames is 1; C2D needs at least 2'),
         ('c3d', {'clip.frames': 8}, r'clip\.frames is 8, and .*c3d_ucf50\.py has size only, since C3D takes 16 frames'),
@@ -394,12 +394,12 @@ def test_dense_clip_of_fewer_frames_sees_as_much_of_the_video():
         ('uniformer_small', {'clip.size': 24}, r'clip\.size is 24; UniFormer needs at least 32'),
     ],
 )
-def test_clip_that_a_model_cannot_take_is_told(name, options, told):
-    with pytest.raises(UserError, match=told):
+def test_clip_that_does_not_fit_the_model_is_refused(name, options, message):
+    with pytest.raises(UserError, match=message):
         read_config(FOLDER / f'baselines/{name}_ucf50.py', options=options)
 
 
-def test_length_of_features_is_told():
+def test_clip_of_features_suggests_their_length():
     with pytest.raises(UserError, match=r'clip: .*r18_ucf50\.py has no such variable, and features\.length sets the s'):
         read_config(FOLDER / 'recurrent/lstm_single_frame_r18_ucf50.py', options={'clip.frames': 4})
 

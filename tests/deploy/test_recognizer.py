@@ -100,7 +100,7 @@ def test_broken_files_do_not_stop_the_others(recognizer, folder, video, tmp_path
         (5, '5 is not a video'),
         (np.zeros((2, 8, 8), np.uint8), r'frames are \(8, 8\) uint8'),
         (np.zeros((2, 8, 8, 3), np.float32), r'frames are \(8, 8, 3\) float32'),
-        (np.zeros((0, 8, 8, 3), np.uint8), 'frames are none'),
+        (np.zeros((0, 8, 8, 3), np.uint8), 'frames are empty'),
         (iter([np.zeros((8, 8, 3), np.uint8), np.zeros((4, 8, 3), np.uint8)]), r'\(4, 8, 3\) uint8, \(8, 8, 3\) uint8'),
     ],
 )

@@ -54,7 +54,7 @@ ALLOWED = {
         'tvn_mmaction/experiments/scheduling/job.py',
         'pickle.load',
     ): 'a job, from the tool that started this process, through a pipe',
-    ('tvn_mmaction/config/loading.py', 'mmengine.config.Config.fromfile'): 'configs are Python, as the README says',
+    ('tvn_mmaction/config/loading.py', 'mmengine.config.Config.fromfile'): 'configs are Python, see the README',
     ('tvn_mmaction/config/dependencies.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
     ('tvn_mmaction/apis/pretraining.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
     ('tvn_mmaction/utils/checkpoints.py', 'torch.load'): "obeys torch's own variable for files that are trusted",

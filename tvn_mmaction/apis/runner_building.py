@@ -1,4 +1,4 @@
-"""Building a run from its config before anything of it starts, so that what is wrong in a config is told at once."""
+"""Building a run from its config before it starts, so that mistakes in the config are reported immediately."""
 
 import os
 from collections.abc import Mapping
@@ -156,7 +156,7 @@ def _check_network(config: Config, network: nn.Module, training: bool) -> None:
         with seeded(0):
             try:
                 view = make()
-            except Exception:  # only clips of RGB frames can be made up
+            except Exception:  # only RGB clips have dummy inputs
                 continue
             data = {'inputs': [view.to(device)], 'data_samples': [ActionDataSample()]}
             try:

@@ -31,7 +31,7 @@ def build_without_videos(config: Config, loader: str) -> BaseDataset:
 
 
 def available_clips(config: Config, loader: str, count: int, **changes: Any) -> Subset | None:
-    """Return up to `count` clips of a loader, evenly chosen; None where there are none at its data root.
+    """Return up to `count` clips of a loader, evenly chosen; None if its data root has none.
 
     Raises:
         UserError: There are clips, but something is wrong with them.

@@ -106,29 +106,29 @@ def pretraining_file(config: Config) -> Path:
 
 
 def pretraining_folder(config: Config) -> Path:
-    """Return where a config's pretraining writes."""
+    """Return the work directory of a config's pretraining."""
     return Path(config.pretraining.get('work_dir') or Path(config.work_dir, PRETRAINING))
 
 
 def pretraining_seconds(config: Config) -> float | None:
-    """Return how long the pretraining of a config took, None where it has none or nobody knows."""
+    """Return the seconds that the pretraining of a config took, or None if it has none or they are unknown."""
     history = read_history(pretraining_folder(config)) if config.get('pretraining') else []
     return sum(epoch['train_seconds'] for epoch in history) or None
 
 
 def teachers_of(config: Config) -> list[Path]:
-    """Return the checkpoints that a config's network is taught by; `~` is the home folder."""
+    """Return the teacher checkpoints of a config; `~` is the home folder."""
     return [Path(teacher).expanduser() for teacher in config.model.get('teachers') or []]
 
 
 def use_teachers(config: Config) -> None:
-    """Let a config whose network is taught by others say what their checkpoints hold, so that every record does.
+    """Store the digests of the teacher checkpoints in a config, so that every record has them.
 
     Args:
-        config: Changed in place; of teachers that are not there it keeps what it says.
+        config: Changed in place, unless a teacher is missing.
 
     Raises:
-        UserError: Its teachers are no list.
+        UserError: `model.teachers` is not a list.
     """
     teachers = config.model.get('teachers')
     if not teachers:
@@ -141,23 +141,23 @@ def use_teachers(config: Config) -> None:
 
 
 def check_teachers_are_there(config: Config) -> None:
-    """Check that the teachers of a config, if it has any, are there.
+    """Check that all teachers of a config exist.
 
     Raises:
-        UserError: One is not.
+        UserError: A teacher is missing.
     """
     if missing := [file for file in teachers_of(config) if not file.is_file()]:
         raise UserError(
-            f'the teacher {missing[0]} is not there: train it first, as {config.filename} says in its first comment, '
-            'or name others with --cfg-options model.teachers=[FILE,FILE]'
+            f'the teacher {missing[0]} is missing. Train it first, see the first comment of {config.filename}, or name '
+            'others with --cfg-options model.teachers=[FILE,FILE]'
         )
 
 
 def describe_selection(step: Config) -> None:
-    """Let a `SelectedFrames` of a config say what its file holds, so that every record that keeps the step does.
+    """Store digest and method of a selection in its `SelectedFrames` step, so that every record has them.
 
     Raises:
-        UserError: The file is no selection; of one that is missing nothing is said.
+        UserError: The file is not a selection. A missing file is ignored.
     """
     file = Path(step.selection)
     if file.is_file():
@@ -166,14 +166,17 @@ def describe_selection(step: Config) -> None:
 
 
 def upstream_models(pipeline: Sequence[dict]) -> list[FeatureRecord | Selection]:
-    """Return what the networks have left that a pipeline needs: features, or a selection of frames.
+    """Return the records of upstream models that a pipeline needs: features, or selections of frames.
 
     Raises:
-        UserError: It is not there, or is something else.
+        UserError: A record is missing or invalid.
     """
     features = [FeatureRecord.load(Path(step['folder'])) for step in pipeline if step['type'] == 'LoadFeatures']
     selections = [_selection_in(Path(step['selection'])) for step in pipeline if step['type'] == 'SelectedFrames']
-    return [*features, *(selection for selection in selections if selection.checkpoint_sha256)]  # chance is no network
+    return [
+        *features,
+        *(selection for selection in selections if selection.checkpoint_sha256),
+    ]  # a random selection has no network
 
 
 def _selection_in(file: Path) -> Selection:
@@ -182,21 +185,21 @@ def _selection_in(file: Path) -> Selection:
 
 @functools.lru_cache(maxsize=1)
 def _selection(file: Path, sha256: str) -> Selection:
-    """Read a selection, which has megabytes, once for all that a record says of it; nobody may change it."""
+    """Read a selection, which has megabytes, only once; do not modify the cached object."""
     return Selection.load(file)
 
 
 def foreign_training(pipeline: Sequence[dict], train_list_sha256: str | None) -> str | None:
-    """Return what a pipeline needs of a network that may have seen the test, in words; None where there is none.
+    """Describe the input of a pipeline that comes from a network which may have seen test clips, None if there is none.
 
-    It may, if it was not trained on just the clips of a config, or if nobody knows.
+    It may have seen them if it was not trained on exactly the clips of the config, or if its clips are unknown.
 
     Args:
-        pipeline: As a config has it.
-        train_list_sha256: Of the clips that the config trains on.
+        pipeline: Pipeline of a config.
+        train_list_sha256: Digest of the training clips of the config.
 
     Raises:
-        UserError: What the pipeline needs is not there, or is something else.
+        UserError: An upstream record is missing or invalid.
     """
     for made in upstream_models(pipeline):
         if made.train_list_sha256 != train_list_sha256:
@@ -206,10 +209,10 @@ def foreign_training(pipeline: Sequence[dict], train_list_sha256: str | None) ->
 
 
 def full_pipeline(pipeline: Sequence[dict]) -> list[dict]:
-    """Return the steps of a pipeline behind those that the clips were sampled by, where it loads their features.
+    """Return the steps of a pipeline, after those of the feature extraction if it loads features.
 
     Raises:
-        UserError: The features are not there.
+        UserError: The features are missing.
     """
     sampled = [made.test_pipeline for made in upstream_models(pipeline) if isinstance(made, FeatureRecord)]
     return [step for steps in (*sampled, pipeline) for step in steps]

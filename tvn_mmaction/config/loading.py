@@ -157,9 +157,9 @@ def configure_training(
 
     Args:
         config: The config, changed in place.
-        resume: A checkpoint to go on from, or `'auto'` for the newest one of the work directory.
+        resume: Checkpoint to resume from, or `'auto'` for the newest one in the work directory.
         amp: Train in mixed precision, with float16 on a GPU and bfloat16 on a CPU.
-        validate: Whether to look at the test clips between epochs.
+        validate: Whether to evaluate the test clips between epochs.
         auto_scale_lr: Scale the learning rate by the batch size over `auto_scale_lr.base_batch_size`.
         seed: Seed of the training; by default the config's.
         deterministic: Use deterministic algorithms only.

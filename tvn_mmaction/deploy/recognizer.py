@@ -159,7 +159,7 @@ def _frames(source: Any) -> list[np.ndarray]:
         raise UserError(f'{source!r} is not a video. Pass a file, a folder or frames.') from None
     shapes = {(frame.shape, str(frame.dtype)) for frame in frames}
     if len(shapes) != 1 or frames[0].ndim != 3 or frames[0].shape[2] != 3 or frames[0].dtype != np.uint8:
-        found = ', '.join(f'{shape} {kind}' for shape, kind in sorted(shapes)) or 'none'
+        found = ', '.join(f'{shape} {kind}' for shape, kind in sorted(shapes)) or 'empty'
         raise UserError(f'frames are {found}. Pass one or more frames of one size, RGB (H, W, 3) uint8.')
     return frames
 

@@ -77,7 +77,7 @@ class Calibration:
 
     @property
     def cost(self) -> str:
-        """What the budgets are shares of, `MACS` or `LATENCY`."""
+        """Cost of which the budgets are shares, `MACS` or `LATENCY`."""
         return LATENCY if self.latency_ms else MACS
 
     def policy(self, budget: float) -> ExitPolicy | None:

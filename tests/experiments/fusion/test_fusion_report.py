@@ -89,7 +89,7 @@ def test_differences_are_those_of_the_fusion_to_each_network(members):
 
 
 @pytest.mark.parametrize('method', ['fit', 'stacking', 'svm'])
-def test_what_is_learned_on_a_validation_helps_on_the_test(members, validation, method):
+def test_weights_learned_on_the_validation_split_help_on_the_test_split(members, validation, method):
     if method != 'fit':
         pytest.importorskip('sklearn')
     fusion, entry, _ = fuse_networks(members, method, validation)

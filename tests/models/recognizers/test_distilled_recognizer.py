@@ -186,7 +186,7 @@ def test_teachers_must_be_a_list(teacher, tmp_path):
 def test_missing_teacher_is_refused_in_training_only(teacher, tmp_path):
     config, model = student(tmp_path, [teacher])
     config.model.teachers = model.teachers = [str(tmp_path / 'gone.pth')]
-    with pytest.raises(UserError, match=r'the teacher .*gone\.pth is not there: train it first'):
+    with pytest.raises(UserError, match=r'the teacher .*gone\.pth is missing\. Train it first'):
         check_teachers(RunPlan(config))
     data = model.eval().data_preprocessor(batch())
     assert len(model(**data, mode='predict')) == 4
