@@ -216,7 +216,7 @@ def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
     assert np.array_equal(frames.labels, flow.labels) and not np.array_equal(frames.scores, flow.scores)
     assert [result.protocol.views for result in results] == [1, 1]
     assert 'flow_ms_per_clip' not in results[0].costs and 0 < results[1].costs['flow_ms_per_clip'] < 1000
-    assert 'ms of one core a clip' in describe(results[1], tmp_path)
+    assert 'ms of one core per clip' in describe(results[1], tmp_path)
     assert results_table(results).count(' ms of flow |') == 1
 
 
