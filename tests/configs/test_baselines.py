@@ -136,7 +136,7 @@ def test_sounds_are_drawn_for_the_demo_set_only(demo_root, data_root):
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         assert np.load(info['audio_path']).shape == (64, BANDS) and info['total_frames'] == 16
-    with pytest.raises(UserError, match='is no clip of the demo set'):
+    with pytest.raises(UserError, match='is not a clip of the demo set'):
         DemoAudioDataset(data_root=str(data_root), protocol='ucf101like', pipeline=[])
 
 

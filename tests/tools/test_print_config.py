@@ -8,7 +8,7 @@ import mmaction
 import pytest
 import torch
 
-from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, call_tool, run_process, run_tool, write_config, write_data
 
 PRINT, TRAIN = REPOSITORY / 'tools/print_config.py', REPOSITORY / 'tools/train.py'
 STOCK_TOOLS = Path(mmaction.__file__).parent / '.mim/tools'
@@ -27,8 +27,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def succeed(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess:
-    process = run_tool(*arguments, folder=folder)
+def succeed(tool: Path, *arguments: str | Path, folder: Path) -> subprocess.CompletedProcess:
+    run = run_process if tool.is_relative_to(STOCK_TOOLS) else run_tool
+    process = run(tool, *arguments, folder=folder)
     assert process.returncode == 0, process.stderr
     return process
 

@@ -37,7 +37,8 @@ NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
 OF_SPLIT = r'.*\.dataset\.(protocol|fold|seed)'  # options instead of which the variable is to be changed
 # Options that a config file need not have.
 ALWAYS_KNOWN = {
-    'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretraining', 'broken_clips',
+    'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretrained', 'pretraining',
+    'broken_clips',
 }  # fmt: skip
 
 
