@@ -1,6 +1,8 @@
 """Shared parts of the tools' command lines."""
 
 import argparse
+import ast
+import importlib
 import os
 import runpy
 import signal
@@ -56,6 +58,15 @@ def test_user_tools_are_few_and_maintainers_scripts_apart():
     flat = {path.stem for path in TOOLS if path.parent.name == 'tools'}
     assert len(flat) <= 14
     assert {path.stem for path in TOOLS} - flat == {'soak', 'speed', 'update_docs'}
+
+
+@pytest.mark.parametrize('tool', TOOLS, ids=lambda tool: tool.stem)
+def test_late_imports_of_a_tool_exist(tool):
+    imports = [node for node in ast.walk(ast.parse(tool.read_text())) if isinstance(node, ast.ImportFrom)]
+    for node in imports:
+        if node.module.startswith(('tvn_mmaction', 'benchmarks')) and 'ray' not in node.module:
+            module = importlib.import_module(node.module)
+            assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], node.module
 
 
 def test_next_command_passes_the_options_on(command_line):

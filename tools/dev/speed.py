@@ -138,7 +138,8 @@ def measure_training() -> dict:
 
 def targets(engines, details: dict) -> list:
     """Return each speed target with its measurement."""
-    from benchmarks.targets.targets_record import EngineTimes, Target
+    from benchmarks.targets.targets_record import Target
+    from tvn_mmaction.benchmark.engine_record import EngineTimes
 
     small, large, tsm = engines.networks[:3]
 
