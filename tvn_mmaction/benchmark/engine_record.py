@@ -1,11 +1,9 @@
 """Record of the latency of networks in inference engines, and its table."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..evaluation.result import count_of_threads
-from ..utils.io import write_record
 from ..utils.markdown import markdown_table
 from .benchmark_record import Timing
 
@@ -39,10 +37,6 @@ class EngineBenchmark:
     sgemm_gflops: float  # of a 2048³ matrix product in fp32
     environment: dict[str, Any]
     networks: list[EngineTimes]
-
-    def save(self, path: Path) -> None:
-        """Write the JSON file, complete or not at all."""
-        write_record(path, self)
 
     def sgemm_share(self, network: EngineTimes, engine: str) -> float:
         """Return the speed of a network as a share of that of a large matrix product."""

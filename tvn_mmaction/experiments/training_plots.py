@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..evaluation.plots import new_figure, save_figure
+from ..evaluation.plots import new_figure, save_figure, style_axes
 from .ablation.ablation_record import Ablation, short_name
 from .sweep.sweep_record import Sweep
 
@@ -40,18 +40,12 @@ def plot_ablation(record: Ablation, path: Path) -> None:
     title = f'{record.name}: top-1, %, of {protocol.test_clips} {protocol.subset} clips, by row and seed'
     axes.set(title=title, xlim=(0, 100))
     axes.title.set_fontsize(10)
-    axes.grid(alpha=0.3, axis='x')
-    axes.spines[['top', 'right']].set_visible(False)
+    style_axes(axes, 'x')
     save_figure(figure, path)
 
 
 def plot_learning_curves(histories: Mapping[str, Sequence[list[dict]]], path: Path) -> None:
-    """Plot loss, train and test or validation accuracy by epoch into a PNG, with axes per row and a line per training.
-
-    Args:
-        histories: `Result.history` of each training, by row.
-        path: The PNG.
-    """
+    """Plot loss, train and test or validation accuracy by epoch: axes per row, a line per training, into a PNG."""
     figure, grid = _grid(len(histories), 2.7, 2.1, sharex=True, sharey=True)
     losses = [
         epoch['loss'] for of_row in histories.values() for history in of_row for epoch in history if 'loss' in epoch
@@ -103,8 +97,7 @@ def plot_sweep(record: Sweep, path: Path) -> None:
         if numbers and min(places) > 0 and max(places) / min(places) > 20:
             axes.set_xscale('log')
         axes.set_xlabel(name, fontsize=8)
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
+        style_axes(axes)
     figure.suptitle('validation top-1, %; star: the best; hollow: stopped early', fontsize=9)
     save_figure(figure, path)
 
