@@ -98,11 +98,7 @@ def measure(
 
 
 def load_or_measure(configs: Sequence[Config], path: Path, rounds: int) -> Benchmark:
-    """Return the costs of networks from `path` if it has them for the same configs and machine; measure them otherwise.
-
-    Raises:
-        UserError: A network cannot be built, run or trained.
-    """
+    """Return the costs of networks from `path` if it has those of the same configs and machine, else measure them."""
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if path.exists():
         benchmark = Benchmark.load(path)
@@ -128,13 +124,7 @@ def _check(configs: Sequence[Config], rounds: int, train_batch: int) -> None:
 
 
 class _Candidate:
-    """A network after warm-up, with its measurements.
-
-    Args:
-        config: Returned by `read_config`.
-        train_batch: Clips of a training step; None leaves training out.
-        device: Of the network.
-    """
+    """A network after warm-up, with its measurements; without `train_batch`, training is not measured."""
 
     def __init__(self, config: Config, train_batch: int | None, device: torch.device):
         self.name = config_name(config.filename)

@@ -197,11 +197,7 @@ class FaultTolerantDataLoader(DataLoader):
             self._iterator = iterator = None  # ends the other workers
 
     def _note(self, number: int, exit_code: int, deaths: int) -> None:
-        """Record the clip that a dead worker was reading.
-
-        Raises:
-            UserError: Workers die repeatedly, so the clip is not the cause.
-        """
+        """Record the clip that a dead worker was reading, unless workers die repeatedly: then it is not the cause."""
         index, self.dataset.reading[number] = self.dataset.reading[number], NO_CLIP
         reading = 'between two clips' if index == NO_CLIP else f'reading {name_of_clip(self.dataset, index)}'
         if exit_code == TIMED_OUT:

@@ -60,11 +60,7 @@ def write_rows(file: TextIO, clips: Iterable[Clip]) -> None:
 
 
 def check_data_root(folder: str | Path) -> None:
-    """Check that the data root of an optional `--data-root` has a manifest.
-
-    Raises:
-        UserError: The manifest is missing.
-    """
+    """Check that the data root of an optional `--data-root` has a manifest."""
     if not Path(folder, FILE_NAME).is_file():
         raise UserError(
             f'--data-root {folder}: no {FILE_NAME} there. Create it with tools/build_ucf50.py, or omit the option.'

@@ -209,11 +209,7 @@ def open_engine(
 
 
 def check_installed(module: str) -> None:
-    """Check that a library of the extra `deploy` is installed.
-
-    Raises:
-        UserError: The library is missing.
-    """
+    """Check that a library of the extra `deploy` is installed."""
     if not find_spec(module):
         raise UserError(f'{module} is not installed. Install it with pip install -e ".[deploy]".')
 

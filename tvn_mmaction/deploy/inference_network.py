@@ -158,12 +158,9 @@ def classes_in(meta: Mapping[str, Any]) -> list[str] | None:
 
 
 def build_recognizer(loaded: Mapping[str, Any], config: Config, checkpoint: Path) -> nn.Module:
-    """Return the model of a config with the weights of a checkpoint.
+    """Return the model of a config with the weights of a checkpoint, whose file is named in errors.
 
-    Args:
-        loaded: The checkpoint, as `read_checkpoint` returns it.
-        config: The config, whose number of classes is set to that of the checkpoint.
-        checkpoint: The checkpoint's file, for errors.
+    The config's number of classes is set to that of the checkpoint.
 
     Raises:
         UserError: The model cannot be built, or the weights do not fit it.

@@ -75,9 +75,6 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
     """Check that every `type` in a part of a file, however deep, is registered, and every `_scope_` known.
 
     A registry would import and call anything else that a name may refer to.
-
-    Raises:
-        UserError: A type is not registered, or a scope is unknown.
     """
     if isinstance(part, Mapping):
         for key, known in (('type', registered_names(registry) | UNREGISTERED), ('_scope_', SCOPES)):
@@ -93,11 +90,7 @@ def check_registered(part: Any, registry: Registry, file: Path) -> None:
 
 
 def check_classes(classes: Iterable[Any], file: Path) -> None:
-    """Check that the class names in a file are text of one line without control sequences of a terminal.
-
-    Raises:
-        UserError: A name is not.
-    """
+    """Check that the class names in a file are text of one line without control sequences of a terminal."""
     for name in classes:
         if UNPRINTABLE.search(str(name)):
             raise UserError(

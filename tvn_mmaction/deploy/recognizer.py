@@ -140,11 +140,7 @@ def load(
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """Return the videos of a folder and its subfolders, sorted.
-
-    Raises:
-        UserError: There are no videos.
-    """
+    """Return the videos of a folder and its subfolders, sorted; raise a UserError if there is no video."""
     videos = sorted(path for path in folder.rglob('*') if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     if not videos:
         raise UserError(f'{folder} holds no video. Name a folder with files of {", ".join(VIDEO_SUFFIXES)}.')

@@ -28,11 +28,7 @@ def load_teacher(checkpoint: str | Path) -> nn.Module:
 
 
 def check_teachers(plan: RunPlan) -> None:
-    """Check that the teachers of a config, if any, have the input and the classes of its network.
-
-    Raises:
-        UserError: A teacher does not, or cannot be loaded.
-    """
+    """Check that the teachers of a config, if any, have the input and the classes of its network."""
     check_teachers_are_there(plan.config)
     pipeline = dataset_of(plan.config, 'train_dataloader').pipeline
     for checkpoint in teachers_of(plan.config):

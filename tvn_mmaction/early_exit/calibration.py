@@ -165,11 +165,7 @@ def _calibrated_file(checkpoint: Path, cost: str) -> Path:
 
 
 def _clips(config: Config, **subset: str | int) -> list:
-    """Return the clips of another subset than the tested one, by arguments of the data set; no video is read.
-
-    Raises:
-        UserError: The data set has no validation split, or the config tests another subset than the test split.
-    """
+    """Return the clips of another subset than the tested one, by arguments of the data set; no video is read."""
     dataset = dataset_of(config, 'test_dataloader')
     if 'subset' not in dataset:
         raise UserError(
@@ -301,15 +297,7 @@ def _ms_per_video(
     """Return the latency of a video under several thresholds: the mean over clips of the median over rounds.
 
     The thresholds take turns on each clip, in another order each round, so that a noisy machine affects all alike.
-
-    Args:
-        runner: Its network runs on clips that it tests.
-        unfinished: Keeps the times of finished clips.
-        name: Of these times in `unfinished`.
-        places: Indices of the clips in the data set.
-        thresholds: Of the exits, several times.
-        rounds: How often all thresholds run on a clip.
-        seed: Of the order.
+    `unfinished` keeps the times of finished clips under `name`; `places` are indices of clips that the runner tests.
     """
     network, dataset = runner.model.train(False), runner.test_dataloader.dataset
     variants = [torch.tensor(one) for one in thresholds]

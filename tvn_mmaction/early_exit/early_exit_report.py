@@ -72,12 +72,7 @@ def exits_by_class(
 ) -> list[ClassExits]:
     """Return where the clips of each class leave, the class that leaves earliest first; omits classes without clips.
 
-    Args:
-        scores: `(clips, exits, classes)`, probabilities.
-        labels: `(clips,)`.
-        thresholds: Of all exits but the last.
-        clips: Their names.
-        classes: Their names.
+    `scores` are probabilities `(clips, exits, classes)`; `thresholds` are those of all exits but the last.
     """
     exits = leaving_exits(scores, thresholds)
     confidences = scores[np.arange(len(exits)), exits].max(1)

@@ -18,21 +18,14 @@ RATIOS = np.geomspace(1 / 256, 256, 129)
 def leaving_exits(scores: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     """Return the exit at which each clip leaves, `(clips,)`: the first one whose threshold its confidence reaches.
 
-    Args:
-        scores: `(clips, exits, classes)`, probabilities.
-        thresholds: Of all exits but the last.
+    `scores` are probabilities `(clips, exits, classes)`; `thresholds` are those of all exits but the last.
     """
     leaves = scores.max(2) >= np.array([*thresholds, 0.0], dtype=scores.dtype)
     return leaves.argmax(1)
 
 
 def check_budgets(budgets: Sequence[float], costs: ExitCosts, cost: str) -> None:
-    """Check that a network can keep to budgets.
-
-    Args:
-        budgets: Shares of the full network's cost.
-        costs: Of the exits.
-        cost: `MACS` or `LATENCY`.
+    """Check that a network can keep to budgets, as shares of its cost.
 
     Raises:
         UserError: A budget is below the cost of the cheapest exit, or above that of the full network.
@@ -88,9 +81,7 @@ def _candidates(scores: np.ndarray) -> list[list[float]]:
 def _thresholds(confidences: np.ndarray, shares: np.ndarray) -> list[float]:
     """Return the thresholds at which these shares of the clips leave; clips of equal confidence leave together.
 
-    Args:
-        confidences: `(clips, exits)`.
-        shares: `(exits,)`.
+    `confidences` are `(clips, exits)`, `shares` are `(exits,)`.
     """
     inside = np.arange(len(confidences))
     thresholds = []

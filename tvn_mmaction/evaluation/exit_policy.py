@@ -63,11 +63,7 @@ class Calibration:
 
     @classmethod
     def from_meta(cls, fields: dict[str, Any]) -> 'Calibration':
-        """Return the calibration that `to_meta` converted.
-
-        Raises:
-            UserError: Another release wrote it.
-        """
+        """Return the calibration that `to_meta` of this release converted."""
         try:
             return from_plain(cls, fields)
         except (TypeError, AttributeError):
@@ -91,10 +87,5 @@ def exit_shares(exits: np.ndarray, count: int) -> list[float]:
 
 
 def gmacs_per_video(shares: Sequence[float], exit_macs: Sequence[float]) -> float:
-    """Return the mean cost of a video in 10^9 multiply-accumulates.
-
-    Args:
-        shares: Of the clips, by exit.
-        exit_macs: Cost of a video, by exit.
-    """
+    """Return the mean cost of a video in 10^9 multiply-accumulates from the shares of the clips by exit."""
     return float(np.dot(shares, exit_macs)) / 1e9

@@ -66,13 +66,7 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
 
 
 def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> list[dict[str, str | int]]:
-    """Return the pairs of classes that were confused most often, as dicts of `true`, `predicted` and `clips`.
-
-    Args:
-        counts: See `confusion_matrix`.
-        classes: Their names.
-        count: Maximum number of pairs.
-    """
+    """Return the most confused pairs of classes, up to `count`, as dicts of `true`, `predicted` and `clips`."""
     pairs = sorted((-counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j)
     return [{'true': classes[i], 'predicted': classes[j], 'clips': int(-clips)} for clips, i, j in pairs[:count]]
 

@@ -71,13 +71,7 @@ def plot_curves(history: list[dict], path: Path) -> None:
 
 
 def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) -> None:
-    """Plot a confusion matrix.
-
-    Args:
-        counts: Clips `(classes, classes)`, rows true and columns predicted.
-        classes: Their names.
-        path: The PNG file.
-    """
+    """Plot the clips `(classes, classes)`, rows true and columns predicted, into a PNG."""
     size = max(4.0, 0.32 * len(classes) + 2)
     figure = new_figure(size, size)
     axes = figure.subplots()
@@ -94,12 +88,7 @@ def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) ->
 
 
 def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
-    """Plot the top-1 accuracy of each fold with its 95 % interval, and their mean.
-
-    Args:
-        top1: By fold.
-        path: The PNG file.
-    """
+    """Plot the top-1 accuracy of each fold with its 95 % interval, and their mean, into a PNG."""
     values = 100 * np.array([estimate.value for estimate in top1.values()])
     low, high = (100 * np.array([getattr(estimate, end) for estimate in top1.values()]) for end in ('low', 'high'))
     figure = new_figure(max(4.5, 0.32 * len(top1) + 2), 3.4)
@@ -115,13 +104,9 @@ def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
 
 
 def plot_class_changes(points: Mapping[str, float], accuracy: Mapping[str, float], reference: str, path: Path) -> None:
-    """Plot the change of accuracy of each class against a reference.
+    """Plot the change of each class against a reference, in percentage points, into a PNG.
 
-    Args:
-        points: Change in percentage points by class, in the order from the top.
-        accuracy: By class, in [0, 1]; part of the label.
-        reference: Name of the reference.
-        path: The PNG file.
+    Classes are in the order of `points` from the top, labelled with their accuracy in [0, 1].
     """
     figure = new_figure(6.5, max(2.5, 0.22 * len(points) + 1.2))
     axes = figure.subplots()

@@ -9,16 +9,9 @@ from ..utils.io import read_yaml
 
 
 def read_options_file(file: str | Path, what: str, missing: str, empty: str) -> dict[str, Any]:
-    """Read a YAML mapping.
+    """Read a YAML mapping, named `what` in messages.
 
-    Args:
-        file: Its path.
-        what: Its content, for messages.
-        missing: Remedy if there is no such file.
-        empty: Message if it holds anything but a mapping.
-
-    Raises:
-        UserError: There is no such file, or no mapping in it.
+    `missing` is the remedy for a missing file, and `empty` the message for any other content.
     """
     content = read_yaml(Path(file), what, missing)
     if not isinstance(content, dict) or not content:

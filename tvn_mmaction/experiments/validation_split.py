@@ -53,11 +53,7 @@ def validation_options(config: Config, given: Mapping[str, Any], validation_fold
 
 
 def warn_of_group_leakage(config: Config) -> None:
-    """Warn if validation clips come from the same source videos as train clips, as in a split by single clips.
-
-    Args:
-        config: Config with the options of `validation_options`.
-    """
+    """Warn if validation clips come from the same source videos as train clips, as in a split by single clips."""
     fit, validation = (clips_of(build_without_videos(config, f'{name}_dataloader')) or [] for name in ('train', 'test'))
     if leaked := same_group(validation, fit):
         warn(

@@ -79,11 +79,7 @@ def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Cl
 
 
 def compile_group_pattern(pattern: str) -> re.Pattern:
-    """Return the expression that finds the group in a name; see `scan`.
-
-    Raises:
-        UserError: It is neither a name in `GROUP_PATTERNS` nor an expression with one pair of parentheses.
-    """
+    """Return the expression that finds the group in a name; see `scan`."""
     try:
         expression = re.compile(GROUP_PATTERNS.get(pattern, pattern))
     except re.error as error:

@@ -32,10 +32,7 @@ class FlowCost:
 def flow_cost(data_root: str | Path, clips: Sequence[str], processor: str) -> FlowCost | None:
     """Return the cost of flow, measured once per store and processor; None without a pair of frames.
 
-    Args:
-        data_root: The folder of the manifest and the store, which need not hold flow.
-        clips: SHA-256 of the clips to measure on.
-        processor: Name of this machine's processor.
+    It is measured on the clips with these SHA-256. The store of `data_root` need not hold flow.
     """
     if not Path(data_root, FOLDER, 'data.mdb').is_file():
         return None

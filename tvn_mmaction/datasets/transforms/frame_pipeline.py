@@ -22,11 +22,7 @@ FRAMES = 300  # of a dummy video, 10 s
 
 
 class FramePipeline:
-    """A test pipeline that also takes frames decoded elsewhere.
-
-    Args:
-        steps: Transforms as in a config.
-    """
+    """A test pipeline, with the steps of a config, that also takes frames decoded elsewhere."""
 
     def __init__(self, steps: Sequence[dict[str, Any]]):
         with DefaultScope.overwrite_default_scope('mmaction'):

@@ -58,11 +58,7 @@ class FeatureRecord(Record):
 
     @classmethod
     def load(cls, folder: Path) -> 'FeatureRecord':
-        """Read a file written by `save`.
-
-        Raises:
-            UserError: The file does not exist, is not such a record, or has another schema version.
-        """
+        """Read a file written by `save`."""
         return super().load(Path(folder, FILE_NAME))
 
 
@@ -72,11 +68,7 @@ def file_of(folder: Path, sha256: str) -> Path:
 
 
 def read_features(folder: Path, clip: dict[str, Any]) -> np.ndarray:
-    """Return the features of a clip, float32 `(T, C)`.
-
-    Args:
-        folder: The folder of the features.
-        clip: Its entry in a `UCF50Dataset`.
+    """Return the features of a clip, an entry of a `UCF50Dataset`, as float32 `(T, C)`.
 
     Raises:
         UserError: They are missing or damaged, or the entry has no SHA-256.
@@ -101,12 +93,7 @@ def check_features(
 ) -> FeatureRecord:
     """Return the record of a folder of features after checking that it matches a config.
 
-    Args:
-        folder: The folder of the features.
-        network: Name of the network's config.
-        layer: Layer of the network, by default any.
-        checkpoint_sha256: Digest of the network's checkpoint, by default any.
-        test_pipeline_sha256: Digest of the sampling pipeline, by default any.
+    By default, any layer, checkpoint and sampling pipeline match.
 
     Raises:
         UserError: They are missing, incomplete, or do not match.

@@ -120,13 +120,7 @@ def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
 
 
 def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:
-    """Return clips of a loader's data set as inputs of the test, evenly spread; noise if there is no data.
-
-    Args:
-        config: As `read_config` returns it.
-        loader: `'train_dataloader'`, `'val_dataloader'` or `'test_dataloader'`.
-        count: The maximum number of clips.
-    """
+    """Return up to `count` evenly spread clips of a loader's data set as inputs of the test; noise without data."""
     pipeline = dataset_of(config, 'test_dataloader').pipeline
     clips = available_clips(config, loader, count, pipeline=pipeline, test_mode=True)
     if clips is None:

@@ -181,20 +181,15 @@ class VideoAnnotator:
 
 
 def check_is_another_file(out: Path, video: Path) -> None:
-    """Check that an annotated video does not overwrite its source.
-
-    Raises:
-        UserError: Both are the same file.
-    """
+    """Check that an annotated video does not overwrite its source."""
     if out.exists() and video.exists() and out.samefile(video):
         raise UserError(f'{out} is the video itself. Name another file.')
 
 
 def annotate(video: Path, out: Path, caption: Caption) -> int:
-    """Write a video with one caption on every frame, without sound; an interruption leaves a shorter video.
+    """Write a video with one caption on every frame, without sound, and return its number of frames.
 
-    Returns:
-        Its number of frames.
+    An interruption leaves a shorter video.
 
     Raises:
         UserError: `video` holds no frame, or `out` cannot be written.

@@ -76,11 +76,7 @@ class LiveRecognition:
         self._stop = Event()
 
     def __enter__(self) -> 'LiveRecognition':
-        """Start the engine, then the source.
-
-        Raises:
-            UserError: The source does not open.
-        """
+        """Start the engine, then the source."""
         # The first run takes many times longer than the others. It comes before the source is opened, which would
         # queue frames in the meantime.
         self._recognizer.recognize_frames([np.zeros(WARM_UP_SIZE, np.uint8)] * self._recognizer.frames)

@@ -151,11 +151,7 @@ class Source:
 
 
 def open_video(path: Path) -> cv2.VideoCapture:
-    """Open a file.
-
-    Raises:
-        UserError: It is not a video.
-    """
+    """Open a file; raise a UserError if it is not a video."""
     with _quiet_decoders():
         # OpenCV takes no absolute path for a URL or a pattern of numbered images.
         video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)

@@ -19,11 +19,7 @@ ESCAPE, Q = 27, ord('q')
 
 
 class Window(AbstractContextManager):
-    """A window, for `with`; `is_open` is False if there is no display.
-
-    Args:
-        title: Its title.
-    """
+    """A window, for `with`; `is_open` is False if there is no display."""
 
     def __init__(self, title: str):
         self._process = subprocess.Popen(

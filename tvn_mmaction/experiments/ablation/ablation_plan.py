@@ -67,11 +67,7 @@ class AblationPlan:
 
 
 def read_parts(file: str | Path) -> Parts:
-    """Read the parts of a recipe: YAML with the options that switch each part off, by its name.
-
-    Raises:
-        UserError: There is no such file, or it has another content.
-    """
+    """Read the parts of a recipe: YAML with the options that switch each part off, by its name."""
     parts = read_options_file(
         file,
         'list of parts',
@@ -229,10 +225,7 @@ def _check_part(recipe: Config, name: str, off: Mapping[str, Any]) -> None:
 def collect_ablation(plan: AblationPlan) -> Ablation | None:
     """Compute the metrics of all finished trainings, and write record and plots into the plan's folder.
 
-    A seed counts when its trainings on all validation folds are finished.
-
-    Returns:
-        The record, or None if no seed of any row is finished.
+    A seed counts when its trainings on all validation folds are finished. Without such a seed, the result is None.
 
     Raises:
         UserError: Rows were measured on different clips.
@@ -346,11 +339,7 @@ def _differences(rows: Sequence[PlannedRow], scores: Mapping[str, list[Scores]])
 
 
 def _pooled_protocol(results: Sequence[Sequence[Result]]) -> Protocol:
-    """Return the common protocol of all trainings, with the summed test clips of the folds.
-
-    Args:
-        results: Results of each seed, by fold.
-    """
+    """Return the common protocol of the trainings of each seed, by fold, with the summed test clips of the folds."""
     folds = [[result.protocol for result in of_fold] for of_fold in zip(*results, strict=True)]
     for protocols in folds:
         different = different_fields(protocols)

@@ -248,11 +248,7 @@ class Comparison:
 
 
 def load_comparison(folder: str | Path, names: Sequence[str] | None = None) -> Comparison:
-    """Read the networks of `benchmark.json` in a folder, with their results in its subfolders.
-
-    Args:
-        folder: Work directory of tools/compare.py.
-        names: Networks to compare, by default all that have a result.
+    """Read the networks of `benchmark.json` in a folder, by default all that have a result, and their results.
 
     Raises:
         UserError: The reference or all others have no result, or the results cannot be compared.

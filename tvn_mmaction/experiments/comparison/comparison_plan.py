@@ -46,11 +46,7 @@ class TrainBudget:
 
     @classmethod
     def parse(cls, text: str) -> 'TrainBudget':
-        """Return the budget `epochs=N` or `minutes=M`.
-
-        Raises:
-            UserError: The text has another form.
-        """
+        """Return the budget `epochs=N` or `minutes=M`."""
         match = re.fullmatch(r'epochs=([1-9]\d*)|minutes=(\d+(?:\.\d+)?)', text)
         if not match or (match[2] and not float(match[2])):
             raise UserError(f'--train-budget {text}: give epochs=N or minutes=M, above 0')

@@ -21,15 +21,9 @@ JPEG_QUALITY = 80
 
 
 def write_report(comparison: Comparison, frames: Mapping[str, np.ndarray], folder: str | Path) -> list[Path]:
-    """Write `report.html`, `report.md` and `report.csv`, all or none of them.
+    """Write `report.html`, `report.md` and `report.csv`, all or none of them, and return the files.
 
-    Args:
-        comparison: Comparison to report.
-        frames: `(H, W, 3)` uint8 RGB frames of the readable ones of `comparison.disputed_clips`, by name.
-        folder: Output folder, created if needed.
-
-    Returns:
-        The files.
+    `frames` are those of the readable ones of `comparison.disputed_clips`, by name: RGB `(H, W, 3)` uint8.
     """
     contents = {
         'report.html': comparison_page(comparison, frames),

@@ -86,14 +86,7 @@ def plan_cross_validation(config: Config, protocol: str | None = None) -> CrossV
 
 
 def collect_cross_validation(plan: CrossValidationPlan) -> CrossValidation | None:
-    """Pool the finished folds, and write record, scores and plots into the plan's folder.
-
-    Returns:
-        The record, or None if no fold is finished.
-
-    Raises:
-        UserError: The folds do not belong together.
-    """
+    """Pool the finished folds, if any, and write record, scores and plots into the plan's folder."""
     finished = [(number, fold, result) for number, fold in enumerate(plan.folds) if (result := fold.result())]
     if not finished:
         return None

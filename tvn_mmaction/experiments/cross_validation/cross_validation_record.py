@@ -66,18 +66,9 @@ def pool_folds(
     options: Mapping[str, Any],
     config_sha256: str,
 ) -> tuple[CrossValidation, Scores]:
-    """Pool the finished folds of a protocol.
+    """Return the record of the finished folds of a protocol, and the scores of all their test clips.
 
-    Args:
-        results: Results by fold.
-        scores: Scores of their test clips.
-        fold_count: All folds of the protocol, with unfinished ones.
-        dropped_clips: See `CrossValidation`.
-        options: See `CrossValidation`.
-        config_sha256: See `CrossValidation`.
-
-    Returns:
-        The record, and the scores of all test clips.
+    For `fold_count`, `dropped_clips`, `options` and `config_sha256` see `CrossValidation`.
 
     Raises:
         UserError: The folds do not belong together.

@@ -65,13 +65,7 @@ def fit_weights(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def stacking(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return probabilities `(clips, classes)` of a logistic regression on the log-probabilities of all networks.
 
-    Args:
-        scores: Scores to fuse.
-        validation: Scores to learn from.
-        labels: Labels of `validation`, with all classes.
-
-    Raises:
-        UserError: scikit-learn is not installed.
+    It learns from the scores `validation`, whose `labels` cover all classes.
     """
     check_scikit_learn()
     from sklearn.linear_model import LogisticRegression
@@ -83,10 +77,7 @@ def stacking(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> 
 
 
 def svm_fusion(scores: np.ndarray, validation: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the softmax of the margins of a linear SVM on L2-normalised scores (arXiv 1406.2199, section 2).
-
-    See `stacking`.
-    """
+    """Return the softmax of the margins of a linear SVM on L2-normalised scores (arXiv 1406.2199, section 2)."""
     check_scikit_learn()
     from sklearn.svm import LinearSVC
 
@@ -137,12 +128,7 @@ class Overlap:
 
 
 def error_overlaps(names: Sequence[str], right: np.ndarray) -> list[Overlap]:
-    """Return the overlap of the errors of each pair of networks.
-
-    Args:
-        names: Names of the networks.
-        right: Correct predictions, `(networks, clips)`.
-    """
+    """Return the overlap of the errors of each pair of networks, whose correct clips are `(networks, clips)`."""
     return [
         Overlap(
             (names[i], names[j]),

@@ -61,14 +61,7 @@ class Fusion(Record):
 
 
 def load_tested_network(path: Path) -> TestedNetwork:
-    """Read a result and the scores in its folder.
-
-    Args:
-        path: `result.json`, or its folder.
-
-    Raises:
-        UserError: One of them is missing or cannot be read.
-    """
+    """Read a result, named by `result.json` or its folder, and the scores in that folder."""
     path = path / 'result.json' if path.is_dir() else path
     return TestedNetwork(Result.load(path), Scores.load(path.with_name('scores.npz')))
 

@@ -132,11 +132,7 @@ class Job:
                 (self.folder / name).unlink(missing_ok=True)
 
     def run(self) -> None:
-        """Train and test in this process, resuming from the last checkpoint if there is one.
-
-        Raises:
-            UserError: See `read_config` and `train`.
-        """
+        """Train and test in this process, resuming from the last checkpoint if there is one."""
         os.chdir(self.directory)
         print(f'{ATTEMPT} {os.getpid()} on {platform.node()}', flush=True)
         config = read_config(self.config, str(self.folder), self.data_root, self.options)

@@ -18,11 +18,7 @@ RESUME = 'Run the same command with --resume to continue.'
 
 @contextmanager
 def locked_work_dir(work_dir: str | None, default: str) -> Iterator[Path]:
-    """Create the work directory of a tool, `work_dirs/DEFAULT` unless given, and lock it against other processes.
-
-    Raises:
-        UserError: It cannot be created or written, or another process works in it.
-    """
+    """Create the work directory of a tool, `work_dirs/DEFAULT` unless given, and lock it against other processes."""
     folder = Path(work_dir or Path('work_dirs', default))
     make_folder(folder, '--work-dir')
     with folder_lock(folder):
@@ -59,10 +55,7 @@ def run_jobs(
 
 
 def run_in_pool(args: argparse.Namespace, jobs: Sequence[Job], unfinished: Sequence[Job], what: str) -> bool:
-    """Run prepared jobs and show the state of all on the terminal. Ctrl-C or SIGTERM ends all processes.
-
-    See `run_jobs`.
-    """
+    """Run prepared jobs and show the state of all on the terminal. Ctrl-C or SIGTERM ends all processes."""
     try:
         with pool_of(args, len(unfinished)) as pool:
             print(f'{len(unfinished)} of {len(jobs)} {what} to run, {pool.workers} at a time', file=sys.stderr)

@@ -33,15 +33,7 @@ class JobState:
 
 
 def watch(jobs: Sequence[Job], futures: Mapping[str, Future[str | None]]) -> dict[str, str]:
-    """Show jobs until all running ones have ended.
-
-    Args:
-        jobs: Jobs to show.
-        futures: Futures from `WorkerPool.submit` of the running jobs, by name.
-
-    Returns:
-        Reasons of failures, by job name.
-    """
+    """Show jobs until all running ones have ended, and return the reasons of failures, all by job name."""
     states = {job.name: job_state(job, futures.get(job.name)) for job in jobs}
     started = {}
     progress = Progress(

@@ -109,13 +109,7 @@ class SweepProgress(tune.Callback):
 def run_with_early_stopping(
     args: argparse.Namespace, jobs: Sequence[Job], unfinished: Sequence[Job], what: str
 ) -> bool:
-    """Run prepared trials. Those outside the best third at a ninth or third of their epochs are stopped.
-
-    See `scheduling.job_runs.run_jobs`.
-
-    Raises:
-        UserError: There is no Ray cluster.
-    """
+    """Run prepared trials. Those outside the best third at a ninth or third of their epochs are stopped."""
     # Disables Tune's loggers and output, and its handler of Ctrl-C, which would end the sweep as if complete.
     os.environ.update(
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS='1',

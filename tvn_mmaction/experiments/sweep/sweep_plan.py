@@ -53,11 +53,7 @@ def stopped_early(job: Job) -> bool:
 
 
 def read_space(file: str | Path) -> Space:
-    """Read a search space: YAML with a list of values or `{distribution: [low, high]}` by option.
-
-    Raises:
-        UserError: There is no such file, or it has another content.
-    """
+    """Read a search space: YAML with a list of values or `{distribution: [low, high]}` by option."""
     space = read_options_file(
         file,
         'space',
@@ -171,14 +167,7 @@ def plan_sweep(
 
 
 def collect_sweep(plan: SweepPlan) -> Sweep | None:
-    """Collect the results of all trials, and write record and plot into the plan's folder.
-
-    Returns:
-        The record, or None if no trial has ended.
-
-    Raises:
-        UserError: A folder has the result of another configuration.
-    """
+    """Collect the results of all ended trials, if any, and write record and plot into the plan's folder."""
     ended = [_ended_trial(choice, job) for choice, job in zip(plan.choices, plan.jobs, strict=True)]
     trials = rank_trials([trial for trial in ended if trial])
     if not trials:
