@@ -59,7 +59,6 @@ class FaultTolerantDataset(Dataset):
         return self.dataset.get_data_info(index)
 
     def __len__(self) -> int:
-        """Return the number of clips."""
         return len(self.dataset)
 
     def __getitem__(self, draw: SampleKey) -> dict[str, Any]:

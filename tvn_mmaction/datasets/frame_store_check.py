@@ -25,10 +25,7 @@ from .transforms.frame_store import (
 
 
 def check_store(data_root: str | Path, pipeline: Sequence[dict]) -> StoreSettings:
-    """Check that the store of a data root has every clip of its manifest, and frames, or flow, for a pipeline.
-
-    Returns:
-        The settings of the store.
+    """Return the settings of a store that has every clip of its manifest, and frames, or flow, for a pipeline.
 
     Raises:
         UserError: The store is missing, lacks clips, frames or flow, or its frames are smaller than the pipeline needs

@@ -72,7 +72,6 @@ class SeededBatchSampler(Sampler[list[SampleKey]]):
         return self.batches.batch_size
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:

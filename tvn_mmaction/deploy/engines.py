@@ -82,9 +82,6 @@ class OnnxRuntimeEngine(Engine):
         file: An `.onnx` file of `tools/export.py`.
         device: `'cpu'` or `'cuda'`.
         threads: CPU threads, one per core by default.
-
-    Raises:
-        UserError: ONNX Runtime is not installed or cannot read the file.
     """
 
     name = 'onnxruntime'
@@ -124,9 +121,6 @@ class OpenVinoEngine(Engine):
     Args:
         file: An `.xml` file of `tools/export.py`, next to its `.bin`.
         threads: CPU threads, one per core by default.
-
-    Raises:
-        UserError: OpenVINO is not installed or cannot read the file.
     """
 
     name = 'openvino'

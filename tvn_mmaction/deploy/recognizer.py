@@ -148,7 +148,6 @@ def videos_in(folder: Path) -> list[Path]:
 
 
 def _frames(source: Any) -> list[np.ndarray]:
-    """Return frames as a list after checking them."""
     try:
         frames = [np.asarray(frame) for frame in source]
     except (TypeError, ValueError):

@@ -49,7 +49,6 @@ def check_teachers(plan: RunPlan) -> None:
 
 
 def _load(checkpoint: str | Path) -> tuple[nn.Module, 'ModelMetadata']:
-    """Return the frozen network of a teacher and its metadata."""
     from .inference_network import load_network  # which imports this package
 
     with seeded(0):  # its initial weights must not take random numbers from the student's training
@@ -58,6 +57,5 @@ def _load(checkpoint: str | Path) -> tuple[nn.Module, 'ModelMetadata']:
 
 
 def _in_words(shape: list[int], pipeline: list[dict]) -> str:
-    """Describe the input of a network."""
     images = 'images of two frames' if frames_per_image(pipeline) == 2 else 'images'
     return f'{images} as {" × ".join(map(str, shape))}'

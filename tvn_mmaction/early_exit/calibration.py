@@ -204,7 +204,6 @@ class _ExitScores(NamedTuple):
 
 
 def _exit_scores(runner: Runner, unfinished: PartialResults, side: str) -> _ExitScores:
-    """Return the predictions for the clips that the runner tests."""
     names = [f'{side} {field}' for field in _ExitScores._fields]
     if names[0] not in unfinished.arrays:
         runner.model.thresholds.fill_(SCORED)

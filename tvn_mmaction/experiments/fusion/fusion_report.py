@@ -174,7 +174,6 @@ def describe_fusion(fusion: Fusion) -> str:
 
 
 def _gain(fusion: Fusion) -> str:
-    """Return the gain over the best member as text."""
     best = next(member for member in fusion.members if member.name == fusion.best)
     if fusion.top1 <= best.top1:
         return f'no gain: {fusion.best} alone has {best.top1:.1%}, the fusion {fusion.top1:.1%}'
@@ -291,7 +290,6 @@ def _fused_network(
 
 
 def _fused_protocol(protocols: Sequence[Protocol]) -> Protocol:
-    """Return the common protocol of the members."""
     first, sources = protocols[0], [protocol.initial_weights for protocol in protocols]
     pretrained = [source for source in dict.fromkeys(sources) if source != 'scratch']
     different = different_fields(protocols)

@@ -110,7 +110,6 @@ class LocalPool:
             self.free_gpus.put(gpu)
 
     def _run_process(self, job: Job, gpu: str | None) -> int:
-        """Run the job in a process and return its exit code."""
         environment = self.environment if gpu is None else {**self.environment, 'CUDA_VISIBLE_DEVICES': gpu}
         with self.lock:
             if self.closed:
