@@ -17,7 +17,7 @@ from typing import Any
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
 # Config options about the data, which apply to any network.
 DATA_OPTIONS = (
-    r'(split\.|decoder=|\w+_dataloader\.'
+    r'(data_root=|split\.|decoder=|\w+_dataloader\.'
     r'(dataset\.subset|dataset\.validation_fold|batch_size|num_workers|persistent_workers)=)'
 )
 # Current names of renamed folders in configs/, suggested if a config is missing.

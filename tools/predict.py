@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from command_line import count, run
+from command_line import config_file, count, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Label videos: files, folders, a camera, a stream.')
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, patterns, a camera number or a URL')
     parser.add_argument('--model', required=True, metavar='FILE', help='a checkpoint, or a file of tools/export.py')
-    parser.add_argument('--config', help='the config of a checkpoint (the one that it stores)')
+    parser.add_argument('--config', type=config_file, help='the config of a checkpoint (the one that it stores)')
     parser.add_argument('--engine', default='auto', help='auto, torch, torch-compile, onnxruntime or openvino (auto)')
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto', help='(%(default)s)')
     parser.add_argument('--threads', type=count, metavar='N', help="CPU threads (the engine's choice)")

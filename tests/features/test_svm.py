@@ -72,6 +72,7 @@ def test_svm_separates_planted_features(data, plant):
     assert result.costs['parameters'] == 1000 + 3 * CHANNELS + 3
     scores = Scores.load(features / 'svm/scores.npz')
     assert scores.clips[0].startswith('Biking/v_Biking_g') and scores.scores.shape == (3, 3)
+    assert scores.groups and scores.videos != scores.clips
     np.testing.assert_allclose(scores.scores.sum(1), 1, rtol=1e-5)
     held_out = learn(data, features, FIT | {'test_dataloader.dataset.subset': 'validation'}, 'validation')
     # A fusion recognises the same SVM on the validation split, which it was not trained on.

@@ -19,7 +19,7 @@ TABLE = [
     # Choice of the config.
     Misuse('missing config', 'train nothing.py', ('config', 'nothing.py', 'configs/')),
     Misuse('folder instead of a config', 'predict videos --model epoch_1.pth --config lists',
-           ('config', 'lists is a folder', 'name a config')),
+           ('--config', 'no config at lists', 'configs/')),
     Misuse('part of a config', 'train {configs}/_base_/ucf50.py', ('it has no model', 'ucf50.py', 'name a whole one')),
     Misuse('config with a syntax error', 'train syntax.py', ('cannot be read', 'syntax.py', 'correct it')),
     Misuse('config with a missing base', 'test orphan.py epoch_1.pth', ('cannot be read', 'nowhere.py', 'correct it')),

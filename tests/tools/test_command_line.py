@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.small_experiment import REPOSITORY
+from tests.small_experiment import REPOSITORY, call_tool
 from tvn_mmaction.datasets.protocols import PROTOCOLS
 from tvn_mmaction.deploy.export.model_export import FORMATS
 from tvn_mmaction.evaluation.report import EVALUATIONS
@@ -71,17 +71,30 @@ def test_late_imports_of_a_tool_exist(tool):
 
 def test_next_command_passes_the_options_on(command_line):
     args = argparse.Namespace(
-        config='a b.py', data_root='my clips', cfg_options=['split.seed=1', 'clip.size=96', 'decoder=FrameStore']
+        config='a b.py',
+        data_root='my clips',
+        cfg_options=['split.seed=1', 'clip.size=96', 'data_root=lists', 'decoder=FrameStore'],
     )
     root = "--data-root 'my clips' --cfg-options split.seed=1"
     assert command_line.next_command(args, 'test', 'a b.py', 'c.pth') == (
-        f"python tools/test.py 'a b.py' c.pth {root} clip.size=96 decoder=FrameStore"
+        f"python tools/test.py 'a b.py' c.pth {root} clip.size=96 data_root=lists decoder=FrameStore"
     )
     assert command_line.next_command(args, 'train', 'other.py', options=['selection=s.json']) == (
-        f'python tools/train.py other.py {root} decoder=FrameStore selection=s.json'
+        f'python tools/train.py other.py {root} data_root=lists decoder=FrameStore selection=s.json'
     )
     args.data_root, args.cfg_options = None, []
     assert command_line.next_command(args, 'train', 'other.py') == 'python tools/train.py other.py'
+
+
+@pytest.mark.parametrize(
+    ('tool', 'arguments'), [('export', ['{}', 'a.pth']), ('predict', ['a.avi', '--model', 'a.pth', '--config', '{}'])]
+)
+def test_tools_suggest_the_current_path_of_a_renamed_config(tool, arguments, monkeypatch, capsys):
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(SystemExit) as error:
+        call_tool(REPOSITORY / f'tools/{tool}.py', *(word.format('configs/strong/tvn1_ucf50.py') for word in arguments))
+    assert error.value.code == 2
+    assert 'It is now configs/recipes/tvn1_ucf50.py.' in capsys.readouterr().err
 
 
 def test_interrupted_import_prints_no_traceback(tmp_path):

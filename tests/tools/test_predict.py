@@ -77,7 +77,6 @@ def test_file_played_live(folder, monkeypatch, capsys):
         (['videos', '--model', 'nothing.onnx'], 'no network at nothing.onnx'),
         (['videos', '--model', 'epoch_3.pth', '--engine', 'onnxruntime'], 'runs with torch'),
         (['videos', '--model', 'epoch_3.pth', '--device', 'cuda'], 'PyTorch finds no GPU'),
-        (['videos', '--model', 'epoch_3.pth', '--config', 'nothing.py'], 'no config at nothing.py'),
         (['7', '--model', 'epoch_3.pth'], 'camera 7 does not open'),
     ],
 )
@@ -94,11 +93,14 @@ def test_misuse_of_predict_is_refused(folder, monkeypatch, arguments, reason):
         (PREDICT, ['a.avi', 'b.avi', '--model', 'a', '--live'], '2 inputs'),
         (PREDICT, ['0', '--model', 'a', '--json'], 'a live video has no table'),
         (PREDICT, ['a.avi', '--model', 'a', '--topk', '0'], 'give a whole number above 0'),
-        (EXPORT, ['a.py', 'a.pth', '-o', 'a.pt'], 'Use one of .onnx, .xml, .safetensors.'),
-        (EXPORT, ['a.py', 'a.pth', '-o', 'a.onnx', '--engine', 'openvino'], 'a file for openvino ends in .xml'),
+        (PREDICT, ['videos', '--model', 'a', '--config', 'nothing.py'], 'no config at nothing.py'),
+        (EXPORT, ['nothing.py', 'a.pth'], 'no config at nothing.py'),
+        (EXPORT, ['tiny.py', 'a.pth', '-o', 'a.pt'], 'Use one of .onnx, .xml, .safetensors.'),
+        (EXPORT, ['tiny.py', 'a.pth', '-o', 'a.onnx', '--engine', 'openvino'], 'a file for openvino ends in .xml'),
     ],
 )
-def test_misuse_of_the_command_line_is_refused(capsys, tool, arguments, reason):
+def test_misuse_of_the_command_line_is_refused(folder, monkeypatch, capsys, tool, arguments, reason):
+    monkeypatch.chdir(folder)
     with pytest.raises(SystemExit, match='2'):
         call_tool(tool, *arguments)
     assert reason in capsys.readouterr().err
@@ -107,7 +109,6 @@ def test_misuse_of_the_command_line_is_refused(capsys, tool, arguments, reason):
 def test_misuse_of_export_is_refused(folder, monkeypatch):
     monkeypatch.chdir(folder)
     for arguments, reason in (
-        (['nothing.py', 'epoch_3.pth'], 'no config at nothing.py'),
         (['tiny.py', 'nothing.pth'], 'nothing.pth is not a file'),
         (['tiny.py', 'epoch_3.pth', '--data-root', 'nowhere'], 'no manifest.csv there'),
         (['tiny.py', 'epoch_3.pth', '--precision', 'bf16'], 'onnxruntime does not support bf16'),

@@ -95,13 +95,14 @@ def test_two_processes_without_gpu(experiment):
     folder, _ = experiment
     process = run_process(
         '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-        TRAIN, 'tiny.py', '--launcher', 'pytorch', '--work-dir', 'distributed', folder=folder,
+        TRAIN, 'tiny.py', '--launcher', 'pytorch', '--work-dir', 'distributed', '--resume', folder=folder,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     result = Result.load(folder / 'distributed/result.json')
     assert result.protocol.test_clips == 6 and result.protocol.batch_size == 4
     assert result.environment['processes'] == 2
     assert process.stdout.count('top-1') == 1
+    assert process.stderr.count('no checkpoint in distributed to resume from') == 1
     assert Scores.load(folder / 'distributed/scores.npz').clips[-1].startswith('Fencing')
 
 

@@ -25,7 +25,7 @@ from ..engine.terminal_runner import TerminalRunner
 from ..evaluation.costs import flow_costs, macs_per_video
 from ..evaluation.metrics import ClipScores, accuracies, confusion_matrix
 from ..evaluation.plots import plot_confusion_matrix
-from ..evaluation.provenance import clips_of, config_digest, environment, protocol
+from ..evaluation.provenance import config_digest, environment, known_groups, protocol
 from ..evaluation.result import Result, Scores
 from ..utils.checkpoints import checkpoint_file
 from ..utils.console import console, warn
@@ -62,7 +62,7 @@ def train(config: Config) -> Result | None:
         runner = build_runner(config, training=True)
         if pretrained:
             start_from(network_of(runner), pretrained)
-        if config.get('resume') and not config.get('load_from'):
+        if config.get('resume') and not config.get('load_from') and is_main_process():
             console.print(f'no checkpoint in {folder} to resume from: training from the beginning', highlight=False)
         runner.train()
         barrier()  # the main process has written the last checkpoint
@@ -176,9 +176,8 @@ def _record(
             + (', or not those of the network that extracted its features or selected its frames' if upstream else '')
         )
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
-    groups = [clip.group for clip in clips_of(dataset) or ()]
-    known = groups if groups and all(groups) else None
-    Scores(clips, classes, predictions.labels, predictions.scores, known).save(work_dir / 'scores.npz')
+    scores = Scores(clips, classes, predictions.labels, predictions.scores, known_groups(dataset))
+    scores.save(work_dir / 'scores.npz')
     plot_confusion_matrix(
         confusion_matrix(predictions.scores, predictions.labels), classes, work_dir / 'confusion_matrix.png'
     )

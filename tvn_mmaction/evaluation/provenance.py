@@ -234,6 +234,12 @@ def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
     ]
 
 
+def known_groups(dataset: BaseDataset) -> list[str] | None:
+    """Return the group of each clip; None if a group is unknown."""
+    groups = [clip.group for clip in clips_of(dataset) or ()]
+    return groups if groups and all(groups) else None
+
+
 def list_digest(clips: list[Clip] | None) -> str | None:
     """Return the SHA-256 of clips and labels, independent of their location."""
     if clips is None:

@@ -22,7 +22,7 @@ from ..datasets.transforms.load_features import FeatureRecord, check_features, r
 from ..evaluation.costs import flow_costs
 from ..evaluation.metrics import accuracies, confusion_matrix
 from ..evaluation.plots import plot_confusion_matrix
-from ..evaluation.provenance import clips_of, config_digest, environment, list_digest, protocol
+from ..evaluation.provenance import clips_of, config_digest, environment, known_groups, list_digest, protocol
 from ..evaluation.result import Result, Scores
 from ..experiments.fusion.fusion_methods import check_scikit_learn, margins_as_scores
 from ..utils.errors import UserError
@@ -114,7 +114,7 @@ def train_svm(config: Config, folder: Path) -> Result:
             environment=environment(config, 'cpu'),
         )
         clips = [name_of_clip(test, index) for index in range(len(test))]
-        Scores(clips, classes, test_labels, scores).save(work_dir / 'scores.npz')
+        Scores(clips, classes, test_labels, scores, known_groups(test)).save(work_dir / 'scores.npz')
         plot_confusion_matrix(confusion_matrix(scores, test_labels), classes, work_dir / 'confusion_matrix.png')
         result.save(work_dir / 'result.json')
     return result
