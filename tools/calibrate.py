@@ -39,8 +39,8 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Calibrate, and print the tables and the next command."""
     from tvn_mmaction.config.loading import read_config
-    from tvn_mmaction.early_exit.calibration import calibrate
     from tvn_mmaction.early_exit.early_exit_report import budgets_table, classes_table, describe_budgets
+    from tvn_mmaction.early_exit.threshold_calibration import calibrate
 
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if not args.work_dir:  # next to the result of the training

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.datasets.preparation.test_ucf50_inventory import clips_of
+from tvn_mmaction.datasets.leakage import check_groups_are_apart, duplicates, same_group
 from tvn_mmaction.datasets.manifest import Clip
 from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
 from tvn_mmaction.datasets.protocols import (
@@ -15,9 +16,6 @@ from tvn_mmaction.datasets.protocols import (
     PROTOCOLS,
     VALIDATION_FOLDS,
     assign_folds,
-    check_groups_are_apart,
-    duplicates,
-    same_group,
     subsets,
     validation_split,
 )

@@ -155,7 +155,7 @@ def test_interrupted_calibration_continues(folder, capfd, monkeypatch):
     def is_timing() -> bool:
         return kept.exists() and 'test milliseconds' in np.load(kept)
 
-    monkeypatch.setattr('tvn_mmaction.early_exit.calibration.SAVED_EVERY_S', 0)
+    monkeypatch.setattr('tvn_mmaction.early_exit.threshold_calibration.SAVED_EVERY_S', 0)
     with pytest.raises(KeyboardInterrupt, match='Repeat the command to continue'), interrupted_when(is_timing):
         call_tool(CALIBRATE, *arguments, '150')
     with np.load(kept) as arrays:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..config.loading import dataset_of
-from ..datasets.transforms.frame_pipeline import dummy_inputs
+from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..engine.terminal_runner import TerminalRunner
 from ..evaluation.costs import ScoringModule, dummy_view
 from ..utils.checkpoints import state_dict_mismatch

@@ -11,8 +11,8 @@ from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from ..checks.artifacts import check_artifacts, check_training_artifacts
-from ..checks.data_leakage import check_leakage
 from ..checks.run_plan import RunPlan
+from ..checks.seen_clips import check_leakage
 from ..checks.work_dir import check_resumable
 from ..config.dataset_building import build_without_videos
 from ..config.dependencies import upstream_models

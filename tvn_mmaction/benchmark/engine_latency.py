@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..config.loading import config_name
-from ..datasets.transforms.frame_pipeline import dummy_inputs
+from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..deploy.engines import CompiledEngine, Engine, TorchEngine, open_engine
 from ..deploy.export.model_export import FORMATS, LabelledClips, export
 from ..deploy.inference_network import InferenceNetwork, deployed_pipeline, without_initialisation

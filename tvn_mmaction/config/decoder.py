@@ -8,8 +8,8 @@ from mmengine.config import Config
 
 from ..datasets.frame_store_check import check_store
 from ..datasets.manifest import FILE_NAME
-from ..datasets.transforms.frame_pipeline import VIDEO_DECODERS
 from ..datasets.transforms.frame_store import StoreSettings, reads_flow
+from ..datasets.transforms.standalone_pipeline import VIDEO_DECODERS
 from ..utils.errors import UserError
 from .loaders import all_datasets
 

@@ -6,7 +6,7 @@ the order of the listing, the folder, the machine or the Python version: random 
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -102,32 +102,6 @@ def validation_split(clips: Sequence[Clip], folds: Sequence[int], fold: int, pro
 def dropped_clips(clips: Sequence[Clip], folds: Sequence[int]) -> int:
     """Return the number of usable clips in no fold."""
     return sum(fold == DROPPED and not clip.problem for clip, fold in zip(clips, folds, strict=True))
-
-
-def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
-    """Raise a UserError if a training clip has the same source video as a test clip (group leakage)."""
-    leaked = same_group(test, train)
-    if leaked:
-        first = leaked[0]
-        raise UserError(
-            f'{first.class_name}/{first.file_name} is a test clip, and its group {first.group} is trained on too, with '
-            f'{len(leaked)} such clips in all: this is no split by whole groups'
-        )
-
-
-def same_group(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
-    """Return the clips that were cut from the same long video as one of the others."""
-    groups = {(clip.class_name, clip.group) for clip in others}
-    return [clip for clip in clips if (clip.class_name, clip.group) in groups]
-
-
-def duplicates(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
-    """Return the clips that are one of the others, or have the same content, byte by byte, as one of them."""
-    paths, contents = set(), set()
-    for clip in others:
-        paths.add(clip.path)
-        contents.add(clip.sha256)
-    return [clip for clip in clips if clip.path in paths or (clip.sha256 and clip.sha256 in contents)]
 
 
 def _draw(*names: object) -> bytes:

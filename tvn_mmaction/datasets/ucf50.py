@@ -7,8 +7,9 @@ from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
 from ..utils.errors import UserError
+from .leakage import check_groups_are_apart
 from .manifest import Clip, classes_of, read_manifest
-from .protocols import PROTOCOLS, assign_folds, check_groups_are_apart, subsets, validation_split
+from .protocols import PROTOCOLS, assign_folds, subsets, validation_split
 
 SUBSETS = ('train', 'test', 'fit', 'validation')
 

@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 
 from ..datasets.preparation.scan import VIDEO_SUFFIXES
-from ..datasets.transforms.frame_pipeline import FramePipeline, with_decoder
 from ..datasets.transforms.pipeline_inspection import frames_per_image
+from ..datasets.transforms.standalone_pipeline import FramePipeline, with_decoder
 from ..utils.errors import UserError
 from .engines import Engine, open_engine
 

@@ -8,8 +8,8 @@ from torch import nn
 from ..checks.run_plan import RunPlan
 from ..config.dependencies import check_teachers_are_there, teachers_of
 from ..config.loading import dataset_of
-from ..datasets.transforms.frame_pipeline import dummy_inputs
 from ..datasets.transforms.pipeline_inspection import frames_per_image
+from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..utils.checkpoints import checkpoint_file
 from ..utils.errors import UserError
 from ..utils.random_state import seeded

@@ -20,8 +20,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..checks.artifacts import check_artifacts, check_training_artifacts
-from ..checks.data_leakage import check_leakage
 from ..checks.run_plan import RunPlan
+from ..checks.seen_clips import check_leakage
 from ..config.dependencies import check_teachers_are_there
 from ..config.runner_types import BROKEN_CLIPS, DATALOADER
 from ..config.variables import resolve

@@ -21,9 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..config.dependencies import upstream_models
 from ..config.loading import dataset_of
 from ..datasets.transforms.flow_cost import flow_cost
-from ..datasets.transforms.frame_pipeline import dummy_inputs
 from ..datasets.transforms.frame_store import reads_flow
 from ..datasets.transforms.pipeline_inspection import sampled_frames
+from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..models.recognizers.early_exit_recognizer import EarlyExits
 from ..utils.console import only_errors
 from ..utils.errors import UserError

@@ -18,8 +18,9 @@ from mmengine.runner import Runner
 from ..config.dependencies import foreign_training, full_pipeline, pretraining_seconds, teachers_of, upstream_models
 from ..config.loading import all_datasets, dataset_of
 from ..config.runner_types import name_runner_types
+from ..datasets.leakage import duplicates, same_group
 from ..datasets.manifest import Clip
-from ..datasets.protocols import PROTOCOLS, duplicates, same_group
+from ..datasets.protocols import PROTOCOLS
 from ..datasets.transforms.pipeline_inspection import CROPS, frames_per_image
 from ..utils.checkpoints import meta_of
 from ..utils.io import sha256_of

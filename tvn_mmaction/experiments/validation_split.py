@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from ..config.dataset_building import build_without_videos
 from ..config.loading import loaders_of
-from ..datasets.protocols import same_group
+from ..datasets.leakage import same_group
 from ..evaluation.provenance import clips_of
 from ..utils.console import warn
 from ..utils.errors import UserError

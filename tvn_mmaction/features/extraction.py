@@ -20,8 +20,8 @@ from ..config.dataset_building import build_dataset
 from ..config.dependencies import foreign_training, upstream_models
 from ..config.loading import config_name, dataset_of
 from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset, name_of_clip
-from ..datasets.transforms.frame_pipeline import dummy_inputs
 from ..datasets.transforms.load_features import FILE_NAME, HEAD_INPUT, FeatureRecord, file_of
+from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..deploy.inference_network import build_recognizer, read_checkpoint
 from ..engine.terminal_runner import BROKEN_CLIPS
 from ..evaluation.costs import macs_per_video

@@ -16,8 +16,8 @@ from ..checks.checkpoint_match import check_input
 from ..config.dataset_building import build_dataset
 from ..config.loading import config_name, dataset_of
 from ..datasets.fault_tolerant_loader import name_of_clip
-from ..datasets.transforms.frame_pipeline import FramePipeline
 from ..datasets.transforms.selected_frames import Selection
+from ..datasets.transforms.standalone_pipeline import FramePipeline
 from ..deploy.inference_network import InferenceNetwork, load_network
 from ..evaluation.costs import macs_per_video, network_costs
 from ..evaluation.provenance import config_digest

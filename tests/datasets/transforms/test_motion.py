@@ -10,8 +10,8 @@ from mmengine.registry import DefaultScope
 from tests.deploy.networks import randomise
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.datasets.transforms.frame_pipeline import FramePipeline
 from tvn_mmaction.datasets.transforms.motion import RGBDifference, RGBWithDifference, SubtractMeanFlow, optical_flow
+from tvn_mmaction.datasets.transforms.standalone_pipeline import FramePipeline
 from tvn_mmaction.models.backbones.tiny_video_net import TinyVideoNet
 from tvn_mmaction.utils.errors import UserError
 

@@ -7,8 +7,8 @@ import pytest
 from mmaction.registry import TRANSFORMS
 
 from tvn_mmaction.config.dependencies import upstream_models
-from tvn_mmaction.datasets.transforms.frame_pipeline import dummy_inputs, with_decoder
 from tvn_mmaction.datasets.transforms.selected_frames import SelectedFrames, Selection
+from tvn_mmaction.datasets.transforms.standalone_pipeline import dummy_inputs, with_decoder
 from tvn_mmaction.utils.errors import UserError
 from tvn_mmaction.utils.io import sha256_of
 

@@ -10,18 +10,9 @@ from pathlib import Path
 
 from ...utils.errors import UserError
 from ...utils.io import write_atomically
+from ..leakage import check_groups_are_apart, duplicates, same_group
 from ..manifest import FILE_NAME, SUMMARY_NAME, Clip, classes_of, read_rows, write_manifest, write_rows
-from ..protocols import (
-    DROPPED,
-    PROTOCOLS,
-    Subsets,
-    assign_folds,
-    check_groups_are_apart,
-    dropped_clips,
-    duplicates,
-    same_group,
-    subsets,
-)
+from ..protocols import DROPPED, PROTOCOLS, Subsets, assign_folds, dropped_clips, subsets
 from .probe import probe
 from .scan import scan
 from .ucf50_inventory import compare_with_ucf50

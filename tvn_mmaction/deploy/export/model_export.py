@@ -18,7 +18,7 @@ from torch.utils.data import Subset
 
 from ...config.dataset_building import available_clips
 from ...config.loading import dataset_of
-from ...datasets.transforms.frame_pipeline import dummy_inputs
+from ...datasets.transforms.standalone_pipeline import dummy_inputs
 from ...utils.checkpoints import checkpoint_file, meta_of
 from ...utils.console import progress_bar
 from ...utils.errors import UserError, first_line

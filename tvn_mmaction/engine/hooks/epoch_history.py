@@ -10,7 +10,7 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...checks.data_leakage import KEY, seen_clips
+from ...checks.seen_clips import KEY, seen_clips
 from ...config.loading import config_name
 from ...evaluation.plots import plot_curves
 from ...evaluation.provenance import training_record

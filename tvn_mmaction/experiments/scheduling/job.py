@@ -17,8 +17,8 @@ from mmengine.config import Config
 from ...apis.pretraining import pretraining_plan
 from ...apis.runner_building import LOCK_S
 from ...apis.train_test import train
-from ...checks.data_leakage import check_leakage
 from ...checks.run_plan import RunPlan
+from ...checks.seen_clips import check_leakage
 from ...checks.work_dir import config_mismatch
 from ...config.dependencies import PRETRAINING, check_teachers_are_there
 from ...config.loading import configure_training, read_config

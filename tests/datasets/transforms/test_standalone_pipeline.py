@@ -3,8 +3,8 @@
 import pytest
 
 from tests.videos import write_video
-from tvn_mmaction.datasets.transforms import frame_pipeline as pipeline
-from tvn_mmaction.datasets.transforms.frame_pipeline import FramePipeline, dummy_inputs, with_decoder
+from tvn_mmaction.datasets.transforms import standalone_pipeline as pipeline
+from tvn_mmaction.datasets.transforms.standalone_pipeline import FramePipeline, dummy_inputs, with_decoder
 from tvn_mmaction.utils.errors import UserError
 
 SIZE = dict(type='Resize', scale=[16, 12], keep_ratio=False)  # a list, as JSON makes of a tuple

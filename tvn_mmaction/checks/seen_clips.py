@@ -8,8 +8,9 @@ from mmengine.dataset import BaseDataset
 
 from ..config.dependencies import teachers_of
 from ..config.loading import dataset_of
+from ..datasets.leakage import duplicates, same_group
 from ..datasets.manifest import Clip
-from ..datasets.protocols import PROTOCOLS, duplicates, same_group
+from ..datasets.protocols import PROTOCOLS
 from ..evaluation.provenance import clips_of, pretrained_weights
 from ..utils.checkpoints import meta_of
 from ..utils.errors import UserError

@@ -7,8 +7,8 @@ import torch
 
 from tests.small_experiment import write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.checks.data_leakage import KEY, check_leakage, seen_clips
 from tvn_mmaction.checks.run_plan import RunPlan
+from tvn_mmaction.checks.seen_clips import KEY, check_leakage, seen_clips
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.evaluation.provenance import initial_weights
 from tvn_mmaction.utils.errors import UserError
