@@ -202,7 +202,9 @@ def test_data_root_among_the_options_is_that_of_all_data_sets(tmp_path, data_roo
 
 @pytest.mark.parametrize('options', [{'split.protocl': 'group5'}, {'split': 3}])
 def test_split_of_other_names_is_refused(tmp_path, data_root, options):
-    with pytest.raises(UserError, match=r'split is .*\. Give protocol \(a text\), fold \(a whole number'):
+    with pytest.raises(
+        UserError, match=r'split (is 3|has no protocl)\. Give protocol \(a text\), fold \(a whole number'
+    ):
         read_config(write_config(tmp_path, data_root), options=options)
 
 
@@ -226,3 +228,37 @@ def test_pipelines_and_model_follow_the_clip_they_refer_to(config_file):
     assert config.model.backbone.num_segments == 4
     for dataset in datasets(config):
         assert dataset.pipeline[1].num_clips == 4 and dataset.pipeline[3].scale == (48, 48)
+
+
+def test_epochs_may_be_a_reference(tmp_path, data_root):
+    more = (
+        "\nepochs = 4\ntrain_cfg['max_epochs'] = '${epochs}'"
+        "\nparam_scheduler = [dict(type='CosineAnnealingLR', T_max=4)]"
+    )
+    file = write_config(tmp_path, data_root, more)
+    for epochs, options in ((4, {}), (6, {'epochs': 6}), (6, {'train_cfg.max_epochs': 6})):
+        config = read_config(file, options=options)
+        assert config.train_cfg.max_epochs == config.param_scheduler[0].T_max == epochs
+
+
+def test_epochs_of_a_training_by_steps_are_refused(tmp_path, data_root):
+    more = "\ntrain_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=8)\nparam_scheduler = []"
+    file = write_config(tmp_path, data_root, more)
+    with pytest.raises(UserError, match=r'max_epochs is 5, .* trains by steps.*max_iters'):
+        read_config(file, options={'train_cfg.max_epochs': 5})
+
+
+def test_evaluator_may_have_one_metric(tmp_path, data_root):
+    more = "\ntest_evaluator = dict(_delete_=True, type='Evaluator', metrics=dict(type='AccMetric'))"
+    evaluator = read_config(write_config(tmp_path, data_root, more)).test_evaluator
+    assert [metric['type'] for metric in evaluator.metrics] == ['AccMetric', 'ClipScores']
+
+
+def test_concatenated_data_sets_follow_the_decoder(tmp_path, data_root):
+    more = (
+        "\nparts = [train_dataloader['dataset']] * 2"
+        "\ntrain_dataloader = dict(dataset=dict(_delete_=True, type='ConcatDataset', datasets=parts))"
+    )
+    config = read_config(write_config(tmp_path, data_root, more), options={'decoder': 'OpenCV'})
+    readers = [dataset.pipeline[0].type for dataset in datasets(config) if 'pipeline' in dataset]
+    assert readers == ['OpenCVInit'] * 4

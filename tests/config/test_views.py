@@ -90,7 +90,7 @@ def test_config_that_has_views_keeps_them(config_file, tmp_path):
     ('options', 'message'),
     [
         ({'views.clips': 0}, r'views\.clips is 0\. Give a whole number above 0'),
-        ({'views.clip': 3}, r'views is .*\. Give clips \(optional, a whole .*\), crops \(optional, 1 or 3\)'),
+        ({'views.clip': 3}, r'views has no clip\. Give clips \(optional, a whole .*\), crops \(optional, 1 or 3\)'),
         ({'views.crops': 10}, r'views\.crops is 10\. Give 1 or 3'),
         (
             {'views.clips': 3, 'test_dataloader.dataset.pipeline.1.type': 'DenseSampleFrames'},

@@ -36,8 +36,9 @@ def pipeline_steps(config: Config, kind: str) -> list[Config]:
     return [step for dataset in all_datasets(config) for step in dataset.get('pipeline', []) if step['type'] == kind]
 
 
-def _datasets_of(loader: Config) -> Iterator[Config]:
-    dataset = loader.get('dataset')
-    while dataset is not None:
-        yield dataset
-        dataset = dataset.get('dataset')
+def _datasets_of(part: Config) -> Iterator[Config]:
+    """Yield the data set of a loader or wrapper, or the data sets of a `ConcatDataset`, and everything inside."""
+    for dataset in (part.get('dataset'), *(part.get('datasets') or ())):
+        if dataset is not None:
+            yield dataset
+            yield from _datasets_of(dataset)

@@ -73,6 +73,8 @@ def _evaluator(evaluator: Any) -> Any:
     if 'metrics' not in evaluator:
         return dict(type=EVALUATOR_TYPE, metrics=[evaluator])
     evaluator.setdefault('type', EVALUATOR_TYPE)
+    if isinstance(evaluator.metrics, dict):  # MMEngine accepts a metric without a list
+        evaluator.metrics = [evaluator.metrics]
     _replace(evaluator)
     if EVALUATOR.get(evaluator['type']) is None:  # a metric, merged into the evaluator of a base config
         return dict(type=EVALUATOR_TYPE, metrics=[{key: evaluator[key] for key in evaluator if key != 'metrics'}])

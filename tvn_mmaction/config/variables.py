@@ -1,5 +1,6 @@
 """Variables of a config: their schemas, and the order in which everything else in a config follows them."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,7 +42,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Variable:
-    """A top-level value of a config that other parts follow, by references or by `apply`."""
+    """A value of a config, by its dotted name, that other parts follow, by references or by `apply`."""
 
     name: str
     sentence: str
@@ -66,10 +67,12 @@ class Variable:
             return
         needed = {key for key, allowed in self.keys.items() if not allowed.optional}
         if not isinstance(value, Mapping) or not needed <= set(value) <= set(self.keys):
+            unknown = sorted(set(value) - set(self.keys)) if isinstance(value, Mapping) else []
+            fault = f'{self.name} has no {" and no ".join(unknown)}' if unknown else f'{self.name} is {value}'
             parts = ', '.join(
                 f'{key} ({"optional, " * allowed.optional}{allowed.words})' for key, allowed in self.keys.items()
             )
-            raise UserError(f'{self.name} is {value}. Give {parts}.')
+            raise UserError(f'{fault}. Give {parts}.')
         for key, allowed in self.keys.items():
             if key in value and not is_reference(value[key]) and not allowed.allow(value[key]):
                 raise UserError(f'{self.name}.{key} is {value[key]!r}. Give {allowed.words}.')
@@ -88,7 +91,7 @@ SHARE = Values('a share from 0 to 1', lambda value: isinstance(value, int | floa
 SECONDS = Values('seconds above 0', lambda value: isinstance(value, int | float) and value > 0)
 
 PARTS_OF_RUN = (*LOADERS, 'model', 'train_cfg', 'param_scheduler')  # others only name steps for them
-# In the order in which they are applied: every variable after those that change what it looks at.
+# In the order in which they are applied: every variable after those that change the parts it reads.
 VARIABLES = (
     Variable(
         'data_root', 'Folder of the manifest, which the data sets refer to.', 'data/ucf50', 'data_root=data/mine',
@@ -209,11 +212,26 @@ def variables_table() -> str:
 
 def _use_epochs(config: Config, change: Change) -> None:
     """Let the schedule end with the last epoch where it refers to that, or where an option changes the epochs."""
-    epochs, before = ((each.get('train_cfg') or {}).get('max_epochs') for each in (config, change.before))
+    epochs, before = (_epochs(each) for each in (config, change.before))
     if any(name.startswith('param_scheduler') for name in change.options) or not _is_whole(epochs):
         return
+    if before is None:
+        raise UserError(
+            f'train_cfg.max_epochs is {epochs}, but {config.filename} trains by steps, not by epochs. Change '
+            'train_cfg.max_iters instead.'
+        )
     if epochs != before or 'train_cfg.max_epochs' in change.references:
         end_schedule(config, before)
+
+
+def _epochs(config: Config) -> int | None:
+    """Return the epochs of a training, also where they are a reference; None if it has steps instead."""
+    epochs = (config.get('train_cfg') or {}).get('max_epochs')
+    if not is_reference(epochs):
+        return epochs
+    config = copy.deepcopy(config)
+    resolve_references(config, clip_stride(config))
+    return config.train_cfg.max_epochs
 
 
 def _check_frames(config: Config) -> None:
