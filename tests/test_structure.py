@@ -1,4 +1,4 @@
-"""Layout of the repository: rooms in layers, no import circle, small rooms and files, tests that mirror the package."""
+"""Layout of the repository: folders in layers, no import cycle, small folders and files, mirrored by the tests."""
 
 import ast
 import collections
@@ -13,8 +13,8 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / 'tvn_mmaction'
 SOURCE_ROOTS = [REPOSITORY / name for name in ('tvn_mmaction', 'benchmarks', 'tools')]
 MAX_FILES, MAX_LINES = 15, 400
-# From the bottom up: a room imports from the rooms before it.
-ROOMS = (
+# From the bottom up: a folder imports from the folders before it.
+LAYERS = (
     *('version', 'utils', 'compat', 'models', 'datasets', 'config', 'evaluation', 'checks', 'engine', 'deploy'),
     *('apis', 'benchmark', 'early_exit', 'experiments', 'features', 'frame_selection', '__main__'),
 )
@@ -82,7 +82,7 @@ def ancestors(name: str) -> set[str]:
     return {'.'.join(parts[:length]) for length in range(len(parts))}
 
 
-def test_no_import_circle():
+def test_no_import_cycle():
     """An import of a module imports the packages that it lies in, too."""
     graph = {}
     for name in MODULES:
@@ -95,25 +95,25 @@ def test_no_import_circle():
         pytest.fail(' imports '.join(reversed(error.args[1])))
 
 
-def test_rooms_import_from_lower_rooms():
+def test_folders_import_from_lower_layers():
     upward = set()
     for name, targets in IMPORTS.items():
         for target in targets - {''}:
-            if name and ROOMS.index(target.partition('.')[0]) > ROOMS.index(name.partition('.')[0]):
+            if name and LAYERS.index(target.partition('.')[0]) > LAYERS.index(name.partition('.')[0]):
                 upward.add((name, target))
     assert upward == UPWARD_IMPORTS
     assert len(UPWARD_IMPORTS) <= 4
 
 
 @pytest.mark.parametrize('root', SOURCE_ROOTS, ids=lambda root: root.name)
-def test_rooms_and_files_are_small(root):
+def test_folders_and_files_are_small(root):
     crowded = {str(folder): count for folder in folders(root) if (count := len(modules_in(folder))) > MAX_FILES}
     assert not crowded
     lines = {str(file): len(file.read_text().splitlines()) for file in root.rglob('*.py')}
     assert not {file: count for file, count in lines.items() if count > MAX_LINES}
 
 
-def test_file_names_differ_between_neighbouring_rooms():
+def test_file_names_differ_between_neighbouring_folders():
     neighbours = collections.defaultdict(list)
     for folder in folders(*SOURCE_ROOTS):
         neighbours[folder.parent] += modules_in(folder)
@@ -126,9 +126,9 @@ def test_tests_mirror_the_sources():
     roots = {'benchmarks': REPOSITORY, 'tools': REPOSITORY, 'configs': REPOSITORY, 'reliability': REPOSITORY / 'tests'}
     missing = []
     for folder in folders(REPOSITORY / 'tests'):
-        room = folder.relative_to(REPOSITORY / 'tests')
-        if room.parts and not (roots.get(room.parts[0], PACKAGE) / room).is_dir():
-            missing.append(str(room))
+        path = folder.relative_to(REPOSITORY / 'tests')
+        if path.parts and not (roots.get(path.parts[0], PACKAGE) / path).is_dir():
+            missing.append(str(path))
     assert not missing
 
 

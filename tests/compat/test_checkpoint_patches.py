@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from mmengine.runner import checkpoint as upstream_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from tvn_mmaction.compat import patches as compat
+from tvn_mmaction.compat import patches
 from tvn_mmaction.utils.errors import UserError
 
 CAN_GO = 'upstream is fixed: remove this patch and its tests'
@@ -176,7 +176,7 @@ def test_downloaded_checkpoint_runs_no_code(tmp_path, monkeypatch):
             load(f'{url}/nowhere.pth')
         server.shutdown()
     assert not (tmp_path / 'victim').exists()
-    assert upstream_checkpoint.load_from_http is compat.load_from_http
+    assert upstream_checkpoint.load_from_http is patches.load_from_http
 
 
 def test_loader_is_logged_by_its_name(monkeypatch, tmp_path):
@@ -247,7 +247,7 @@ class Fitted(torch.nn.Module):
 def logged(monkeypatch):
     """The messages that mmengine and the patch log while they load, as (message, level)."""
     messages = []
-    for module in (upstream_checkpoint, compat):
+    for module in (upstream_checkpoint, patches):
         log = lambda message, logger=None, level=logging.INFO: messages.append((message, level))  # noqa: E731
         monkeypatch.setattr(module, 'print_log', log)
     return messages

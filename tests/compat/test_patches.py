@@ -16,12 +16,12 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
 from tests.videos import write_video
-from tvn_mmaction.compat import patches as compat
+from tvn_mmaction.compat import patches
 from tvn_mmaction.utils.errors import UserError
 
 CAN_GO = 'upstream is fixed: remove this patch and its tests'
 
-PATCHED = compat.apply()
+PATCHED = patches.apply()
 
 from mmaction.datasets.transforms import DecordInit, Flip, pose_transforms  # noqa: E402
 from mmaction.models import backbones  # noqa: E402  (needs the patches)
@@ -33,9 +33,9 @@ from mmaction.structures import ActionDataSample  # noqa: E402
 
 
 def test_apply_runs_once():
-    assert compat.apply() is PATCHED
-    assert set(PATCHED) <= set(compat.PATCHES)
-    assert all(patch.apply.__doc__ and patch.symptom and patch.source for patch in compat.PATCHES)
+    assert patches.apply() is PATCHED
+    assert set(PATCHED) <= set(patches.PATCHES)
+    assert all(patch.apply.__doc__ and patch.symptom and patch.source for patch in patches.PATCHES)
 
 
 # needless_warnings
@@ -203,17 +203,17 @@ def test_tin_shift_is_its_definition(groups):
     data = torch.randn(3, 5, 6, 4, dtype=torch.double, requires_grad=True)
     shift = torch.randint(-7, 8, (3, groups), dtype=torch.int)
     gradient = torch.randn(3, 5, 6, 4, dtype=torch.double)
-    output, expected = compat.tin_shift(data, shift), shift_by_definition(data, shift)
+    output, expected = patches.tin_shift(data, shift), shift_by_definition(data, shift)
     assert torch.equal(output, expected)
     assert torch.equal(*(torch.autograd.grad(result, data, gradient)[0] for result in (output, expected)))
 
 
 def test_tin_shift_drops_nan_of_frames_outside_and_refuses_unequal_groups():
     data = torch.full((1, 2, 1, 1), float('nan'))
-    assert torch.equal(compat.tin_shift(data, torch.tensor([[2]])), torch.zeros(1, 2, 1, 1))
+    assert torch.equal(patches.tin_shift(data, torch.tensor([[2]])), torch.zeros(1, 2, 1, 1))
 
     with pytest.raises(ValueError, match='6 channels do not split into 4 equal groups'):
-        compat.tin_shift(torch.zeros(1, 2, 6, 1), torch.zeros(1, 4))
+        patches.tin_shift(torch.zeros(1, 2, 6, 1), torch.zeros(1, 4))
 
 
 def test_tin_sampler_equals_upstream(monkeypatch):

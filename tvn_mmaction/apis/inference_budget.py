@@ -1,6 +1,5 @@
 """Inference under a budget, with the thresholds of early exits in a calibrated checkpoint."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,13 @@ from mmengine.config import Config
 from torch import nn
 
 from ..evaluation.costs import dummy_clip
-from ..evaluation.exit_policy import MACS, Calibration, exit_shares, gmacs_per_video
-from ..evaluation.provenance import environment
+from ..evaluation.exit_policy import MACS, Calibration, backbone_digest, exit_shares, gmacs_per_video, machine_of
 from ..evaluation.result import describe_machine
 from ..models.recognizers.early_exit_recognizer import EarlyExits
 from ..utils.console import warn
 from ..utils.errors import UserError
-from ..utils.io import sha256_of
 
 TOOL = 'python tools/calibrate.py'
-INITIAL_WEIGHTS = ('pretrained', 'init_cfg')  # arguments of a backbone
 
 
 def check_exits(config: Config) -> None:
@@ -92,15 +88,3 @@ def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -
     shares = exit_shares(np.array(exits), len(macs))
     by_exit = {f'exit{index}_share': share for index, share in enumerate(shares)}
     return {'gmacs_per_video': gmacs_per_video(shares, macs), **by_exit}
-
-
-def backbone_digest(config: Config) -> str:
-    """Return the SHA-256 of the backbone in a config, independent of its initial weights."""
-    backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in INITIAL_WEIGHTS}
-    return sha256_of(json.dumps(backbone, sort_keys=True, default=str))
-
-
-def machine_of(config: Config) -> dict[str, Any]:
-    """Return device and threads, which latency depends on."""
-    found_on = environment(config)
-    return {name: found_on[name] for name in ('device', 'threads')}

@@ -61,29 +61,29 @@ class FaultTolerantDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, draw: SampleKey) -> dict[str, Any]:
+    def __getitem__(self, key: SampleKey) -> dict[str, Any]:
         """Return the sample of a clip, or of the one that replaces it.
 
         Raises:
             UserError: No clip that could replace it can be read.
         """
         # Each candidate has its own random numbers, independent of the broken clips that this process knows of.
-        for attempt, index in enumerate(self._candidates(draw)):
-            with seeded(*draw[:3], attempt + (draw.repeat << 32)):  # repeats do not change the first read
+        for attempt, index in enumerate(self._candidates(key)):
+            with seeded(*key[:3], attempt + (key.repeat << 32)):  # repeats do not change the first read
                 sample = self._read(index)
             if sample is not None:
                 break
         else:
             whose = 'no clip' if self.test_mode else 'no other clip of its class'
             raise UserError(
-                f'{name_of_clip(self, draw.index)} cannot be read ({self.reasons[draw.index]}) and not be '
+                f'{name_of_clip(self, key.index)} cannot be read ({self.reasons[key.index]}) and not be '
                 f'replaced, because {whose} can. Check the videos with tools/build_ucf50.py.'
             )
-        if index == draw.index:
+        if index == key.index:
             return sample
         if self.test_mode:
-            sample['data_samples'].set_gt_label(self.get_data_info(draw.index)['label'])
-        sample['data_samples'].set_metainfo({'broken_clips': {draw.index: self.reasons[draw.index]}})
+            sample['data_samples'].set_gt_label(self.get_data_info(key.index)['label'])
+        sample['data_samples'].set_metainfo({'broken_clips': {key.index: self.reasons[key.index]}})
         return sample
 
     def _read(self, index: int) -> dict[str, Any] | None:
@@ -107,15 +107,15 @@ class FaultTolerantDataset(Dataset):
                 faulthandler.cancel_dump_traceback_later()
                 self.reading[worker.id] = NO_CLIP
 
-    def _candidates(self, draw: SampleKey) -> Iterator[int]:
+    def _candidates(self, key: SampleKey) -> Iterator[int]:
         """Yield a clip, then those that may replace it."""
-        yield draw.index
+        yield key.index
         if self.test_mode:
-            yield from (other % len(self) for other in range(draw.index + 1, draw.index + len(self)))
+            yield from (other % len(self) for other in range(key.index + 1, key.index + len(self)))
             return
-        label = self.get_data_info(draw.index)['label']
+        label = self.get_data_info(key.index)['label']
         same = [other for other in range(len(self)) if self.get_data_info(other)['label'] == label]
-        yield from np.random.default_rng(draw[:3]).permutation(same).tolist()
+        yield from np.random.default_rng(key[:3]).permutation(same).tolist()
 
 
 def name_of_clip(dataset: Dataset, index: int) -> str:

@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 
-from ..apis.inference_budget import backbone_digest, check_exits, machine_of
+from ..apis.inference_budget import check_exits
 from ..apis.runner_building import build_runner, load_weights
 from ..checks.checkpoint_match import training_mismatch
 from ..checks.run_plan import RunPlan
@@ -30,8 +30,10 @@ from ..evaluation.exit_policy import (
     Calibration,
     ExitCosts,
     ExitPolicy,
+    backbone_digest,
     exit_shares,
     gmacs_per_video,
+    machine_of,
 )
 from ..evaluation.metrics import ClipScores, accuracies
 from ..evaluation.provenance import clips_of, config_digest, environment, list_digest

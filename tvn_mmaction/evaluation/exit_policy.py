@@ -1,18 +1,23 @@
 """Costs of early exits, and the thresholds that a calibrated checkpoint stores for each budget."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isclose
 from typing import Any
 
 import numpy as np
+from mmengine.config import Config
 
 from ..models.recognizers.early_exit_recognizer import NEVER
 from ..utils.errors import UserError
+from ..utils.io import sha256_of
 from ..utils.record import from_plain
+from .provenance import environment
 
 MACS, LATENCY = 'macs', 'latency'  # what a budget is a share of
 COST_UNITS = {MACS: 'multiply-accumulates', LATENCY: 'milliseconds'}
+INITIAL_WEIGHTS = ('pretrained', 'init_cfg')  # arguments of a backbone
 
 
 @dataclass(frozen=True)
@@ -89,3 +94,15 @@ def exit_shares(exits: np.ndarray, count: int) -> list[float]:
 def gmacs_per_video(shares: Sequence[float], exit_macs: Sequence[float]) -> float:
     """Return the mean cost of a video in 10^9 multiply-accumulates from the shares of the clips by exit."""
     return float(np.dot(shares, exit_macs)) / 1e9
+
+
+def backbone_digest(config: Config) -> str:
+    """Return the SHA-256 of the backbone in a config, independent of its initial weights."""
+    backbone = {name: value for name, value in config.model.backbone.to_dict().items() if name not in INITIAL_WEIGHTS}
+    return sha256_of(json.dumps(backbone, sort_keys=True, default=str))
+
+
+def machine_of(config: Config) -> dict[str, Any]:
+    """Return device and threads, which latency depends on."""
+    found_on = environment(config)
+    return {name: found_on[name] for name in ('device', 'threads')}

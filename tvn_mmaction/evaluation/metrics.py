@@ -97,3 +97,10 @@ class ClipScores(AccMetric):
         self.exit_scores = [result['exit_scores'] for result in results if 'exit_scores' in result]
         self.exits = [result['exit'] for result in results if 'exit' in result]
         return {}
+
+
+def margins_as_scores(margins: np.ndarray) -> np.ndarray:
+    """Return the softmax `(clips, classes)` of SVM margins; for two classes, these may be `(clips,)`."""
+    from scipy.special import softmax
+
+    return softmax(np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins, axis=1)

@@ -20,12 +20,11 @@ from ..config.loading import config_name, dataset_of
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..datasets.transforms.load_features import FeatureRecord, check_features, read_features
 from ..evaluation.costs import flow_costs
-from ..evaluation.metrics import accuracies, confusion_matrix
+from ..evaluation.metrics import accuracies, confusion_matrix, margins_as_scores
 from ..evaluation.plots import plot_confusion_matrix
 from ..evaluation.provenance import clips_of, config_digest, environment, known_groups, list_digest, protocol
 from ..evaluation.result import Result, Scores
-from ..experiments.fusion.fusion_methods import check_scikit_learn, margins_as_scores
-from ..utils.errors import UserError
+from ..utils.errors import UserError, check_scikit_learn
 from ..utils.io import folder_lock, sha256_of, write_atomically
 from ..utils.output_paths import check_overwrites
 

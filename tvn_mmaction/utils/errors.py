@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
@@ -63,3 +64,9 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print('interrupted', file=sys.stderr)
         code = 128 + received[0]
     sys.exit(code)
+
+
+def check_scikit_learn() -> None:
+    """Raise a UserError if scikit-learn is not installed."""
+    if not find_spec('sklearn'):
+        raise UserError('scikit-learn is not installed. Run pip install -e ".[fusion]".')

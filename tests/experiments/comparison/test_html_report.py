@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tvn_mmaction.experiments.comparison import html_report as page
-from tvn_mmaction.experiments.comparison import tables
+from tvn_mmaction.experiments.comparison import html_report, tables
 from tvn_mmaction.experiments.comparison.comparison import Comparison
 from tvn_mmaction.experiments.comparison.html_report import write_report
 from tvn_mmaction.experiments.comparison.tables import comparison_rows
@@ -100,7 +99,7 @@ def test_names_of_networks_data_and_options_are_escaped():
         found = []
         parser = HTMLParser()
         parser.handle_starttag = lambda tag, attributes: found.append((tag, tuple(key for key, _ in attributes)))
-        parser.feed(page.comparison_page(comparison, {}))
+        parser.feed(html_report.comparison_page(comparison, {}))
         return found
 
     hostile = """'"><img src=x onerror=alert(1)><script>alert(1)</script></script></style></title>"""
@@ -109,13 +108,13 @@ def test_names_of_networks_data_and_options_are_escaped():
 
 def test_page_loads_nothing_from_the_internet(report):
     assert "default-src 'none'" in report['.html']
-    own = report['.html'].replace(page.get_plotlyjs(), '')
+    own = report['.html'].replace(html_report.get_plotlyjs(), '')
     assert not [tag for tag in ('src="http', 'href="http', '@import', 'url(') if tag in own]
     assert own.count('data:image/jpeg;base64,') == 3 and 'no frame' in own
 
 
 def test_thumbnails_are_small_and_keep_their_colour():
-    picture = page._thumbnail(np.full((480, 640, 3), (250, 0, 0), np.uint8)).partition(',')[2]
+    picture = html_report._thumbnail(np.full((480, 640, 3), (250, 0, 0), np.uint8)).partition(',')[2]
     image = cv2.imdecode(np.frombuffer(base64.b64decode(picture), np.uint8), cv2.IMREAD_COLOR_RGB)
     assert image.shape == (120, 160, 3) and image[60, 80, 0] > 240 and image[60, 80, 2] < 20
 
@@ -151,7 +150,7 @@ def test_report_without_costs_history_or_protocol():
         for entry in entries
     ]
     comparison = Comparison(entries)
-    assert 'latency was not measured for one, other' in page.comparison_page(comparison, {})
+    assert 'latency was not measured for one, other' in html_report.comparison_page(comparison, {})
     text = tables.comparison_markdown(comparison)
     assert not re.search(r'\b(?:None|nan)\b', text)
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from tvn_mmaction.evaluation.metrics import margins_as_scores
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.experiments.fusion.fusion_methods import (
     CLASSIFIERS,
     align_scores,
     error_overlaps,
     fit_weights,
-    margins_as_scores,
     to_probabilities,
     weighted_average,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import wait_until
 from tests.small_experiment import REPOSITORY
-from tvn_mmaction.experiments.scheduling import worker_pools as pools
+from tvn_mmaction.experiments.scheduling import worker_pools
 from tvn_mmaction.experiments.scheduling.job import Job
 from tvn_mmaction.experiments.scheduling.worker_pools import LocalPool, divide_gpus
 from tvn_mmaction.utils.errors import UserError
@@ -79,7 +79,7 @@ def test_processes_that_ignore_sigterm_are_killed(job, tmp_path, monkeypatch):
     deaf.write_text(f'#!/bin/sh\ntrap "" TERM\ntouch {tmp_path}/started\nwhile true; do sleep 0.1; done\n')
     deaf.chmod(0o755)
     monkeypatch.setattr('sys.executable', str(deaf))
-    monkeypatch.setattr(pools, 'END_SIGNAL_INTERVAL_S', 0.2)
+    monkeypatch.setattr(worker_pools, 'END_SIGNAL_INTERVAL_S', 0.2)
     pool = LocalPool(1, None, [])
     future = pool.submit(job)
     wait_until((tmp_path / 'started').exists)

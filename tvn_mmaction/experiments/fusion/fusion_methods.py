@@ -5,14 +5,14 @@ Scores of several networks for the same clips are probabilities `(networks, clip
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from ...evaluation.metrics import margins_as_scores
 from ...evaluation.result import Scores
-from ...utils.errors import UserError
+from ...utils.errors import check_scikit_learn
 
 MIN_PROBABILITY = 1e-6  # float32 rounds certain predictions to 1 and 0, and the logarithm of 0 is infinite
 
@@ -94,19 +94,6 @@ def _fitted(model: Any, transform: Callable, validation: np.ndarray, labels: np.
         return np.concatenate(transform(part), axis=1)
 
     return model.fit(features(validation), labels), features
-
-
-def margins_as_scores(margins: np.ndarray) -> np.ndarray:
-    """Return the softmax `(clips, classes)` of SVM margins; for two classes, these may be `(clips,)`."""
-    from scipy.special import softmax
-
-    return softmax(np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins, axis=1)
-
-
-def check_scikit_learn() -> None:
-    """Raise a UserError if scikit-learn is not installed."""
-    if not find_spec('sklearn'):
-        raise UserError('scikit-learn is not installed. Run pip install -e ".[fusion]".')
 
 
 # Functions of scores, validation scores and validation labels, by method.

@@ -19,9 +19,8 @@ from ...config.dataset_building import build_without_videos
 from ...config.loading import config_name, read_config
 from ...evaluation.provenance import environment
 from ...utils.console import silent
-from ...utils.errors import UserError
+from ...utils.errors import UserError, check_scikit_learn
 from ...utils.io import sha256_of
-from ..fusion.fusion_methods import check_scikit_learn
 from ..options_file import option_words, read_options_file
 from ..scheduling.job import Job
 from ..training_plots import plot_sweep
