@@ -46,7 +46,7 @@ def use_features(config: Config) -> None:
         config: Changed in place; without the variable it stays as it is.
 
     Raises:
-        UserError: The folder holds other features than the config asks for; a missing one is reported by `check_made`.
+        UserError: The folder holds other features than asked for. `check_artifacts` reports a missing one.
     """
     features = config.get('features')
     if not features:
@@ -70,7 +70,7 @@ def use_selection(config: Config) -> None:
         config: Changed in place.
 
     Raises:
-        UserError: The file is not a selection; a missing one is reported by `check_made`.
+        UserError: The file is not a selection. `check_artifacts` reports a missing one.
     """
     for step in pipeline_steps(config, 'SelectedFrames'):
         step.selection = config.get('selection') or step.selection
