@@ -53,4 +53,4 @@ def target_table(targets: Sequence[Target]) -> str:
         ]
         for target in targets
     )
-    return markdown_table(['what', 'wanted', 'measured', ''], rows)
+    return markdown_table(['measurement', 'target', 'result', ''], rows)

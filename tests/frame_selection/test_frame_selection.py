@@ -226,7 +226,7 @@ def test_interruption_keeps_finished_clips(folder, tmp_path, monkeypatch):
         ('selector.py recognizer/epoch_1.pth', r'does not fit the model of its config'),
         ('selector.py selector/epoch_1.pth --cfg-options clip.size=16',
          r'epoch_1\.pth was trained on frames of 32 × 32 pixels, and .*selector\.py has .* 16 × 16 .*\. Leave'),
-        ('selector.py nowhere.pth', r'nowhere\.pth is not a file: give the path of a checkpoint'),
+        ('selector.py nowhere.pth', r'nowhere\.pth is not a file\. Give the path of a checkpoint'),
         ('selector.py selector/epoch_1.pth --candidates 4', r'of another network, method or config\. Name another'),
         ('recognizer.py --method random', r'of another network, method or config\. Name another'),
         ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder: name a file'),

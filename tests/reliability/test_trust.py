@@ -219,7 +219,7 @@ def test_tools_refuse_a_checkpoint_that_would_run_code(folder, marker, call, kin
 @pytest.mark.parametrize('address', ['s3://bucket/a.pth', 'petrel:s3://bucket/a.pth', 'pavi://a', 'petrel://a/b.pth'])
 def test_checkpoints_in_cloud_storage_are_refused(address):
     """Upstream would unpickle them, without restrictions for torch < 2.6."""
-    with pytest.raises(UserError, match=f'{address} is no file and no http address: download'):
+    with pytest.raises(UserError, match=f'{address} is no file and no http address. Download'):
         CheckpointLoader.load_checkpoint(address)
 
 

@@ -30,7 +30,7 @@ LOCK_S = 20  # the data loaders of a process that was killed hold its lock for s
 
 
 def build_runner(config: Config, training: bool) -> TerminalRunner:
-    """Build all that a run needs: model, data, schedule, evaluation, and the processes that it consists of.
+    """Build model, data, schedule and evaluation of a run, and connect its processes.
 
     Args:
         config: As `read_config` returns it.
@@ -53,7 +53,7 @@ def build_runner(config: Config, training: bool) -> TerminalRunner:
 
 
 def _build_training(config: Config, runner: TerminalRunner) -> None:
-    """Build what `Runner.train` would build, in its order; it takes what is there."""
+    """Build what `Runner.train` would build, in its order; `Runner.train` then uses these objects."""
     _ = runner.train_loop
     _check_steps(config, runner)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -63,13 +63,13 @@ def _build_training(config: Config, runner: TerminalRunner) -> None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
     if runner.val_loop is not None and runner.val_interval < 1:
         raise UserError(
-            f'{config.filename}: train_cfg.val_interval is {runner.val_interval}; set it to 1 or more, or use '
-            '--no-validate'
+            f'{config.filename}: train_cfg.val_interval is {runner.val_interval}. Set it to 1 or more, or use '
+            '--no-validate.'
         )
 
 
 def network_of(runner: TerminalRunner) -> nn.Module:
-    """Return a runner's network, outside of what wraps it for several processes."""
+    """Return a runner's network, without the wrapper for several processes."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
@@ -84,12 +84,12 @@ def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
         return {'meta': loaded.get('meta', {}), 'state_dict': loaded.get('state_dict', loaded)}
     except RuntimeError as error:
         raise UserError(
-            f'{checkpoint} does not fit the model of {runner.cfg.filename}: {shorten(state_dict_mismatch(error))}; '
-            'test it with the config and the classes that it was trained with'
+            f'{checkpoint} does not fit the model of {runner.cfg.filename}: {shorten(state_dict_mismatch(error))}. '
+            'Use the config and the classes that it was trained with.'
         ) from None
     except (AttributeError, TypeError) as error:
         raise UserError(
-            f'{checkpoint} holds no weights by name ({shorten(error)}): give a checkpoint of tools/train.py'
+            f'{checkpoint} holds no weights by name ({shorten(error)}). Give a checkpoint of tools/train.py.'
         ) from None
 
 
@@ -103,13 +103,13 @@ def lock_work_dir(folder: Path, config: Config) -> AbstractContextManager[None]:
 
 
 def _check_launcher(launcher: str) -> None:
-    """Check that this process was started as it should have been, where it is one of several."""
+    """Check that the launcher of a distributed run started this process."""
     variables, start = LAUNCHERS.get(launcher, ((), ''))
     missing = [name for name in variables if name not in os.environ]
     if missing:
         raise UserError(
-            f'--launcher {launcher}: {", ".join(missing)} is not in the environment; start the tool with {start}, or '
-            'leave --launcher out'
+            f'--launcher {launcher}: {", ".join(missing)} is not in the environment. Start the tool with {start}, or '
+            'leave --launcher out.'
         )
 
 
@@ -120,7 +120,7 @@ def _check_steps(config: Config, runner: TerminalRunner) -> None:
         what = f'{len(runner.train_dataloader.dataset)} clips in batches of {config.train_dataloader.batch_size}'
         raise UserError(
             f'{config.filename}: train_cfg is {dict(config.train_cfg)} and an epoch has {steps} steps ({what}): there '
-            'is nothing to train; let both be 1 or more, with --cfg-options train_cfg.max_epochs=...'
+            'is nothing to train. Let both be 1 or more, with --cfg-options train_cfg.max_epochs=...'
         )
 
 
@@ -137,13 +137,13 @@ def _check_weights(config: Config, network: nn.Module) -> None:
     ]
     if not fitting:
         raise UserError(
-            f'load_from={file}: none of the {len(state)} tensors in it is one of the {len(own)} of {config.filename}; '
-            'name weights of such a network, or leave load_from out'
+            f'load_from={file}: none of the {len(state)} tensors in it is one of the {len(own)} of {config.filename}. '
+            'Name weights of such a network, or leave load_from out.'
         )
 
 
 def _check_network(config: Config, network: nn.Module, training: bool) -> None:
-    """Check that the network takes what the pipelines make of a video, a black one."""
+    """Check that the network accepts the clips of the pipelines, with a black video."""
     if not isinstance(network, (Recognizer2D, Recognizer3D)):
         return
     views = {'test_dataloader': lambda: dummy_view(config)}
@@ -162,19 +162,19 @@ def _check_network(config: Config, network: nn.Module, training: bool) -> None:
             try:
                 with torch.no_grad():
                     _run_on_shapes(ScoringModule(network), network.data_preprocessor(data, training=False)['inputs'])
-            except Exception as error:  # networks fail in every way there is
+            except Exception as error:  # networks raise errors of any type
                 raise UserError(
                     f'{config.filename}: the network does not take the clips of {loader}, of shape '
-                    f'{tuple(view.shape)}: {shorten(error)}; let its pipeline and the model agree on frames, pixels '
-                    'and channels, as configs/tvn1_ucf50.py does'
+                    f'{tuple(view.shape)}: {shorten(error)}. Let its pipeline and the model agree on frames, pixels '
+                    'and channels, as configs/tvn1_ucf50.py does.'
                 ) from error
     network.train(was_training)
 
 
 def _run_on_shapes(module: nn.Module, inputs: Tensor) -> None:
-    """Run a module on shapes alone, which takes no time, or on values where it looks at some."""
+    """Run a module on shapes alone, which takes no time, or on values if it depends on them."""
     state = {name: value.to('meta') for name, value in [*module.named_parameters(), *module.named_buffers()]}
     try:
         functional_call(module, state, inputs.to('meta'))
-    except Exception:  # there are as many reasons as networks; values have the last word
+    except Exception:  # for many reasons, so the values decide
         module(inputs)

@@ -1,1 +1,1 @@
-"""Terminal output, files, checkpoints, random state: everything that knows nothing of video."""
+"""Parts independent of video: terminal output, files, checkpoints, random state."""

@@ -53,8 +53,8 @@ def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
             console.print(f'{last} names no checkpoint that can be read. Resuming from {path}.', highlight=False)
         return KeptCheckpoint(path, loaded.get('meta', {}) if isinstance(loaded, Mapping) else {})
     raise UserError(
-        f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other: remove it to start the '
-        'training again'
+        f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other. Remove it to start the '
+        'training again.'
     )
 
 
@@ -78,7 +78,7 @@ def checkpoint_file(checkpoint: str | Path) -> Path:
     """
     checkpoint = Path(checkpoint).expanduser()
     if not checkpoint.is_file():
-        raise UserError(f'no checkpoint at {checkpoint}: name a file such as work_dirs/tvn1_ucf50/epoch_40.pth')
+        raise UserError(f'no checkpoint at {checkpoint}. Name a file such as work_dirs/tvn1_ucf50/epoch_40.pth.')
     return checkpoint
 
 
@@ -102,7 +102,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise UserError(f'{path} is not a file: give the path of a checkpoint')
+        raise UserError(f'{path} is not a file. Give the path of a checkpoint.')
     check_digest(path)
     # torch reads the variable only if weights_only is not given, and not at all before 2.6. Same values as torch's.
     trusted = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '').lower() in ('1', 'y', 'yes', 'true')
@@ -113,13 +113,13 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     except Exception as error:  # a damaged file raises almost anything: RuntimeError, EOFError, KeyError...
         if not trusted and isinstance(error, pickle.UnpicklingError) and (refused := _refused_globals(path, error)):
             raise UserError(
-                f'{path} holds more than weights and plain data ({refused}), which could run any code; if you trust '
-                'its author, load it with the environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1'
+                f'{path} holds more than weights and plain data ({refused}), which could run any code. If you trust '
+                'its author, load it with the environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1.'
             ) from error
         reason = str(error).split('WeightsUnpickler error:')[-1].strip().partition('\n')[0]
         raise UserError(
-            f'{path} is not a readable checkpoint ({type(error).__name__}: {reason}); a damaged file has to be copied, '
-            'downloaded or saved again'
+            f'{path} is not a readable checkpoint ({type(error).__name__}: {reason}). A damaged file has to be '
+            'copied, downloaded or saved again.'
         ) from error
 
 
@@ -146,7 +146,7 @@ def load_from_storage(filename: str, map_location: Any = None) -> NoReturn:
     Raises:
         UserError: always.
     """
-    raise UserError(f'{filename} is no file and no http address: download the checkpoint, and give the file')
+    raise UserError(f'{filename} is no file and no http address. Download the checkpoint, and give the file.')
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
@@ -165,6 +165,6 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
         try:
             torch.hub.download_url_to_file(filename, str(path))
         except OSError as error:  # URLError is one
-            raise UserError(f'{filename} cannot be downloaded ({error}); load a copy from a file instead') from error
+            raise UserError(f'{filename} cannot be downloaded ({error}). Load a copy from a file.') from error
     barrier()
     return load_from_local(str(path), map_location)

@@ -74,7 +74,7 @@ def test_clips_are_reduced_to_middle_steps_or_padded_with_nan(data_root, folder,
         (lambda folder: None, {'layer': 'backbone'}, f'features of layer {LAYER}, and the config asks for backbone'),
         (lambda folder: None, {'checkpoint_sha256': '2' * 64}, 'features of checkpoint_sha256 1+, and'),
         (lambda folder: None, {'test_pipeline_sha256': '3' * 64}, 'features of test_pipeline_sha256 .*, and'),
-        (lambda folder: next(folder.glob('*.npy')).unlink(), {}, 'the features of 11 of 12 clips: run tools/extract'),
+        (lambda folder: next(folder.glob('*.npy')).unlink(), {}, 'the features of 11 of 12 clips. Run tools/extract'),
         (lambda folder: Path(folder, FILE_NAME).unlink(), {}, r'no feature record at .*features\.json\. Create'),
         (lambda folder: Path(folder, FILE_NAME).write_text('{'), {}, r'features\.json is not a valid feature record'),
     ],
@@ -92,7 +92,7 @@ def test_missing_features_of_a_clip(data_root, folder):
     with pytest.raises(UserError, match='holds no features'):
         clips[0]
     file_of(folder, info['sha256']).unlink()
-    with pytest.raises(UserError, match=rf'has no features of .*{Path(info["filename"]).name}: run tools/extract'):
+    with pytest.raises(UserError, match=rf'has no features of .*{Path(info["filename"]).name}. Run tools/extract'):
         clips[0]
     with pytest.raises(UserError, match='which only UCF50Dataset has'):
         clips.pipeline({'filename': 'a.avi', 'label': 0})

@@ -22,7 +22,7 @@ def test_unreadable_checkpoint_is_refused(job, content):
         checkpoint.write_bytes(content)
     (job.folder / 'last_checkpoint').write_text(str(checkpoint))
     for resume in (True, False):  # it may still be needed
-        with pytest.raises(UserError, match=r'last_checkpoint names no checkpoint that can be read .*: remove it'):
+        with pytest.raises(UserError, match=r'last_checkpoint names no checkpoint that can be read .*\. Remove it'):
             job.prepare(resume)
     assert (job.folder / 'last_checkpoint').exists() and checkpoint.exists() == (content is not None)
 

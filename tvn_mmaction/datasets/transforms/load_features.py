@@ -77,11 +77,11 @@ def read_features(folder: Path, clip: dict[str, Any]) -> np.ndarray:
         raise UserError('features are found by the SHA-256 of a clip, which only UCF50Dataset has. Use that data set.')
     path = file_of(folder, clip['sha256'])
     if not path.is_file():
-        raise UserError(f'{folder} has no features of {clip["filename"]}: run {TOOL} again to continue')
+        raise UserError(f'{folder} has no features of {clip["filename"]}. Run {TOOL} again to continue.')
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise UserError(f'{path} holds no features ({error}): remove it and run {TOOL} again') from None
+        raise UserError(f'{path} holds no features ({error}). Remove it and run {TOOL} again.') from None
 
 
 def check_features(
@@ -108,12 +108,12 @@ def check_features(
     for name, value in asked.items():
         if value is not None and getattr(record, name) != value:
             raise UserError(
-                f'{folder} holds features of {name} {getattr(record, name)}, and the config asks for {value}: name the '
-                f'folder of those (features.folder in the config), or extract them with {TOOL}'
+                f'{folder} holds features of {name} {getattr(record, name)}, and the config asks for {value}. Name the '
+                f'folder of those (features.folder in the config), or extract them with {TOOL}.'
             )
     count = sum(1 for _ in Path(folder).glob('*.npy'))
     if count < record.clips:
-        raise UserError(f'{folder} has the features of {count} of {record.clips} clips: run {TOOL} again to continue')
+        raise UserError(f'{folder} has the features of {count} of {record.clips} clips. Run {TOOL} again to continue.')
     return record
 
 
@@ -147,7 +147,7 @@ class LoadFeatures(BaseTransform):
         test_pipeline_sha256: str | None = None,
     ):
         if length < 1:
-            raise UserError(f'features.length is {length}: give 1 or more steps')
+            raise UserError(f'features.length is {length}. Give 1 or more steps.')
         check_features(folder, network, layer, checkpoint_sha256, test_pipeline_sha256)
         self.folder, self.length = Path(folder), length
 

@@ -107,8 +107,8 @@ def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, Any]:
     if step['type'] == 'SelectedFrames':
         raise UserError(
-            f'SelectedFrames takes frames that {step.get("selection")} has of known clips, and of no other video: name '
-            'a config that samples in another way, such as SampleFrames'
+            f'SelectedFrames takes frames that {step.get("selection")} has of known clips, and of no other video. Name '
+            'a config that samples in another way, such as SampleFrames.'
         )
     if step['type'] == 'LoadFeatures':
         raise UserError(
@@ -123,7 +123,7 @@ def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, A
         if step['type'].endswith(kind):
             name = step['type'].removesuffix(kind)
             if name not in READERS:
-                raise UserError(f'{step["type"]} reads no videos: a network is deployed with {", ".join(READERS)}')
+                raise UserError(f'{step["type"]} reads no videos. Deploy a network with {", ".join(READERS)}.')
             # Without options, since backends of remote storage can run code.
             return {'type': (name if name in installed else installed[0]) + kind}
     return step

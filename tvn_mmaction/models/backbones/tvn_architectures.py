@@ -90,8 +90,8 @@ class Block:
     def repetitions(self, frames: int) -> list[Repetition]:
         """Return the repetitions for clips of `frames` frames.
 
-        Only the first one has strides, and every second one a temporal layer. For clips of one frame there is no
-        temporal convolution. Temporal pooling does not change them.
+        Only the first one has strides; the first, third, fifth, … have the temporal layer. For clips of one
+        frame there is no temporal convolution. Temporal pooling does not change them.
         """
         repetitions = []
         for index in range(self.repeats):
