@@ -72,8 +72,6 @@ def _evaluator(evaluator: Any) -> Any:
         return dict(type=EVALUATOR_TYPE, metrics=evaluator)
     if 'metrics' not in evaluator:
         return dict(type=EVALUATOR_TYPE, metrics=[evaluator])
-    if isinstance(evaluator['metrics'], dict):
-        evaluator['metrics'] = [evaluator['metrics']]
     evaluator.setdefault('type', EVALUATOR_TYPE)
     if isinstance(evaluator.metrics, dict):  # MMEngine accepts a metric without a list
         evaluator.metrics = [evaluator.metrics]
