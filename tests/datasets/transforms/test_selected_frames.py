@@ -145,5 +145,5 @@ def test_pipeline_has_an_input_shape_but_is_not_deployable():
         dict(type='PackActionInputs'),
     ]
     assert dummy_inputs(steps).shape == (3, 3, 12, 16)
-    with pytest.raises(UserError, match=r'of known clips, and of no other video: name a config'):
+    with pytest.raises(UserError, match=r'of known clips, and of no other video\. Name a config'):
         with_decoder(steps)

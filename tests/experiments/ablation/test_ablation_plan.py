@@ -133,7 +133,7 @@ def test_rows_that_cannot_be_compared_are_refused_before_any_training(config_fil
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ("model = dict(type='DistilledRecognizer2D', teachers=['gone.pth'])", r'the teacher gone\.pth is not there'),
+        ("model = dict(type='DistilledRecognizer2D', teachers=['gone.pth'])", r'the teacher gone\.pth is missing'),
         ("pretraining = dict(config='gone.py')", r'pretraining\.config is gone\.py, and there is no'),
     ],
 )
