@@ -8,7 +8,7 @@ from mmaction.registry import MODELS
 
 from tests.small_experiment import REPOSITORY, write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.config.loading import configure_training, datasets, read_config
+from tvn_mmaction.config.loading import configure_training, dataset_of, datasets, read_config
 from tvn_mmaction.utils.errors import UserError
 
 README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
@@ -262,3 +262,4 @@ def test_concatenated_data_sets_follow_the_decoder(tmp_path, data_root):
     config = read_config(write_config(tmp_path, data_root, more), options={'decoder': 'OpenCV'})
     readers = [dataset.pipeline[0].type for dataset in datasets(config) if 'pipeline' in dataset]
     assert readers == ['OpenCVInit'] * 4
+    assert dataset_of(config, 'train_dataloader').type == 'ConcatDataset'  # not one of its parts: checks list all clips

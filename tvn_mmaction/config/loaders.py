@@ -21,8 +21,11 @@ def datasets(config: Config, loaders: Sequence[str] = LOADERS) -> Iterator[Confi
 
 
 def dataset_of(config: Config, loader: str) -> Config:
-    """Return the data set of one loader, inside all wrappers."""
-    return list(datasets(config, (loader,)))[-1]
+    """Return the data set of one loader, inside all wrappers; a `ConcatDataset` is one data set, with all its clips."""
+    dataset = config[loader].dataset
+    while dataset.get('dataset') is not None:
+        dataset = dataset.dataset
+    return dataset
 
 
 def all_datasets(config: Config) -> Iterator[Config]:
