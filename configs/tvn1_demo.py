@@ -8,7 +8,7 @@ split = dict(protocol='group5', fold=0, seed=0)
 model = dict(backbone=dict(num_segments=4), cls_head=dict(num_classes=8))
 decode, resize, *pack = _base_.common_steps
 train_pipeline = [_base_.reader, _base_.sampling, decode, resize, dict(type='Flip', flip_ratio=0.5), *pack]
-train_dataloader = dict(batch_size=8, dataset=dict(type='DemoDataset', pipeline=train_pipeline))
+train_dataloader = dict(batch_size=8, dataset=dict(type='DemoDataset'))
 val_dataloader = dict(dataset=dict(type='DemoDataset'))
 test_dataloader = val_dataloader
 

@@ -4,7 +4,4 @@ _base_ = 'tvn1_ucf50.py'
 
 clip = dict(_delete_=True, frames=8, size=200, span=80)
 sampling = dict(type='SampleFirstFrames', clip_len='${clip.frames}', frame_interval='${clip.stride}')
-pipeline = [_base_.reader, sampling, *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
-val_dataloader = dict(dataset=dict(pipeline=pipeline))
-test_dataloader = val_dataloader
+train_pipeline = test_pipeline = [_base_.reader, sampling, *_base_.common_steps]

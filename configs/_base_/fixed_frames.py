@@ -7,6 +7,3 @@ fixed_frames = 16
 sampling = dict(type='SampleFrames', clip_len='${fixed_frames}', frame_interval=1, num_clips=1)
 train_pipeline = [_base_.reader, sampling, *_base_.common_steps]
 test_pipeline = [_base_.reader, dict(**sampling, test_mode=True), *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -6,6 +6,3 @@ model = dict(type='Recognizer3D', data_preprocessor=dict(format_shape='NCTHW'))
 sampling = dict(out_of_bound_opt='repeat_last', **_base_.sampling)
 train_pipeline = [_base_.reader, sampling, *_base_.common_steps]
 test_pipeline = [_base_.reader, dict(**sampling, test_mode=True), *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -13,6 +13,3 @@ common_steps = [
 ]
 train_pipeline = [reader, sampling, *common_steps]
 test_pipeline = [reader, dict(**sampling, test_mode=True), *common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -1,4 +1,5 @@
-# UCF50 as tools/build_ucf50.py describes it, without pipelines; a config may name another split.
+# UCF50 as tools/build_ucf50.py describes it. Configs define `train_pipeline` and `test_pipeline`, which all loaders
+# refer to, and may name another split.
 data_root = 'data/ucf50'
 decoder = 'Decord'  # or FrameStore, of tools/build_ucf50.py --frames; or OpenCV or PyAV, if there is no Decord wheel
 split = dict(protocol='videowise', fold=0, seed=0)  # 85/15, clip by clip, as in the experiment: it leaks
@@ -14,13 +15,13 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**clips, subset='train'))
+    dataset=dict(**clips, subset='train', pipeline='${train_pipeline}'))
 val_dataloader = dict(
     batch_size=16,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**clips, subset='test', test_mode=True))
+    dataset=dict(**clips, subset='test', test_mode=True, pipeline='${test_pipeline}'))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='AccMetric')
 test_evaluator = val_evaluator

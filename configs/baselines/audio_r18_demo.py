@@ -21,7 +21,8 @@ common_steps = [
     dict(type='FormatAudioShape', input_format='NCTF'),
     dict(type='PackActionInputs')
 ]
+train_pipeline = [reader, sampling, *common_steps]
 test_pipeline = [reader, dict(**sampling, test_mode=True), *common_steps]
-train_dataloader = dict(dataset=dict(type='DemoAudioDataset', pipeline=[reader, sampling, *common_steps]))
-val_dataloader = dict(dataset=dict(type='DemoAudioDataset', pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(type='DemoAudioDataset'))
+val_dataloader = dict(dataset=dict(type='DemoAudioDataset'))
 test_dataloader = val_dataloader

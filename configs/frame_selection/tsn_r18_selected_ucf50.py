@@ -5,7 +5,4 @@ _base_ = '../baselines/tsn_r18_ucf50.py'
 
 selection = 'work_dirs/selection/smart.json'
 sampling = dict(type='SelectedFrames', selection='${selection}', clip_len=1, num_clips='${clip.frames}')
-pipeline = [_base_.reader, sampling, *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
-val_dataloader = dict(dataset=dict(pipeline=pipeline))
-test_dataloader = val_dataloader
+train_pipeline = test_pipeline = [_base_.reader, sampling, *_base_.common_steps]

@@ -7,7 +7,7 @@ _base_ = 'tvn1_heavy_ucf50.py'
 augmentation = dict(span=None)
 parts = dict(type='SamplePart', clip_len=1, num_clips='${clip.frames}')
 train_pipeline = [_base_.reader, parts, _base_.decode, _base_.frame_augmentation, *_base_.common_steps]
-train_dataloader = dict(dataset=dict(type='ClipViewsDataset', parts=2, views=2, pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(type='ClipViewsDataset', parts=2, views=2))
 
 model = dict(
     cls_head=dict(

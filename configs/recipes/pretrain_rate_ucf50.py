@@ -8,8 +8,8 @@ augmentation = dict(span=None)
 played = dict(type='PlaybackRate', clip_len='${clip.frames}')
 train_pipeline = [_base_.reader, played, _base_.decode, _base_.frame_augmentation, *_base_.common_steps]
 test_pipeline = [_base_.reader, dict(**played, test_mode=True), _base_.decode, *_base_.common_steps]
-train_dataloader = dict(dataset=dict(type='PretextDataset', answers=answers, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(type='PretextDataset', answers=answers, pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(type='PretextDataset', answers=answers))
+val_dataloader = dict(dataset=dict(type='PretextDataset', answers=answers))
 test_dataloader = val_dataloader
 
 model = dict(

@@ -8,6 +8,3 @@ augmentation = dict(span=None)
 sampling = dict(type='SampleFrames', clip_len='${clip.frames}', frame_interval='${clip.stride}', num_clips=1)
 train_pipeline = [_base_.reader, sampling, _base_.decode, _base_.frame_augmentation, *_base_.common_steps]
 test_pipeline = [_base_.reader, dict(**sampling, test_mode=True), _base_.decode, *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -12,6 +12,3 @@ resize, *pack = _base_.common_steps
 both = [resize, dict(type='RGBWithDifference'), *pack]
 train_pipeline = [_base_.reader, _base_.clip_augmentation, pairs, _base_.decode, _base_.frame_augmentation, *both]
 test_pipeline = [_base_.reader, dict(**pairs, test_mode=True), _base_.decode, *both]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -14,6 +14,3 @@ resize, _, pack = _base_.common_steps
 steps = [resize, dict(type='FormatShape', input_format='NCTHW'), pack]
 train_pipeline = [_base_.reader, sampling, _base_.decode, _base_.frame_augmentation, *steps]
 test_pipeline = [_base_.reader, dict(**sampling, test_mode=True), _base_.decode, *steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

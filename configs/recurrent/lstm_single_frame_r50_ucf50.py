@@ -18,8 +18,5 @@ model = dict(
     data_preprocessor=dict(type='ActionDataPreprocessor'))
 
 read = {name: f'${{features.{name}}}' for name in features}
-pipeline = [dict(type='LoadFeatures', **read), dict(type='PackActionInputs')]
-train_dataloader = dict(dataset=dict(pipeline=pipeline))
-val_dataloader = dict(dataset=dict(pipeline=pipeline))
-test_dataloader = val_dataloader
+train_pipeline = test_pipeline = [dict(type='LoadFeatures', **read), dict(type='PackActionInputs')]
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=1e-3))

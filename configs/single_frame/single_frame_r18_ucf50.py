@@ -6,4 +6,3 @@ _base_ = ['../_base_/segments.py', '../_base_/schedule_40e.py', 'mmaction::_base
 model = dict(backbone=dict(pretrained=None, depth=18), cls_head=dict(num_classes=50, in_channels=512))
 
 train_pipeline = [_base_.reader, dict(**{**_base_.sampling, 'num_clips': 1}), *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

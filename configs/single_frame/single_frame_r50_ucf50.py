@@ -8,4 +8,3 @@ pretrained_weights = 'https://download.openmmlab.com/mmaction/v1.0/recognition/t
 model = dict(backbone=dict(pretrained=None), cls_head=dict(num_classes=50))
 
 train_pipeline = [_base_.reader, dict(**{**_base_.sampling, 'num_clips': 1}), *_base_.common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -29,6 +29,13 @@ def test_reference_takes_the_type_of_its_value():
     assert referring['clip.sizes.1'] == {'steps.0.scale.1'}
 
 
+def test_option_below_a_reference_changes_only_that_place():
+    """The loaders of all configs refer to `train_pipeline` and `test_pipeline`."""
+    config = read_config(CONFIGS / 'tvn1_ucf50.py', options={'test_dataloader.dataset.pipeline.1.num_clips': 16})
+    counts = [config[f'{loader}_dataloader'].dataset.pipeline[1].num_clips for loader in ('train', 'val', 'test')]
+    assert counts == [8, 8, 16] and config.test_pipeline[1].num_clips == 8
+
+
 @pytest.mark.parametrize(
     ('value', 'message'),
     [

@@ -13,7 +13,7 @@ from ..utils.checkpoints import newest_checkpoint
 from ..utils.errors import UserError, shorten
 from .class_count import use_class_count
 from .loaders import LOADERS, all_datasets, dataset_of, datasets, loaders_of
-from .references import dotted_values, is_reference
+from .references import copy_referred, dotted_values, is_reference
 from .schedule import use_epochs
 from .split import check_split, use_data_root, use_split
 from .variables import Change, resolve
@@ -80,6 +80,7 @@ def _read(file: Path, work_dir: str | None, data_root: str | None, options: Mapp
     check_split(before)
     _check_options(before, file, options)
     config = copy.deepcopy(before)
+    copy_referred(config, options)
     config.merge_from_dict(dict(options))
     missing = [name for name in NEEDED if not config.get(name)]
     if missing:

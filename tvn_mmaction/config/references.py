@@ -5,8 +5,9 @@ MMEngine leaves them as they are; `resolve_references` puts the values in, after
 
 import copy
 import difflib
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmengine.config import Config
 from ..utils.errors import UserError
 
 REFERENCE = re.compile(r'\$\{([^{}]*)\}')
+MISSING = object()
 
 
 def resolve_references(config: Config, derived: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -43,19 +45,14 @@ def resolve_references(config: Config, derived: Mapping[str, Any]) -> dict[str, 
         referring.setdefault(name, set()).add(place)
         if name in derived:
             return derived[name]
-        part: Any = content
-        for key in name.split('.'):
-            if isinstance(part, Mapping) and key in part:
-                part = dict.__getitem__(part, key)
-            elif isinstance(part, list | tuple) and key.isdecimal() and int(key) < len(part):
-                part = part[int(key)]
-            else:
-                known = [*(known for known, _ in dotted_values(content)), *derived]
-                where = open_names[-1] if open_names else place
-                raise UserError(
-                    f"{config.filename}: {where} refers to '${{{name}}}', which the config does not have. "
-                    f'Correct the name to one of {", ".join(_near(name, known))}, or add the variable.'
-                )
+        part = functools.reduce(_entry, name.split('.'), content)
+        if part is MISSING:
+            known = [*(known for known, _ in dotted_values(content)), *derived]
+            where = open_names[-1] if open_names else place
+            raise UserError(
+                f"{config.filename}: {where} refers to '${{{name}}}', which the config does not have. "
+                f'Correct the name to one of {", ".join(_near(name, known))}, or add the variable.'
+            )
         return resolved(copy.deepcopy(part), place, (*open_names, name))
 
     def resolved(value: Any, place: str, open_names: tuple[str, ...] = ()) -> Any:
@@ -77,6 +74,24 @@ def resolve_references(config: Config, derived: Mapping[str, Any]) -> dict[str, 
     return referring
 
 
+def copy_referred(config: Config, options: Collection[str]) -> None:
+    """Replace references above an option by copies of their values, so that the option changes only this place.
+
+    Args:
+        config: Changed in place.
+        options: Dotted names, such as `train_dataloader.dataset.pipeline.1.num_clips`.
+    """
+    for option in options:
+        part = config._cfg_dict
+        for key in option.split('.')[:-1]:
+            value = _entry(part, key)
+            if isinstance(value, str) and (whole := REFERENCE.fullmatch(value)):
+                referred = functools.reduce(_entry, whole[1].split('.'), config._cfg_dict)
+                if isinstance(referred, dict | list):
+                    part[int(key) if isinstance(part, list) else key] = value = copy.deepcopy(referred)
+            part = value
+
+
 def is_reference(value: Any) -> bool:
     """Return whether a value of a config refers to another one."""
     return isinstance(value, str) and REFERENCE.search(value) is not None
@@ -88,6 +103,14 @@ def dotted_values(part: Mapping[str, Any], place: str = '') -> Iterator[tuple[st
         yield f'{place}{name}', value
         if isinstance(value, Mapping):
             yield from dotted_values(value, f'{place}{name}.')
+
+
+def _entry(part: Any, key: str) -> Any:
+    """Return an entry of a dict or list by its part of a dotted name, MISSING if there is none."""
+    if isinstance(part, Mapping):
+        return part.get(key, MISSING)
+    is_place = isinstance(part, list | tuple) and key.isdecimal() and int(key) < len(part)
+    return part[int(key)] if is_place else MISSING
 
 
 def _near(name: str, known: list[str]) -> list[str]:

@@ -11,7 +11,6 @@ decode, *common_steps = _base_.common_steps
 clip_augmentation = dict(type='Augmentation', order=['span'])
 frame_augmentation = dict(type='Augmentation', order=['crop', 'flip', 'colour', 'rand_augment', 'erasing'])
 train_pipeline = [_base_.reader, clip_augmentation, _base_.sampling, decode, frame_augmentation, *common_steps]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 train_cfg = dict(max_epochs=100)
 optim_wrapper = dict(
