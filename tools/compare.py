@@ -107,7 +107,6 @@ def main(args: argparse.Namespace) -> int:
 def compare(args: argparse.Namespace) -> int:
     """Benchmark all networks, train those without a result, and write the report of all that have one."""
     from tvn_mmaction.benchmark.timing import load_or_measure
-    from tvn_mmaction.config.dataset_building import middle_frames
     from tvn_mmaction.experiments.comparison.comparison import load_comparison
     from tvn_mmaction.experiments.comparison.comparison_plan import (
         TrainBudget,
@@ -115,7 +114,7 @@ def compare(args: argparse.Namespace) -> int:
         configs_on_equal_terms,
         jobs_of,
     )
-    from tvn_mmaction.experiments.comparison.html_report import write_report
+    from tvn_mmaction.experiments.comparison.html_report import middle_frames, write_report
     from tvn_mmaction.experiments.scheduling.job_runs import locked_work_dir, run_jobs
 
     budget = TrainBudget.parse(args.train_budget) if args.train_budget else TrainBudget()

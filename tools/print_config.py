@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Print the config, or write it."""
-    from tvn_mmaction.config.loading import read_config
+    from tvn_mmaction.config.loading import printed, read_config
     from tvn_mmaction.utils.io import write_atomically
     from tvn_mmaction.utils.output_paths import check_file
 
@@ -32,9 +32,9 @@ def main(args: argparse.Namespace) -> None:
         check_file(args.out, '--out')
     config = read_config(args.config, args.work_dir, args.data_root, parse_options(args.cfg_options))
     if args.out:
-        write_atomically(args.out, config.pretty_text)
+        write_atomically(args.out, printed(config))
     else:
-        print(config.pretty_text)
+        print(printed(config))
 
 
 if __name__ == '__main__':

@@ -12,8 +12,8 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from torch import Tensor
 
-from tvn_mmaction.config.dataset_building import build_dataset, evenly
-from tvn_mmaction.config.loading import dataset_of, read_config
+from tvn_mmaction.config.loaders import build_dataset, dataset_of, evenly
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.transforms.frame_store import FOLDER
 from tvn_mmaction.evaluation.provenance import environment
 from tvn_mmaction.utils.console import only_errors

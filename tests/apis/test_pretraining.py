@@ -17,7 +17,8 @@ from tvn_mmaction import apis
 from tvn_mmaction.apis.pretraining import pretrain, pretraining_config, start_from
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.dependencies import pretraining_file
-from tvn_mmaction.config.loading import LOADERS, configure_training, read_config
+from tvn_mmaction.config.loaders import LOADERS
+from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.evaluation.provenance import config_digest
 from tvn_mmaction.utils.errors import Termination, UserError
 
@@ -244,7 +245,7 @@ def test_option_pretrains_any_network_of_frames(tmp_path, data_root, name, recip
             r'pretrain\.py another backbone than the training has \(',
         ),
         ({'pretraining.options.model.backbone.arch': 'tvn9'}, r"pretrain\.py: model\.backbone.*unknown arch 'tvn9'"),
-        ({'load_from': 'mine.pth'}, r'load_from=mine\.pth and pretraining=pretrain\.py: begin with one of them'),
+        ({'load_from': 'mine.pth'}, r'load_from=mine\.pth and pretraining=pretrain\.py are both set\. Begin with'),
     ],
 )
 def test_invalid_pretraining_is_refused(tmp_path, data_root, options, message):

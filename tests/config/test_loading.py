@@ -5,10 +5,12 @@ import re
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.config import Config
 
 from tests.small_experiment import REPOSITORY, write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.config.loading import configure_training, dataset_of, datasets, read_config
+from tvn_mmaction.config.loaders import dataset_of, datasets
+from tvn_mmaction.config.loading import configure_training, printed, read_config, resolve
 from tvn_mmaction.utils.errors import UserError
 
 README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
@@ -119,18 +121,18 @@ def test_checkpoint_of_another_model_is_refused(tmp_path, config_file):
 
 
 def test_misspelt_option_suggests_similar_names(config_file):
-    with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable; it has .*train_cfg'):
+    with pytest.raises(UserError, match=r'trian_cfg: .*tiny\.py has no such variable\. Use one of .*train_cfg'):
         read_config(config_file, options={'trian_cfg.max_epochs': 1})
     for options, hint in (
-        ({'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
-        ({'optimizer.lr': 1}, 'perhaps optim_wrapper.optimizer.lr is meant'),
-        ({'protocol': 'logo'}, 'perhaps split.protocol is meant'),
-        ({'clp.size': 64, 'max_epochs': 1}, 'perhaps train_cfg.max_epochs is meant'),
-        ({'clp.size': 64, 'optim_wrapper.optimizer.lr': 1}, 'it has .*train_cfg'),
+        ({'max_epochs': 1}, 'Perhaps train_cfg.max_epochs is meant'),
+        ({'optimizer.lr': 1}, 'Perhaps optim_wrapper.optimizer.lr is meant'),
+        ({'protocol': 'logo'}, 'Perhaps split.protocol is meant'),
+        ({'clp.size': 64, 'max_epochs': 1}, 'Perhaps train_cfg.max_epochs is meant'),
+        ({'clp.size': 64, 'optim_wrapper.optimizer.lr': 1}, 'Use one of .*train_cfg'),
     ):
-        with pytest.raises(UserError, match=f'has no such variable; {hint}'):
+        with pytest.raises(UserError, match=rf'has no such variable\. {hint}'):
             read_config(config_file, options=options)
-    with pytest.raises(UserError, match=r'default_hooks\.emaa: .* has no such hook to leave out; correct the name'):
+    with pytest.raises(UserError, match=r'default_hooks\.emaa: .* has no such hook to leave out\. Correct the name'):
         read_config(config_file, options={'default_hooks.emaa': None})
     light = REPOSITORY / 'configs/recipes/tvn1_light_ucf50.py'
     with pytest.raises(UserError, match=r'erasing\.erase_prob: .*leaves erasing out, and an option'):
@@ -191,7 +193,9 @@ def test_data_sets_that_contradict_the_split_are_refused(tmp_path, data_root):
 
 def test_options_of_one_data_set_s_split_are_refused(tmp_path, data_root):
     config = write_config(tmp_path, data_root)
-    with pytest.raises(UserError, match=r'--cfg-options test_dataloader\.dataset\.fold: use split\.fold'):
+    with pytest.raises(
+        UserError, match=r'--cfg-options test_dataloader\.dataset\.fold changes one data set\. Use split\.fold'
+    ):
         read_config(config, options={'test_dataloader.dataset.fold': 3})
 
 
@@ -263,3 +267,18 @@ def test_concatenated_data_sets_follow_the_decoder(tmp_path, data_root):
     readers = [dataset.pipeline[0].type for dataset in datasets(config) if 'pipeline' in dataset]
     assert readers == ['OpenCVInit'] * 4
     assert dataset_of(config, 'train_dataloader').type == 'ConcatDataset'  # not one of its parts: checks list all clips
+
+
+def test_printed_config_keeps_its_variables(config_file, tmp_path):
+    """Its parts do not follow them any more, which stock tools, too, report when an option changes one."""
+    text = printed(read_config(config_file, options={'clip.frames': 4}))
+    (tmp_path / 'printed.py').write_text(text)
+    resolve(Config.fromfile(tmp_path / 'printed.py'))
+    assert read_config(tmp_path / 'printed.py').model.backbone.num_segments == 4
+    for name, value in (('clip.frames', 2), ('train_cfg.max_epochs', 7), ('data_root', 'elsewhere')):
+        config = Config.fromfile(tmp_path / 'printed.py')
+        config.merge_from_dict({name: value})
+        with pytest.raises(
+            UserError, match=rf'{name} is {value}, but .*printed\.py was printed with .*\. Give the option'
+        ):
+            resolve(config)

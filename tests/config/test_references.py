@@ -4,8 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from tests.small_experiment import REPOSITORY
-from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.config.references import resolve_references
+from tvn_mmaction.config.loading import read_config, resolve_references
 from tvn_mmaction.config.variables import VARIABLES, variables_table
 from tvn_mmaction.utils.errors import UserError
 
@@ -15,14 +14,14 @@ CONFIGS = REPOSITORY / 'configs'
 def test_reference_takes_the_type_of_its_value():
     config = Config(
         dict(
-            clip=dict(frames=8, sizes=(4, 5)),
+            clip=dict(frames=8, span=24, sizes=(4, 5)),
             whole='${clip}',
             steps=[dict(scale=('${clip.frames}', '${clip.sizes.1}')), '${clip.stride}'],
             words='frames ${clip.frames}, stride ${clip.stride}',
             chain='${words}',
         )
     )
-    referring = resolve_references(config, {'clip.stride': 3})
+    referring = resolve_references(config)
     assert config.whole == config.clip and config.whole is not config.clip
     assert config.steps == [{'scale': (8, 5)}, 3]
     assert config.chain == config.words == 'frames 8, stride 3'
@@ -49,7 +48,7 @@ def test_option_below_a_reference_changes_only_that_place():
 )
 def test_reference_to_nothing_is_refused(value, message):
     with pytest.raises(UserError, match=message):
-        resolve_references(Config(dict(clip=dict(frames=8, size=4), step=value)), {})
+        resolve_references(Config(dict(clip=dict(frames=8, size=4), step=value)))
 
 
 def test_every_variable_has_an_example_that_it_accepts():

@@ -5,7 +5,8 @@ import pytest
 
 from tests.small_experiment import write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.config.loading import configure_training, dataset_of, read_config
+from tvn_mmaction.config.loaders import dataset_of
+from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.datasets.transforms.pipeline_inspection import input_size
 from tvn_mmaction.datasets.transforms.standalone_pipeline import FramePipeline
 from tvn_mmaction.evaluation.costs import dummy_view, macs_per_video

@@ -86,7 +86,7 @@ def test_published_weights_are_of_this_model(file):
 
 
 def test_weights_are_taken_from_one_place():
-    with pytest.raises(UserError, match=r'load_from=mine\.pth and pretrained=True: use one of them'):
+    with pytest.raises(UserError, match=r'load_from=mine\.pth and pretrained=True are both set'):
         read_config(FOLDER / 'tsn_r50_ucf50.py', options={'pretrained': True, 'load_from': 'mine.pth'})
 
 

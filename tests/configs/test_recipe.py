@@ -18,7 +18,8 @@ from torch import nn
 from tests.configs.test_configs import build
 from tests.small_experiment import PARTS, REPOSITORY, STRONG, write_config, write_data
 from tvn_mmaction import apis
-from tvn_mmaction.config.loading import config_name, dataset_of, datasets, read_config
+from tvn_mmaction.config.loaders import dataset_of, datasets
+from tvn_mmaction.config.loading import config_name, read_config
 from tvn_mmaction.experiments.comparison.comparison_plan import configs_on_equal_terms
 from tvn_mmaction.models.backbones.tiny_video_net import TinyVideoNet
 from tvn_mmaction.utils.errors import UserError
@@ -97,7 +98,7 @@ def test_each_part_is_one_that_the_recipe_has(name):
 
 @pytest.mark.parametrize('option', ['augmentation.flop', 'augmentation.blur.size'])
 def test_unknown_augmentation_step_is_refused(option):
-    with pytest.raises(UserError, match=rf'{option[:17]}.*: no training pipeline of .* has such a step; it has .*flip'):
+    with pytest.raises(UserError, match=rf'{option[:17]}.*: no training pipeline of .* has such a step\. Known are .*flip'):
         read_config(RECIPE, options={option: None})
 
 

@@ -6,8 +6,8 @@ import pytest
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 
-from tvn_mmaction.config.checkpoint_config import read_static_config
 from tvn_mmaction.deploy.metadata import ModelMetadata, check_registered
+from tvn_mmaction.utils.checkpoints import read_static_config
 from tvn_mmaction.utils.errors import UserError
 
 FILE = Path('best.pth')

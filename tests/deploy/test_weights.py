@@ -12,8 +12,8 @@ from tests.small_experiment import REPOSITORY, call_tool
 from tvn_mmaction.compat.patches import load_from_local
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.evaluation.result import Result
+from tvn_mmaction.utils.checkpoints import META_KEY, read_weights, write_weights
 from tvn_mmaction.utils.errors import UserError
-from tvn_mmaction.utils.safetensors import KEY, read_weights, write_weights
 
 TOOLS = REPOSITORY / 'tools'
 META = {'epoch': 3, 'seed': 7, 'training': {'batch_size': 2, 'options': {}, 'history': [{'train_seconds': 1.5}]}}
@@ -101,7 +101,7 @@ def test_damaged_and_other_files_are_refused(folder, tmp_path, damage):
 
 @pytest.mark.parametrize('meta', ['', '[]', '3', '{"cfg"', '"cfg"'])
 def test_meta_must_be_an_object(tmp_path, meta):
-    save_file({'weight': torch.ones(2)}, tmp_path / 'invalid.safetensors', {KEY: meta})
+    save_file({'weight': torch.ones(2)}, tmp_path / 'invalid.safetensors', {META_KEY: meta})
     with pytest.raises(UserError, match=r'invalid\.safetensors is not a readable checkpoint'):
         load_from_local(str(tmp_path / 'invalid.safetensors'))
 

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 
 from tests.small_experiment import write_config, write_data
 from tests.videos import write_video
-from tvn_mmaction.config.dataset_building import build_without_videos
+from tvn_mmaction.config.loaders import build_without_videos
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.evaluation.provenance import config_digest, initial_weights, protocol, training_record, views

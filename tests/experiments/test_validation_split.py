@@ -4,7 +4,8 @@ import pytest
 
 from tests.small_experiment import REPOSITORY, write_config
 from tests.videos import write_video
-from tvn_mmaction.config.loading import all_datasets, read_config
+from tvn_mmaction.config.loaders import all_datasets
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.experiments.validation_split import validation_options, warn_of_group_leakage
 from tvn_mmaction.utils.errors import UserError

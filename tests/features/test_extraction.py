@@ -23,7 +23,7 @@ from tests.small_experiment import REPOSITORY, break_clip, call_tool, write_conf
 from tvn_mmaction import apis
 from tvn_mmaction.checks.artifacts import check_training_artifacts
 from tvn_mmaction.checks.run_plan import RunPlan
-from tvn_mmaction.config.dataset_building import build_dataset, build_without_videos
+from tvn_mmaction.config.loaders import build_dataset, build_without_videos
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.transforms.load_features import HEAD_INPUT, FeatureRecord, file_of

@@ -14,7 +14,7 @@ from mmengine.runner import save_checkpoint
 
 from tests.small_experiment import REPOSITORY, run_process, write_config, write_data
 from tvn_mmaction.compat.patches import load_from_local
-from tvn_mmaction.utils.checkpoint_backend import AtomicLocalBackend, check_digest, with_digest
+from tvn_mmaction.utils.checkpoints import AtomicLocalBackend, check_digest, with_digest
 from tvn_mmaction.utils.errors import UserError
 from tvn_mmaction.utils.io import write_atomically
 

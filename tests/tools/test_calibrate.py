@@ -11,7 +11,7 @@ from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config
 from tvn_mmaction.early_exit.early_exit_report import EarlyExitReport
 from tvn_mmaction.evaluation.report import results_table
 from tvn_mmaction.evaluation.result import Result, Scores
-from tvn_mmaction.utils.checkpoint_backend import check_digest
+from tvn_mmaction.utils.checkpoints import check_digest
 from tvn_mmaction.utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*instance named of')  # MMEngine names runs by the second

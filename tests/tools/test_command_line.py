@@ -16,7 +16,7 @@ from tvn_mmaction.datasets.protocols import PROTOCOLS
 from tvn_mmaction.deploy.export.model_export import FORMATS
 from tvn_mmaction.evaluation.report import EVALUATIONS
 from tvn_mmaction.experiments.fusion.fusion_report import METHODS
-from tvn_mmaction.utils import safetensors
+from tvn_mmaction.utils.checkpoints import SAFETENSORS
 from tvn_mmaction.utils.errors import UserError
 
 TOOLS = sorted(set((REPOSITORY / 'tools').rglob('*.py')) - {REPOSITORY / 'tools/command_line.py'})
@@ -115,7 +115,7 @@ def test_constants_match_the_package(command_line):
     assert tuple(PROTOCOLS) == command_line.PROTOCOLS
     export = runpy.run_path(str(REPOSITORY / 'tools/export.py'))
     suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
-    assert export['SUFFIXES'] == {**suffixes, 'torch': safetensors.SUFFIX}
+    assert export['SUFFIXES'] == {**suffixes, 'torch': SAFETENSORS}
     assert runpy.run_path(str(REPOSITORY / 'tools/compare.py'))['WEIGHTS'] == METHODS
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
 

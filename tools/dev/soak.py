@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     from benchmarks.soak.resource_usage import measure_load
     from benchmarks.soak.resumes import count_exact_resumes
     from benchmarks.soak.soak_record import Reliability, reliability_table
-    from tvn_mmaction.config.dataset_building import build_without_videos
+    from tvn_mmaction.config.loaders import build_without_videos
     from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.evaluation.provenance import environment
     from tvn_mmaction.utils.console import progress_bar

@@ -115,7 +115,7 @@ def measure_end_to_end(data_root: str, threads: int | None) -> dict:
     """Measure test clips from file to labels with TVN-1 at 8 x 200 pixels in OpenVINO."""
     from benchmarks.targets.file_latency import measure_files
     from tvn_mmaction.benchmark.engine_latency import dummy_recognizer
-    from tvn_mmaction.config.dataset_building import build_without_videos, evenly
+    from tvn_mmaction.config.loaders import build_without_videos, evenly
     from tvn_mmaction.config.loading import read_config
 
     config = read_config(CONFIGS / 'tvn1_ucf50.py', data_root=data_root)

@@ -283,7 +283,8 @@ def network_metadata(file: str) -> dict[str, Any]:
 
     Upstream networks, such as feature extractors, are not counted; the hand-written architecture has to mention them.
     """
-    from tvn_mmaction.config.loading import dataset_of, read_config
+    from tvn_mmaction.config.loaders import dataset_of
+    from tvn_mmaction.config.loading import read_config
     from tvn_mmaction.evaluation.costs import network_costs
 
     config = read_config(REPOSITORY / file, data_root='nowhere')  # keeps the config's number of classes

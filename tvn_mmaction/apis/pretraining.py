@@ -14,7 +14,8 @@ from torch import nn
 from ..checks.run_plan import RunPlan
 from ..checks.work_dir import check_resumable
 from ..config.dependencies import pretraining_file, pretraining_folder
-from ..config.loading import LOADERS, configure_training, dataset_of, read_config
+from ..config.loaders import LOADERS, dataset_of
+from ..config.loading import configure_training, read_config
 from ..evaluation.provenance import PRECISIONS
 from ..utils.checkpoints import load_from_local, newest_checkpoint, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors

@@ -15,7 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..config.loading import dataset_of
+from ..config.loaders import dataset_of
 from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..engine.terminal_runner import TerminalRunner
 from ..evaluation.costs import ScoringModule, dummy_view

@@ -14,9 +14,9 @@ from ..checks.artifacts import check_artifacts, check_training_artifacts
 from ..checks.run_plan import RunPlan
 from ..checks.seen_clips import check_leakage
 from ..checks.work_dir import check_resumable
-from ..config.dataset_building import build_without_videos
 from ..config.dependencies import upstream_models
-from ..config.loading import config_name, dataset_of
+from ..config.loaders import build_without_videos, dataset_of
+from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..deploy.teachers import check_teachers
 from ..engine.hooks.broken_clips import BrokenClipsHook

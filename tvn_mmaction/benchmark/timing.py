@@ -22,7 +22,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from ..config.dataset_building import available_clips
+from ..config.loaders import available_clips
 from ..config.loading import config_name
 from ..evaluation.costs import ScoringModule, count_macs, dummy_view
 from ..evaluation.provenance import config_digest, environment

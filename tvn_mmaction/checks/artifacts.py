@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ..config.dependencies import foreign_training
-from ..config.loading import LOADERS, dataset_of
+from ..config.loaders import LOADERS, dataset_of
 from ..datasets.transforms.load_features import TOOL, FeatureRecord, file_of
 from ..datasets.transforms.selected_frames import Selection
 from ..utils.console import warn

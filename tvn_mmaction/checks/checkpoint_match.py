@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.dependencies import full_pipeline
-from ..config.loading import dataset_of
+from ..config.loaders import dataset_of
 from ..datasets.transforms.pipeline_inspection import input_size
 from ..utils.errors import UserError
 from .run_plan import RunPlan

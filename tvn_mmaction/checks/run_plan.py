@@ -5,8 +5,7 @@ import json
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from ..config.dataset_building import build_without_videos
-from ..config.loading import dataset_of
+from ..config.loaders import build_without_videos, dataset_of
 from ..datasets.manifest import Clip
 from ..evaluation.provenance import clips_of, list_digest
 from ..utils.config_errors import explain_config_errors

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ..config.dependencies import teachers_of
-from ..config.loading import dataset_of
+from ..config.loaders import dataset_of
 from ..datasets.leakage import duplicates, same_group
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS

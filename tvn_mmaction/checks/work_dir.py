@@ -7,9 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config.checkpoint_config import read_static_config
 from ..evaluation.provenance import config_content, config_digest, digests_of_training, initial_weights
-from ..utils.checkpoints import load_from_local, newest_checkpoint
+from ..utils.checkpoints import load_from_local, newest_checkpoint, read_static_config
 from ..utils.config_errors import dotted_items
 from ..utils.errors import UserError, shorten
 from .run_plan import RunPlan

@@ -13,14 +13,6 @@ def use_augmentation(config: Config, before: Config, options: Collection[str]) -
 
     An `Augmentation` without steps is left out, so that with all steps switched off the pipelines are those without
     augmentation.
-
-    Args:
-        config: Changed in place; without the variable it stays as it is.
-        before: The config without the options of the command line.
-        options: Names of the options.
-
-    Raises:
-        UserError: An option names a step that no pipeline has.
     """
     if 'augmentation' not in config:
         return
@@ -39,5 +31,5 @@ def use_augmentation(config: Config, before: Config, options: Collection[str]) -
     if unknown:
         raise UserError(
             f'augmentation.{", augmentation.".join(unknown)}: no training pipeline of {config.filename} has such a '
-            f'step; it has {", ".join(name for name in known if name in found) or "none"}'
+            f'step. Known are {", ".join(name for name in known if name in found) or "none"}.'
         )

@@ -20,12 +20,7 @@ PRETRAINING = 'pretraining'  # its folder in a work directory
 def use_pretrained(config: Config, options: Collection[str]) -> None:
     """Let a training start from the weights in `pretrained_weights` of its config, if the variable `pretrained` is set.
 
-    Args:
-        config: Changed in place; `load_from` of the config file itself has priority.
-        options: Names of the options of the command line.
-
-    Raises:
-        UserError: The config names no such weights, or the options name others.
+    `load_from` of the config file itself has priority.
     """
     if not config.get('pretrained'):
         return
@@ -35,18 +30,16 @@ def use_pretrained(config: Config, options: Collection[str]) -> None:
             'for its model. Give yours with load_from=FILE.'
         )
     if 'load_from' in options and config.load_from not in (None, config.pretrained_weights):
-        raise UserError(f'load_from={config.load_from} and pretrained={config.pretrained}: use one of them')
+        raise UserError(
+            f'load_from={config.load_from} and pretrained={config.pretrained} are both set. Use one of them.'
+        )
     config.load_from = config.get('load_from') or config.pretrained_weights
 
 
 def use_features(config: Config) -> None:
     """Let the pipelines of a config follow its variable `features`, and the network take their number of channels.
 
-    Args:
-        config: Changed in place; without the variable it stays as it is.
-
-    Raises:
-        UserError: The folder holds other features than asked for. `check_artifacts` reports a missing one.
+    `check_artifacts` reports a missing folder.
     """
     features = config.get('features')
     if not features:
@@ -64,14 +57,7 @@ def use_features(config: Config) -> None:
 
 
 def use_selection(config: Config) -> None:
-    """Let the pipelines of a config follow its variable `selection`, and record its digest and method.
-
-    Args:
-        config: Changed in place.
-
-    Raises:
-        UserError: The file is not a selection. `check_artifacts` reports a missing one.
-    """
+    """Let the pipelines of a config follow its variable `selection`, and record its digest and method."""
     for step in pipeline_steps(config, 'SelectedFrames'):
         step.selection = config.get('selection') or step.selection
         describe_selection(step)
@@ -80,19 +66,15 @@ def use_selection(config: Config) -> None:
 def use_pretraining(config: Config) -> None:
     """Record the digest of the config of a config's pretraining, so that every record of the training has it.
 
-    Args:
-        config: Changed in place.
-
-    Raises:
-        UserError: There are other weights to begin with; a missing config is reported by `pretraining_config`.
+    `pretraining_config` reports a missing config.
     """
     pretraining = config.get('pretraining')
     if not pretraining:
         return
     if config.get('load_from'):
         raise UserError(
-            f'load_from={config.load_from} and pretraining={pretraining.config}: begin with one of them, with '
-            '--cfg-options load_from=None or pretraining=None'
+            f'load_from={config.load_from} and pretraining={pretraining.config} are both set. Begin with one of them, '
+            'with --cfg-options load_from=None or pretraining=None.'
         )
     file = pretraining_file(config)
     if file.is_file():
@@ -122,43 +104,23 @@ def teachers_of(config: Config) -> list[Path]:
 
 
 def use_teachers(config: Config) -> None:
-    """Store the digests of the teacher checkpoints in a config, so that every record has them.
-
-    Args:
-        config: Changed in place, unless a teacher is missing.
-
-    Raises:
-        UserError: `model.teachers` is not a list.
-    """
-    teachers = config.model.get('teachers')
-    if not teachers:
-        return
-    if not isinstance(teachers, list | tuple):
-        raise UserError(f'model.teachers is {teachers!r}; give a list of checkpoints: model.teachers=[a.pth,b.pth]')
+    """Store the digests of the teacher checkpoints in a config, for every record, unless a checkpoint is missing."""
     files = teachers_of(config)
-    if all(file.is_file() for file in files):
+    if files and all(file.is_file() for file in files):
         config.teachers_sha256 = [sha256_of(file) for file in files]
 
 
 def check_teachers_are_there(config: Config) -> None:
-    """Check that all teachers of a config exist.
-
-    Raises:
-        UserError: A teacher is missing.
-    """
+    """Check that all teachers of a config exist."""
     if missing := [file for file in teachers_of(config) if not file.is_file()]:
         raise UserError(
             f'the teacher {missing[0]} is missing. Train it first, see the first comment of {config.filename}, or name '
-            'others with --cfg-options model.teachers=[FILE,FILE]'
+            'others with --cfg-options model.teachers=[FILE,FILE].'
         )
 
 
 def describe_selection(step: Config) -> None:
-    """Store digest and method of a selection in its `SelectedFrames` step, so that every record has them.
-
-    Raises:
-        UserError: The file is not a selection. A missing file is ignored.
-    """
+    """Store digest and method of a selection in its `SelectedFrames` step, so that every record has them."""
     file = Path(step.selection)
     if file.is_file():
         step.selection_sha256 = sha256_of(file)
@@ -166,11 +128,7 @@ def describe_selection(step: Config) -> None:
 
 
 def upstream_models(pipeline: Sequence[dict]) -> list[FeatureRecord | Selection]:
-    """Return the records of upstream models that a pipeline needs: features, or selections of frames.
-
-    Raises:
-        UserError: A record is missing or invalid.
-    """
+    """Return the records of upstream models that a pipeline needs: features, or selections of frames."""
     features = [FeatureRecord.load(Path(step['folder'])) for step in pipeline if step['type'] == 'LoadFeatures']
     selections = [_selection_in(Path(step['selection'])) for step in pipeline if step['type'] == 'SelectedFrames']
     return [
@@ -193,13 +151,6 @@ def foreign_training(pipeline: Sequence[dict], train_list_sha256: str | None) ->
     """Describe the input of a pipeline that comes from a network which may have seen test clips, None if there is none.
 
     It may have seen them if it was not trained on exactly the clips of the config, or if its clips are unknown.
-
-    Args:
-        pipeline: Pipeline of a config.
-        train_list_sha256: Digest of the training clips of the config.
-
-    Raises:
-        UserError: An upstream record is missing or invalid.
     """
     for made in upstream_models(pipeline):
         if made.train_list_sha256 != train_list_sha256:
@@ -209,10 +160,6 @@ def foreign_training(pipeline: Sequence[dict], train_list_sha256: str | None) ->
 
 
 def full_pipeline(pipeline: Sequence[dict]) -> list[dict]:
-    """Return the steps of a pipeline, after those of the feature extraction if it loads features.
-
-    Raises:
-        UserError: The features are missing.
-    """
+    """Return the steps of a pipeline, after those of the feature extraction if it loads features."""
     sampled = [made.test_pipeline for made in upstream_models(pipeline) if isinstance(made, FeatureRecord)]
     return [step for steps in (*sampled, pipeline) for step in steps]

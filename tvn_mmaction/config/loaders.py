@@ -1,10 +1,31 @@
-"""Loaders of a config and their data sets, inside all wrappers."""
+"""Loaders of a config: their data sets, the clips of these, and the number of classes."""
 
+import copy
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+from mmaction.registry import DATASETS
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.dist import is_main_process
+from mmengine.registry import DefaultScope
+from torch.utils.data import Subset
+
+from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
+from ..utils.config_errors import dotted_items
+from ..utils.console import console
+from ..utils.errors import UserError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# The arguments of a model that are its number of classes.
+CLASS_COUNTS = (
+    'cls_head.num_classes',
+    'cls_head.image_classes',
+    'cls_head.video_classes',
+    'neck.aux_head_cfg.out_channels',
+    *(f'data_preprocessor.blending.augments.{number}.num_classes' for number in range(2)),  # MixUp and CutMix
+)
 
 
 def loaders_of(config: Config) -> dict[str, Config]:
@@ -34,14 +55,108 @@ def all_datasets(config: Config) -> Iterator[Config]:
         yield from _datasets_of(loader)
 
 
-def pipeline_steps(config: Config, kind: str) -> list[Config]:
-    """Return every step of a type in the pipelines of a config."""
-    return [step for dataset in all_datasets(config) for step in dataset.get('pipeline', []) if step['type'] == kind]
-
-
 def _datasets_of(part: Config) -> Iterator[Config]:
     """Yield the data set of a loader or wrapper, or the data sets of a `ConcatDataset`, and everything inside."""
     for dataset in (part.get('dataset'), *(part.get('datasets') or ())):
         if dataset is not None:
             yield dataset
             yield from _datasets_of(dataset)
+
+
+def pipeline_steps(config: Config, kind: str) -> list[Config]:
+    """Return every step of a type in the pipelines of a config."""
+    return [step for dataset in all_datasets(config) for step in dataset.get('pipeline', []) if step['type'] == kind]
+
+
+def use_data_root(config: Config, data_root: str) -> None:
+    """Let every data set of a config read the clips of one folder.
+
+    Raises:
+        UserError: No data set has a `data_root`.
+    """
+    rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
+    if not rooted:
+        raise UserError(
+            f'--data-root {data_root}: no data set of {config.filename} has a data_root to replace. Use UCF50Dataset.'
+        )
+    config.data_root = data_root
+    for dataset in rooted:
+        dataset.data_root = data_root
+
+
+def use_split(config: Config, **changes: str | int | None) -> None:
+    """Change the variable `split`, and let all data sets of the config follow it."""
+    if config.get('split'):
+        config.split.update(changes)
+        for dataset in all_datasets(config):
+            if 'protocol' in dataset:
+                dataset.update(config.split)
+
+
+def check_split(config: Config) -> None:
+    """Check that data sets which state a split of their own state that of the variable."""
+    split = config.get('split') or {}
+    for dataset in (dataset for dataset in all_datasets(config) if 'protocol' in dataset):
+        stated = {name: dataset[name] for name in split if name in dataset and dataset[name] != split[name]}
+        if stated:
+            raise UserError(
+                f'{config.filename} has a data set of {stated} and the variable split = {dict(split)}. Let the data '
+                "set refer to the variable, by protocol='${split.protocol}' as in configs/_base_/ucf50.py."
+            )
+
+
+def use_classes_of_data(config: Config) -> None:
+    """Let the model have as many classes as the data; a missing manifest is reported when the data set is built."""
+    rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
+    answers = next((dataset.answers for dataset in rooted if 'answers' in dataset), None)
+    if answers:  # of a pretext task, whatever the classes of the data
+        use_class_count(config, len(answers))
+        return
+    for root in {dataset.data_root for dataset in rooted}:
+        if not Path(root, FILE_NAME).is_file():
+            continue
+        classes = len(classes_of(read_manifest(root)))
+        if use_class_count(config, classes) and is_main_process():
+            console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
+
+
+def use_class_count(config: Config, classes: int) -> bool:
+    """Let the model have that many classes, and return whether it had another number."""
+    model = dict(dotted_items(config.model))
+    others = {f'model.{name}': classes for name in CLASS_COUNTS if model.get(name) not in (None, classes)}
+    config.merge_from_dict(others)
+    return bool(others)
+
+
+def build_dataset(config: Config, loader: str, **changes: Any) -> BaseDataset:
+    """Return the data set of a loader, some of its arguments changed, whatever the default scope of this process."""
+    with DefaultScope.overwrite_default_scope(config.get('default_scope')):
+        return DATASETS.build(copy.deepcopy({**dataset_of(config, loader), **changes}))
+
+
+def build_without_videos(config: Config, loader: str) -> BaseDataset:
+    """Return the clips of a loader; no video is read."""
+    # Serialized for the processes of a data loader, which it has none of, they would take ten times as long.
+    return build_dataset(config, loader, pipeline=[], serialize_data=False)
+
+
+def available_clips(config: Config, loader: str, count: int, **changes: Any) -> Subset | None:
+    """Return up to `count` clips of a loader, evenly chosen; None if its data root has none.
+
+    Raises:
+        UserError: There are clips, but something is wrong with them.
+    """
+    try:
+        dataset = build_dataset(config, loader, **changes)
+    except (UserError, OSError):
+        if Path(dataset_of(config, loader).get('data_root', ''), FILE_NAME).is_file():
+            raise
+        return None
+    # mmengine's get_subset keeps the ids of what it once copied: later it takes one dead object for another.
+    return Subset(dataset, evenly(len(dataset), count))
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """Return up to `count` numbers below `total`, evenly spread."""
+    count = min(count, total)
+    return [total * index // count for index in range(count)]

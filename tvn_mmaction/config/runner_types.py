@@ -31,14 +31,7 @@ HOOKS = dict(
 
 
 def name_runner_types(config: Config) -> None:
-    """Name the types of this package in a config that names those of MMEngine, or none, as a user's own or an old one.
-
-    Args:
-        config: Changed in place.
-
-    Raises:
-        UserError: The config leaves out a hook that records need.
-    """
+    """Name the types of this package in a config that names those of MMEngine, or none, such as a user's own."""
     config.setdefault('runner_type', RUNNER)
     config.setdefault('dataloader_type', DATALOADER)
     config.broken_clips = {**BROKEN_CLIPS, **(config.get('broken_clips') or {})}

@@ -1,6 +1,7 @@
-"""Variables of a config: their schemas, and the order in which everything else in a config follows them."""
+"""Variables of a config, in the order in which everything else follows them, and what follows `clip` and epochs."""
 
-import copy
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -8,19 +9,21 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from ..datasets.transforms.pipeline_inspection import frames_per_image
+from ..models.backbones.online_tsm import fewest_frames
 from ..utils.errors import UserError
 from ..utils.markdown import markdown_table
 from .augmentation_steps import use_augmentation
-from .class_count import use_classes_of_data
-from .clip import check_clip, clip_stride, use_clip
 from .decoder import DECODERS, use_decoder
 from .dependencies import use_features, use_pretrained, use_pretraining, use_selection, use_teachers
-from .loaders import LOADERS, datasets
-from .references import is_reference, resolve_references
-from .runner_types import name_runner_types
-from .schedule import end_schedule
-from .split import check_split, use_split
+from .loaders import LOADERS, dataset_of, datasets, use_classes_of_data, use_split
 from .views import use_views
+
+REFERENCE = re.compile(r'\$\{([^{}]*)\}')
+
+
+def is_reference(value: Any) -> bool:
+    """Return whether a value of a config refers to another one, as `'${clip.frames}'` does."""
+    return isinstance(value, str) and REFERENCE.search(value) is not None
 
 
 class Values(NamedTuple):
@@ -36,7 +39,7 @@ class Change:
     """The change of a config by the command line."""
 
     options: Mapping[str, Any]  # by dotted name
-    before: Config  # the config without them
+    before: Config  # the config without them, its references resolved
     references: frozenset[str] = frozenset()  # dotted names that parts of the run refer to
 
 
@@ -52,13 +55,8 @@ class Variable:
     keys: Mapping[str, Values] = field(default_factory=dict)
     value: Values | None = None  # of a variable without keys
 
-    def check(self, config: Config) -> None:
-        """Check the value of the variable in a config by its schema.
-
-        Raises:
-            UserError: It has other keys or values.
-        """
-        value = config.get(self.name)
+    def check(self, value: Any) -> None:
+        """Check a value of the variable by its schema, unless it is None or a reference."""
         if value is None or is_reference(value):
             return
         if self.value and not self.value.allow(value):
@@ -90,7 +88,6 @@ MAPPING = Values('a dict', lambda value: isinstance(value, Mapping))
 SHARE = Values('a share from 0 to 1', lambda value: isinstance(value, int | float) and 0 <= value <= 1)
 SECONDS = Values('seconds above 0', lambda value: isinstance(value, int | float) and value > 0)
 
-PARTS_OF_RUN = (*LOADERS, 'model', 'train_cfg', 'param_scheduler')  # others only name steps for them
 # In the order in which they are applied: every variable after those that change the parts it reads.
 VARIABLES = (
     Variable(
@@ -108,7 +105,7 @@ VARIABLES = (
         'Frames and pixels (`size`) of a clip, which pipelines refer to and model arguments follow; `stride` is the '
         'distance of neighbouring frames, or follows from `span`, frames times stride.',
         "the config's", 'clip.frames=4 clip.size=112',
-        lambda config, change: use_clip(config, change.before, change.references, change.options),
+        lambda config, change: _use_clip(config, change),
         {name: POSITIVE._replace(optional=True) for name in ('frames', 'size', 'stride', 'span')},
     ),
     Variable(
@@ -151,11 +148,13 @@ VARIABLES = (
     ),
     Variable(
         'model.teachers', 'Checkpoints of the networks that a distilled network learns from.', 'None',
-        'model.teachers=[a.pth,b.pth]', lambda config, change: use_teachers(config),
+        'model.teachers=[a.pth,b.pth]',
+        lambda config, change: use_teachers(config),
+        value=Values('a list of checkpoints, such as [a.pth,b.pth]', lambda value: isinstance(value, list | tuple)),
     ),
     Variable(
         'train_cfg.max_epochs', 'Epochs of the training, with which its schedule ends.', '40',
-        'train_cfg.max_epochs=100', lambda config, change: _use_epochs(config, change),
+        'train_cfg.max_epochs=100', lambda config, change: _use_epochs(config, change), value=POSITIVE,
     ),
     Variable(
         'model.cls_head.num_classes',
@@ -176,33 +175,6 @@ VARIABLES = (
 )  # fmt: skip
 
 
-def resolve(config: Config, change: Change | None = None) -> None:
-    """Name the types of the runner, replace references by values, and let everything follow the variables, in order.
-
-    A config that is resolved stays as it is.
-
-    Args:
-        config: Changed in place.
-        change: By the command line; by default there is none.
-
-    Raises:
-        UserError: A variable has a value that it cannot have, or something cannot follow it.
-    """
-    change = change or Change({}, config)
-    if change.before is config:
-        check_split(config)
-    name_runner_types(config)
-    for variable in VARIABLES:
-        variable.check(config)
-    referring = resolve_references(config, clip_stride(config))
-    check_clip(config, change.before)
-    used = {name for name, places in referring.items() for place in places if place.partition('.')[0] in PARTS_OF_RUN}
-    change = Change(change.options, change.before, frozenset(used))
-    for variable in VARIABLES:
-        variable.apply(config, change)
-    _check_frames(config)
-
-
 def variables_table() -> str:
     """Return the variables of a config as a Markdown table."""
     header = ['variable', 'sets', 'by default', '`--cfg-options`']
@@ -210,31 +182,141 @@ def variables_table() -> str:
     return markdown_table(header, rows)
 
 
+# Arguments of models that follow the variable `clip`, with the part of it that they follow.
+FOLLOWING_CLIP = {
+    'num_segments': 'frames',
+    'num_frames': 'frames',
+    'temporal_size': 'frames',
+    'img_size': 'size',
+    'spatial_size': 'size',
+}
+C3D_OUT_DIM = 8192  # of MMAction2's C3D, for 112 pixels
+ANY = sys.maxsize  # no upper bound
+# By type of a model part, the part of `clip` that it constrains and the values that it accepts. With other values, no
+# pixels are left for a pooling, or an assertion without a message fails; TRNHead lists all subsets of frames.
+INPUT_CONSTRAINTS: dict[str, Callable[[Config], tuple[str, range]]] = {
+    'C2D': lambda part: ('frames', range(2, ANY)),
+    'C3D': lambda part: ('size', range(16, ANY)),
+    'MViT': lambda part: ('size', range(32, ANY)),
+    'OnlineResNetTSM': lambda part: ('frames', range(fewest_frames(part.get('exit_count', 3)), ANY)),
+    'ResNet3d': lambda part: ('frames', range(part.get('conv1_stride_t', 1) * part.get('pool1_stride_t', 1) + 1, ANY)),
+    'ResNet3dSlowFast': lambda part: ('frames', range(part.resample_rate, ANY, part.resample_rate)),
+    'SlowFusion': lambda part: ('size', range(32, ANY)),
+    'TANet': lambda part: ('frames', range(3, ANY)),
+    'TRNHead': lambda part: ('frames', range(2, 17)),
+    'TimeSformer': lambda part: ('size', range(part.patch_size, ANY, part.patch_size)),
+    'UniFormer': lambda part: ('size', range(32, ANY)),
+}
+
+
+def clip_stride(config: Config) -> dict[str, int]:
+    """Return the derived value `clip.stride` of a clip with a span: with fewer frames, the frames lie further apart."""
+    clip = config.get('clip') or {}
+    return {'clip.stride': max(1, round(clip['span'] / clip['frames']))} if {'span', 'frames'} <= set(clip) else {}
+
+
+def _use_clip(config: Config, change: Change) -> None:
+    """Let the arguments of the model in `FOLLOWING_CLIP` follow the variable `clip`, as pipelines that refer to it do.
+
+    An argument that is itself among the options stays.
+    """
+    clip, own = config.get('clip') or {}, change.before.get('clip') or {}
+    if added := [name for name in clip if name not in own]:
+        fixed = f', {_fixed_frames(config)}' if 'frames' in added else ''
+        raise UserError(
+            f'clip.{added[0]} is {clip[added[0]]}, and the clip of {config.filename} has {" and ".join(own)} '
+            f'only{fixed}. Leave clip.{added[0]} out.'
+        )
+    _check_constraints(config.model, clip)
+    for name in clip:
+        if clip[name] != own[name] and f'clip.{name}' not in change.references:
+            raise UserError(
+                f'clip.{name} is {clip[name]}, and nothing in {config.filename} refers to it. Write '
+                f"'${{clip.{name}}}' in its pipelines, as configs/_base_/segments.py does; instead of a config that a "
+                'run wrote down, use the one that it was read from.'
+            )
+    if any(name.startswith('clip.') for name in change.references):
+        _follow(config.model, clip, 'model', change.options)
+
+
+def _check_constraints(part: Any, clip: Mapping[str, int]) -> None:
+    """Check a part of a model and all parts in it by `INPUT_CONSTRAINTS`."""
+    if part.get('type') in INPUT_CONSTRAINTS:
+        name, allowed = INPUT_CONSTRAINTS[part.type](part)
+        if name in clip and clip[name] not in allowed:
+            bounds = f'at least {allowed.start}' + (f' and at most {allowed[-1]}' if allowed.stop < ANY else '')
+            needed = bounds if allowed.step == 1 else f'a multiple of {allowed.step}'
+            raise UserError(f'clip.{name} is {clip[name]}, which {part.type} does not accept. Give {needed}.')
+    for value in part.values():
+        if isinstance(value, dict):
+            _check_constraints(value, clip)
+
+
+def _fixed_frames(config: Config) -> str:
+    """Return in words how many frames a network takes that accepts no other number."""
+    steps = dataset_of(config, 'test_dataloader').get('pipeline', [])
+    frames = next((step['clip_len'] for step in steps if 'clip_len' in step), 'its')
+    return f'since {config.model.get("backbone", config.model).type} takes {frames} frames, which its layers fix'
+
+
+def _follow(part: Any, clip: Mapping[str, int], place: str, options: Mapping[str, Any]) -> None:
+    for name, value in part.items():
+        followed = FOLLOWING_CLIP.get(name)
+        if followed in clip and isinstance(value, int):
+            if not any(f'{place}.{name}.'.startswith(f'{option}.') for option in options):
+                part[name] = clip[followed]
+        elif isinstance(value, dict):
+            _follow(value, clip, f'{place}.{name}', options)
+    if part.get('type') == 'C3D':  # its first linear layer takes 512 channels of what five poolings leave
+        out_dim = 512 * (clip['size'] // 16 // 2 + 1) ** 2
+        if out_dim != part.get('out_dim', C3D_OUT_DIM):
+            part.out_dim = out_dim
+
+
+def use_epochs(config: Config, epochs: int) -> None:
+    """Change the epochs of the training, and let its schedule end with the last one.
+
+    Raises:
+        UserError: It does not train by epochs.
+    """
+    before = config.train_cfg.get('max_epochs')
+    config.train_cfg.max_epochs = epochs
+    if epochs != before:
+        _end_schedule(config, before)
+
+
 def _use_epochs(config: Config, change: Change) -> None:
     """Let the schedule end with the last epoch where it refers to that, or where an option changes the epochs."""
-    epochs, before = (_epochs(each) for each in (config, change.before))
-    if any(name.startswith('param_scheduler') for name in change.options) or not _is_whole(epochs):
+    epochs, before = ((each.get('train_cfg') or {}).get('max_epochs') for each in (config, change.before))
+    if epochs is None or any(name.startswith('param_scheduler') for name in change.options):
         return
+    if epochs != before or 'train_cfg.max_epochs' in change.references:
+        _end_schedule(config, before)
+
+
+def _end_schedule(config: Config, before: int | None) -> None:
+    """End with the last epoch what ended with epoch `before`, and leave out what would begin after the last one."""
+    epochs = config.train_cfg.max_epochs
     if before is None:
         raise UserError(
             f'train_cfg.max_epochs is {epochs}, but {config.filename} trains by steps, not by epochs. Change '
             'train_cfg.max_iters instead.'
         )
-    if epochs != before or 'train_cfg.max_epochs' in change.references:
-        end_schedule(config, before)
+    schedule = config.get('param_scheduler') or []
+    schedule = [schedule] if isinstance(schedule, dict) else schedule
+    schedule = [part for part in schedule if not part.get('by_epoch', True) or part.get('begin', 0) < epochs]
+    for part in (part for part in schedule if part.get('by_epoch', True)):
+        begin, end = part.get('begin', 0), part.get('end', before)
+        if 'end' in part:
+            part.end = epochs if end == before else min(end, epochs)
+        if part.get('T_max') == end - begin:
+            part.T_max = part.get('end', epochs) - begin
+        if 'milestones' in part:
+            part.milestones = [max(1, round(milestone * epochs / before)) for milestone in part.milestones]
+    config.param_scheduler = schedule
 
 
-def _epochs(config: Config) -> int | None:
-    """Return the epochs of a training, also where they are a reference; None if it has steps instead."""
-    epochs = (config.get('train_cfg') or {}).get('max_epochs')
-    if not is_reference(epochs):
-        return epochs
-    config = copy.deepcopy(config)
-    resolve_references(config, clip_stride(config))
-    return config.train_cfg.max_epochs
-
-
-def _check_frames(config: Config) -> None:
+def check_frames(config: Config) -> None:
     """Check that a network that groups frames into clips gets whole clips."""
     backbone = config.model.get('backbone', {})
     frames = backbone.get('num_segments')
@@ -248,6 +330,6 @@ def _check_frames(config: Config) -> None:
                 # While testing, several clips of that length are several views.
                 if sampled % frames or (sampled > frames and loader == 'train_dataloader'):
                     raise UserError(
-                        f'{loader} samples {sampled} frames and the network takes {frames}: set '
-                        f'model.backbone.num_segments or num_clips of {step["type"]} so that they agree'
+                        f'{loader} samples {sampled} frames and the network takes {frames}. Set '
+                        f'model.backbone.num_segments or num_clips of {step["type"]} so that they agree.'
                     )

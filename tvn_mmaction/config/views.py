@@ -16,13 +16,6 @@ def use_views(config: Config, before: Config) -> None:
     Clips of one frame of each segment span the whole video each, at other places of the segments (`UniformSample`);
     those of neighbouring frames are spread over the video. Three crops are the left, middle and right of a frame that
     keeps its ratio, where one view is the whole frame, squeezed into a square.
-
-    Args:
-        config: Changed in place; without the variable it stays as it is.
-        before: The config without the options of the command line.
-
-    Raises:
-        UserError: The pipeline cannot have such views.
     """
     if not config.get('views'):
         return
@@ -55,7 +48,7 @@ def _use_clips(config: Config, pipeline: list[dict[str, Any]], clips: int) -> No
     sizes = f' of {sampling.get("num_clips", 1)} × {sampling["clip_len"]} frames' if 'clip_len' in sampling else ''
     raise UserError(
         f'views.clips is {clips}, and the test of {config.filename} has {sampling["type"]}{sizes}, of which there are '
-        'no other clips: leave views.clips out, or use SampleFrames with one frame of each segment or with one clip'
+        'no other clips. Leave views.clips out, or use SampleFrames with one frame of each segment or with one clip.'
     )
 
 
@@ -65,8 +58,8 @@ def _use_three_crops(config: Config, pipeline: list[dict[str, Any]]) -> None:
     scale = resize.get('scale')
     if len(places) != 1 or not isinstance(scale, list | tuple) or scale[0] != scale[1] or scale[0] < 1:
         raise UserError(
-            f'views.crops is 3, and the test of {config.filename} does not resize its frames to a square and no more: '
-            'leave views.crops out'
+            f'views.crops is 3, and the test of {config.filename} does not resize its frames to a square and no more. '
+            'Leave views.crops out.'
         )
     size = scale[0]
     resize.update(scale=(-1, size), keep_ratio=True)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from ..utils.checkpoints import SAFETENSORS
 from ..utils.errors import UserError, first_line
-from ..utils.safetensors import SUFFIX
 from .export.graph_rewrite import optimize_for_inference
 from .inference_network import InferenceNetwork, load_network
 from .metadata import KEY, ModelMetadata
@@ -161,7 +161,7 @@ ENGINES = {engine.name: engine for engine in (TorchEngine, CompiledEngine, OnnxR
 # The engines that run a file, by its suffix, the preferred one first.
 ENGINES_BY_SUFFIX = {
     '.pth': (TorchEngine.name, CompiledEngine.name),
-    SUFFIX: (TorchEngine.name, CompiledEngine.name),
+    SAFETENSORS: (TorchEngine.name, CompiledEngine.name),
     '.onnx': (OnnxRuntimeEngine.name,),
     '.xml': (OpenVinoEngine.name,),
 }

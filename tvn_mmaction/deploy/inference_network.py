@@ -11,11 +11,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from ..config.checkpoint_config import read_static_config
-from ..config.loading import dataset_of, use_class_count
+from ..config.loaders import dataset_of, use_class_count
 from ..datasets.transforms.standalone_pipeline import dummy_inputs, with_decoder
 from ..evaluation.provenance import environment
-from ..utils.checkpoints import load_from_local, state_dict_mismatch
+from ..utils.checkpoints import load_from_local, read_static_config, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
 from ..utils.console import warn
 from ..utils.errors import UserError, shorten

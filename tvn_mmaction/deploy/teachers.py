@@ -7,7 +7,7 @@ from torch import nn
 
 from ..checks.run_plan import RunPlan
 from ..config.dependencies import check_teachers_are_there, teachers_of
-from ..config.loading import dataset_of
+from ..config.loaders import dataset_of
 from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..utils.checkpoints import checkpoint_file

@@ -18,8 +18,8 @@ from ..apis.inference_budget import check_exits
 from ..apis.runner_building import build_runner, load_weights
 from ..checks.checkpoint_match import training_mismatch
 from ..checks.run_plan import RunPlan
-from ..config.dataset_building import build_dataset, evenly
-from ..config.loading import config_name, dataset_of
+from ..config.loaders import build_dataset, dataset_of, evenly
+from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..engine.hooks.broken_clips import BrokenClipsHook
 from ..evaluation.costs import dummy_clip, exit_macs

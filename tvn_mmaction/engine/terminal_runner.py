@@ -23,8 +23,8 @@ from ..checks.artifacts import check_artifacts, check_training_artifacts
 from ..checks.run_plan import RunPlan
 from ..checks.seen_clips import check_leakage
 from ..config.dependencies import check_teachers_are_there
+from ..config.loading import printed, resolve
 from ..config.runner_types import BROKEN_CLIPS, DATALOADER
-from ..config.variables import resolve
 from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset
 from ..utils.checkpoints import newest_checkpoint
 from ..utils.console import console, progress_bar
@@ -103,7 +103,7 @@ class TerminalRunner(Runner):
     def dump_config(self) -> None:
         """Write the config into the work directory; see `Runner.dump_config`."""
         if is_main_process():
-            write_atomically(Path(self.work_dir, Path(self.cfg.filename).name), self.cfg.pretty_text)
+            write_atomically(Path(self.work_dir, Path(self.cfg.filename).name), printed(self.cfg))
 
     def train(self) -> nn.Module:
         """Train; see `Runner.train`."""

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..config.dependencies import upstream_models
-from ..config.loading import dataset_of
+from ..config.loaders import dataset_of
 from ..datasets.transforms.flow_cost import flow_cost
 from ..datasets.transforms.frame_store import reads_flow
 from ..datasets.transforms.pipeline_inspection import sampled_frames

@@ -16,7 +16,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from ..config.dependencies import foreign_training, full_pipeline, pretraining_seconds, teachers_of, upstream_models
-from ..config.loading import all_datasets, dataset_of
+from ..config.loaders import all_datasets, dataset_of
 from ..config.runner_types import name_runner_types
 from ..datasets.leakage import duplicates, same_group
 from ..datasets.manifest import Clip

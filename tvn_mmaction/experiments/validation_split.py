@@ -5,8 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config.dataset_building import build_without_videos
-from ..config.loading import loaders_of
+from ..config.loaders import build_without_videos, loaders_of
 from ..datasets.leakage import same_group
 from ..evaluation.provenance import clips_of
 from ..utils.console import warn

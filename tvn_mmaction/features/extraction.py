@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..checks.checkpoint_match import check_input
-from ..config.dataset_building import build_dataset
 from ..config.dependencies import foreign_training, upstream_models
-from ..config.loading import config_name, dataset_of
+from ..config.loaders import build_dataset, dataset_of
+from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset, name_of_clip
 from ..datasets.transforms.load_features import FILE_NAME, HEAD_INPUT, FeatureRecord, file_of
 from ..datasets.transforms.standalone_pipeline import dummy_inputs

@@ -15,8 +15,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ..checks.artifacts import check_has_clips
-from ..config.dataset_building import build_dataset, build_without_videos
-from ..config.loading import config_name, dataset_of
+from ..config.loaders import build_dataset, build_without_videos, dataset_of
+from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..datasets.transforms.load_features import FeatureRecord, check_features, read_features
 from ..evaluation.costs import flow_costs

@@ -13,7 +13,8 @@ from ..checks.artifacts import check_artifacts
 from ..checks.checkpoint_match import check_input
 from ..checks.run_plan import RunPlan
 from ..config.dependencies import describe_selection
-from ..config.loading import config_name, dataset_of, read_config
+from ..config.loaders import dataset_of
+from ..config.loading import config_name, read_config
 from ..datasets.transforms.pipeline_inspection import input_size, sampled_frames
 from ..datasets.transforms.selected_frames import Selection
 from ..deploy.inference_network import read_checkpoint

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ..checks.checkpoint_match import check_input
-from ..config.dataset_building import build_dataset
-from ..config.loading import config_name, dataset_of
+from ..config.loaders import build_dataset, dataset_of
+from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..datasets.transforms.selected_frames import Selection
 from ..datasets.transforms.standalone_pipeline import FramePipeline

@@ -1,8 +1,12 @@
-"""Finding the checkpoint to resume from, and loading checkpoints without executing code."""
+"""Checkpoints: writing them with their digest, finding the one to resume from, and loading without executing code."""
 
+import ast
+import hashlib
+import json
 import os
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -10,24 +14,100 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlparse
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, contiguous_format
 
-from .checkpoint_backend import check_digest
 from .console import console
 from .errors import UserError, first_line
-from .safetensors import SUFFIX, read_weights
+from .io import write_atomically
 
 INTERRUPTED = 'interrupted.pth'  # checkpoint of an unfinished epoch
+SAFETENSORS = '.safetensors'  # suffix of files that contain tensors and text, but no code
+META_KEY = 'tvn_mmaction'  # of a checkpoint's `meta` in the metadata of a safetensors file
+# A file of torch.save is a zip archive without a comment. It ends in a record of 22 bytes whose last two are the length
+# of the comment. The digest becomes that comment, which PyTorch and other readers of zip archives skip.
+END_OF_ARCHIVE = b'PK\5\6'
+END_BYTES = 22
+DIGEST = b'sha256:'
+COMMENT_BYTES = len(DIGEST) + 64
 
 
-class KeptCheckpoint(NamedTuple):
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's backend for local files, with atomic writes."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes, with their digest if they are an archive such as a checkpoint."""
+        write_atomically(Path(filepath), with_digest(obj))
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text."""
+        write_atomically(Path(filepath), obj.encode(encoding))
+
+
+register_backend('local', AtomicLocalBackend, force=True, prefixes='')
+
+
+def with_digest(content: bytes) -> bytes:
+    """Return the bytes of a `torch.save` file with their SHA-256 appended, and any other bytes unchanged."""
+    if content[-END_BYTES:][:4] != END_OF_ARCHIVE or content[-2:] != b'\0\0':
+        return content
+    comment = DIGEST + hashlib.sha256(content).hexdigest().encode()
+    return b''.join((memoryview(content)[:-2], struct.pack('<H', len(comment)), comment))
+
+
+def check_digest(path: Path) -> None:
+    """Check the digest of a file that contains one."""
+    computed = hashlib.sha256()
+    with path.open('rb') as file:
+        file.seek(max(path.stat().st_size - COMMENT_BYTES, 0))
+        _, has_digest, digest = file.read().rpartition(DIGEST)
+        if not has_digest:
+            return  # written by another program
+        left = file.tell() - len(digest) - len(DIGEST) - 2
+        file.seek(0)
+        while left and (chunk := file.read(min(left, 1 << 20))):
+            computed.update(chunk)
+            left -= len(chunk)
+    computed.update(b'\0\0')
+    if computed.hexdigest().encode() != digest:
+        raise UserError(
+            f'{path} is damaged: its SHA-256 is not the one that was written with it. Use an earlier checkpoint, or '
+            'copy it again.'
+        )
+
+
+def write_weights(file: Path, state_dict: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write weights with their metadata as JSON, atomically."""
+    # Clones, because the format does not allow two tensors to share memory.
+    tensors = {name: value.detach().clone(memory_format=contiguous_format) for name, value in state_dict.items()}
+    write_atomically(file, save(tensors, {META_KEY: json.dumps(meta, ensure_ascii=False, default=str)}))
+
+
+def read_weights(file: Path) -> dict[str, Any]:
+    """Return the checkpoint of a file: `state_dict`, on the CPU, and `meta`, empty if another program wrote it.
+
+    Raises:
+        Exception: The file is damaged or of another format; safetensors and JSON raise their own errors.
+    """
+    with safe_open(file, 'pt') as opened:
+        meta = json.loads((opened.metadata() or {}).get(META_KEY, '{}'))
+        if not isinstance(meta, dict):
+            raise ValueError(f'its metadata {META_KEY} is not an object')
+        return {'meta': meta, 'state_dict': {name: opened.get_tensor(name) for name in opened.keys()}}  # noqa: SIM118
+
+
+class ReadableCheckpoint(NamedTuple):
     """A checkpoint that loads, and its metadata."""
 
     path: Path
     meta: Mapping[str, Any]
 
 
-def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
+def newest_checkpoint(folder: Path) -> ReadableCheckpoint | None:
     """Return the newest checkpoint that loads, or None if the folder has no `last_checkpoint`.
 
     This is the checkpoint named in `last_checkpoint`, even if the folder was moved since. After a process died while
@@ -51,7 +131,7 @@ def newest_checkpoint(folder: Path) -> KeptCheckpoint | None:
             continue
         if reasons:
             console.print(f'{last} names no checkpoint that can be read. Resuming from {path}.', highlight=False)
-        return KeptCheckpoint(path, loaded.get('meta', {}) if isinstance(loaded, Mapping) else {})
+        return ReadableCheckpoint(path, loaded.get('meta', {}) if isinstance(loaded, Mapping) else {})
     raise UserError(
         f'{last} names no checkpoint that can be read ({reasons[0]}), and there is no other. Remove it to start the '
         'training again.'
@@ -107,7 +187,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     # torch reads the variable only if weights_only is not given, and not at all before 2.6. Same values as torch's.
     trusted = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '').lower() in ('1', 'y', 'yes', 'true')
     try:
-        if path.suffix == SUFFIX:
+        if path.suffix == SAFETENSORS:
             return _without_config(read_weights(path))
         return _without_config(torch.load(path, map_location=map_location, weights_only=not trusted))
     except Exception as error:  # a damaged file raises almost anything: RuntimeError, EOFError, KeyError...
@@ -168,3 +248,34 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
             raise UserError(f'{filename} cannot be downloaded ({error}). Load a copy from a file.') from error
     barrier()
     return load_from_local(str(path), map_location)
+
+
+def read_static_config(text: str, file: Path) -> Config:
+    """Read the config that a checkpoint keeps as Python text, without running it.
+
+    MMEngine writes assignments of literals and of calls of `dict`, and nothing else is read.
+
+    Raises:
+        UserError: It is more than that.
+    """
+    try:
+        tree = ast.parse(text)
+        return Config({statement.targets[0].id: _literal(statement.value) for statement in tree.body})
+    except (SyntaxError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise UserError(
+            f'{file} keeps a config that is not plain data ({error}): name the config that it was trained with'
+        ) from None
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call):
+        if not (isinstance(node.func, ast.Name) and node.func.id == 'dict'):
+            raise ValueError(f'line {node.lineno} calls {ast.unparse(node.func)}')
+        named = {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+        return dict(*map(_literal, node.args), **named)
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        values = [_literal(value) for value in node.elts]
+        return values if isinstance(node, ast.List) else tuple(values)
+    return ast.literal_eval(node)

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from benchmarks.targets.data_loading import measure_data_time
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tests.videos import write_empty, write_video
-from tvn_mmaction.config.loading import datasets, read_config
+from tvn_mmaction.config.loaders import datasets
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.frame_store_check import check_store
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import frame_store_builder

@@ -12,8 +12,8 @@ from scipy.stats import false_discovery_control
 
 from tests.experiments.planted_trainings import plant
 from tests.small_experiment import REPOSITORY, write_config, write_data
-from tvn_mmaction.config.dataset_building import build_without_videos
-from tvn_mmaction.config.loading import datasets, read_config
+from tvn_mmaction.config.loaders import build_without_videos, datasets
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.evaluation.provenance import clips_of
 from tvn_mmaction.experiments.ablation.ablation_plan import (
     ablation_rows,

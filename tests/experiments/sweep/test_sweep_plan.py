@@ -8,7 +8,8 @@ import pytest
 
 from tests.experiments.planted_trainings import plant
 from tests.small_experiment import write_config, write_data
-from tvn_mmaction.config.loading import datasets, read_config
+from tvn_mmaction.config.loaders import datasets
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.experiments.sweep.sweep_plan import STOPPED, collect_sweep, expand_space, plan_sweep, read_space
 from tvn_mmaction.experiments.sweep.sweep_record import Sweep, describe_sweep
 from tvn_mmaction.utils.errors import UserError

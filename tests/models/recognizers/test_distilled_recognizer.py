@@ -179,7 +179,7 @@ def test_config_digest_depends_on_teachers_and_not_their_path(teacher, tmp_path)
 
 
 def test_teachers_must_be_a_list(teacher, tmp_path):
-    with pytest.raises(UserError, match=r'model\.teachers is .a\.pth.; give a list of checkpoints: model\.teachers=\['):
+    with pytest.raises(UserError, match=r'model\.teachers is .a\.pth.\. Give a list of checkpoints'):
         student(tmp_path, [teacher], **{'model.teachers': 'a.pth'})
 
 

@@ -16,13 +16,11 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Subset
 
-from ...config.dataset_building import available_clips
-from ...config.loading import dataset_of
+from ...config.loaders import available_clips, dataset_of
 from ...datasets.transforms.standalone_pipeline import dummy_inputs
-from ...utils.checkpoints import checkpoint_file, meta_of
+from ...utils.checkpoints import checkpoint_file, meta_of, write_weights
 from ...utils.console import progress_bar
 from ...utils.errors import UserError, first_line
-from ...utils.safetensors import write_weights
 from ..engines import OnnxRuntimeEngine, OpenVinoEngine, check_installed
 from ..inference_network import InferenceNetwork, load_network
 from ..metadata import KEY, ModelMetadata

@@ -10,8 +10,9 @@ from typing import Any
 from mmengine.config import Config
 
 from ...benchmark.benchmark_record import Benchmark, ModelCosts
-from ...config.dataset_building import build_without_videos
-from ...config.loading import LOADERS, config_name, dataset_of, datasets, read_config, use_epochs
+from ...config.loaders import LOADERS, build_without_videos, dataset_of, datasets
+from ...config.loading import config_name, read_config
+from ...config.variables import use_epochs
 from ...datasets.transforms.frame_store import reads_flow
 from ...datasets.transforms.pipeline_inspection import frames_per_image
 from ...evaluation.result import Result

@@ -1,15 +1,17 @@
 """Report of a comparison: a self-contained HTML page, Markdown and CSV."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import jinja2
 import numpy as np
+from mmengine.config import Config
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
+from ...config.loaders import build_without_videos
 from ...utils.io import write_atomically
 from ...version import __version__
 from . import published_results, tables
@@ -33,6 +35,22 @@ def write_report(comparison: Comparison, frames: Mapping[str, np.ndarray], folde
     for name, content in contents.items():
         write_atomically(Path(folder, name), content)
     return [Path(folder, name) for name in contents]
+
+
+def middle_frames(config: Config, loader: str, clips: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the middle frame, `(H, W, 3)` uint8 RGB, of a loader's clips by name; of those that can be read."""
+    dataset = build_without_videos(config, loader)
+    files = [dataset.get_data_info(index)['filename'] for index in range(len(dataset))]
+    wanted = {'/'.join(Path(file).parts[-2:]): file for file in files}
+    frames = {}
+    for clip in clips:
+        video = cv2.VideoCapture(wanted[clip])
+        video.set(cv2.CAP_PROP_POS_FRAMES, int(video.get(cv2.CAP_PROP_FRAME_COUNT)) // 2)
+        read, frame = video.read()
+        video.release()
+        if read:
+            frames[clip] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    return frames
 
 
 def comparison_page(comparison: Comparison, frames: Mapping[str, np.ndarray]) -> str:

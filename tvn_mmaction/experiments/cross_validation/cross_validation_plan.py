@@ -9,9 +9,8 @@ from mmengine.config import Config
 
 from ...checks.artifacts import check_artifacts
 from ...checks.run_plan import RunPlan
-from ...config.dataset_building import build_without_videos
 from ...config.dependencies import foreign_training
-from ...config.loading import dataset_of, use_split
+from ...config.loaders import build_without_videos, dataset_of, use_split
 from ...datasets.protocols import assign_folds, dropped_clips
 from ...evaluation.metrics import confusion_matrix
 from ...evaluation.plots import plot_confusion_matrix, plot_folds

@@ -15,7 +15,7 @@ from typing import Any
 import scipy.stats
 from mmengine.config import Config
 
-from ...config.dataset_building import build_without_videos
+from ...config.loaders import build_without_videos
 from ...config.loading import config_name, read_config
 from ...evaluation.provenance import environment
 from ...utils.console import silent
