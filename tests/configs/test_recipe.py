@@ -98,7 +98,7 @@ def test_each_part_is_one_that_the_recipe_has(name):
 
 @pytest.mark.parametrize('option', ['augmentation.flop', 'augmentation.blur.size'])
 def test_unknown_augmentation_step_is_refused(option):
-    with pytest.raises(UserError, match=rf'{option[:17]}.*: no training pipeline of .* has such a step\. Known are .*flip'):
+    with pytest.raises(UserError, match=r'no training pipeline of .* has such a step\. Known are .*flip'):
         read_config(RECIPE, options={option: None})
 
 
