@@ -43,6 +43,7 @@ setup(
         'filelock',
         'jinja2',
         'matplotlib',
+        'av>=15',  # decodes all videos; 14 does not know AV1's decoder
         'numpy',
         'opencv-python',
         'plotly>=6',

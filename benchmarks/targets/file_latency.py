@@ -27,7 +27,7 @@ def measure_files(files: Sequence[Path], recognizer: VideoRecognizer, rounds: in
     """
     sums = {'end_to_end_ms': 0.0, 'decoding_floor_ms': 0.0, 'network_ms': 0.0}
     for file in files:
-        inputs = recognizer.pipeline.of_video(file).numpy()[None]
+        inputs = recognizer.pipeline.of_video(file, recognizer.decoding).numpy()[None]
         last = max(recognizer.pipeline.frame_numbers(len(decord.VideoReader(str(file)))))
         runs: dict[str, Callable[[], Any]] = {
             'end_to_end_ms': lambda file=file: recognizer(file),

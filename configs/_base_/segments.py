@@ -4,9 +4,9 @@ _base_ = ['default_runtime.py', 'ucf50.py']
 
 clip = dict(frames=8, size=224, stride=1)
 sampling = dict(type='SampleFrames', clip_len=1, frame_interval='${clip.stride}', num_clips='${clip.frames}')
-reader = dict(type='DecordInit')
+reader = dict(type='ExactVideoInit')
 common_steps = [
-    dict(type='DecordDecode'),
+    dict(type='ExactVideoDecode'),
     dict(type='Resize', scale=('${clip.size}', '${clip.size}'), keep_ratio=False),
     dict(type='FormatShape', input_format='NCHW'),
     dict(type='PackActionInputs')

@@ -1,7 +1,7 @@
 # UCF50 as tools/build_ucf50.py describes it. Configs define `train_pipeline` and `test_pipeline`, which all loaders
 # refer to, and may name another split.
 data_root = 'data/ucf50'
-decoder = 'Decord'  # or FrameStore, of tools/build_ucf50.py --frames; or OpenCV or PyAV, if there is no Decord wheel
+decoder = 'ExactVideo'  # or FrameStore, of tools/build_ucf50.py --frames; or Decord, OpenCV or PyAV
 split = dict(protocol='videowise', fold=0, seed=0)  # 85/15, clip by clip, as in the experiment: it leaks
 
 clips = dict(

@@ -78,7 +78,7 @@ def test_mixed_precision_with_gpu(config_file, monkeypatch):
 @pytest.mark.parametrize(
     ('more', 'options', 'message'),
     [
-        ('', {'decoder': 'FFmpeg'}, r"decoder is 'FFmpeg'\. Give one of Decord, OpenCV, PyAV"),
+        ('', {'decoder': 'FFmpeg'}, r"decoder is 'FFmpeg'\. Give one of ExactVideo, Decord, OpenCV, PyAV"),
         ('broken = (', {}, 'SyntaxError'),
         ('value = 1 / 0', {}, 'ZeroDivisionError'),
     ],
@@ -164,7 +164,7 @@ def test_part_of_a_config_is_refused():
 def test_missing_decoder_suggests_the_installed_ones(config_file, monkeypatch):
     monkeypatch.setattr('tvn_mmaction.config.decoder.find_spec', lambda module: module == 'cv2')
     with pytest.raises(UserError, match=r'Decord is not installed; use --cfg-options decoder=OpenCV'):
-        read_config(config_file)
+        read_config(config_file, options={'decoder': 'Decord'})
 
 
 @pytest.mark.parametrize(

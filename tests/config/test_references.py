@@ -63,7 +63,7 @@ def test_every_variable_has_an_example_that_it_accepts():
     ('options', 'message'),
     [
         ({'broken_clips.max_share': 2}, r'broken_clips\.max_share is 2\. Give a share from 0 to 1'),
-        ({'decoder': 3}, r'decoder is 3\. Give one of Decord'),
+        ({'decoder': 3}, r'decoder is 3\. Give one of ExactVideo'),
         ({'clip.frames': True}, r'clip\.frames is True\. Give a whole number above 0'),
         ({'clip.span': 8}, r'clip\.span is 8, and the clip of .* has frames and size and stride only\. Leave'),
         ({'default_hooks.history': None}, r'default_hooks\.history is None, and every record needs it'),

@@ -147,7 +147,10 @@ def replace_in_config(loaded, old, new):
         (lambda loaded: loaded['meta'].pop('cfg'), 'does not store its config'),
         (lambda loaded: loaded['meta'].update(cfg='import os'), 'not plain data'),
         (lambda loaded: loaded['meta'].update(cfg='a = 1'), 'stores a config without model or test'),
-        (lambda loaded: replace_in_config(loaded, 'DecordDecode', 'RawFrameDecode'), 'RawFrameDecode reads no videos'),
+        (
+            lambda loaded: replace_in_config(loaded, 'ExactVideoDecode', 'RawFrameDecode'),
+            'RawFrameDecode reads no videos',
+        ),
         (
             lambda loaded: replace_in_config(loaded, 'PackActionInputs', 'ToMotion'),
             'its test pipeline cannot process a video',

@@ -53,7 +53,7 @@ def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
     if not dataset.get('data_root'):
         raise UserError(
             f'decoder is FrameStore, and {dataset.type} has no data_root, next to whose manifest the store would lie; '
-            'use UCF50Dataset, or --cfg-options decoder=Decord'
+            'use UCF50Dataset, or --cfg-options decoder=ExactVideo'
         )
     if not Path(dataset.data_root, FILE_NAME).is_file():
         return  # a missing manifest is reported when the data set is built

@@ -163,7 +163,7 @@ VARIABLES = (
     ),
     Variable(
         'decoder', 'Decoder of all videos, or `FrameStore` for frames that were stored before.', 'Decord',
-        'decoder=OpenCV', lambda config, change: use_decoder(config),
+        'decoder=Decord', lambda config, change: use_decoder(config),
         value=Values(f'one of {", ".join(DECODERS)}', lambda value: value in DECODERS),
     ),
     Variable(

@@ -8,6 +8,7 @@ from .preparation.frame_store_builder import build_frames
 from .pretext import ArrowOfTime, ClipViewsDataset, PlaybackRate, PretextDataset, SamplePart
 from .protocols import PROTOCOLS, assign_folds, subsets
 from .transforms.augmentation import Augmentation, RandAugment, RandomSpan
+from .transforms.exact_video import ExactVideoDecode, ExactVideoInit
 from .transforms.frame_store import FrameStoreDecode, FrameStoreInit
 from .transforms.load_features import LoadFeatures
 from .transforms.motion import RGBDifference, RGBWithDifference, SubtractMeanFlow
@@ -24,6 +25,8 @@ __all__ = [
     'ClipViewsDataset',
     'DemoAudioDataset',
     'DemoDataset',
+    'ExactVideoDecode',
+    'ExactVideoInit',
     'FrameStoreDecode',
     'FrameStoreInit',
     'LoadFeatures',

@@ -9,6 +9,7 @@ import mmcv
 import numpy as np
 
 from ..utils.errors import UserError
+from .manifest import FILE_NAME as MANIFEST
 from .manifest import read_manifest
 from .transforms.frame_store import (
     FOLDER,
@@ -22,6 +23,7 @@ from .transforms.frame_store import (
     read_settings,
     reads_flow,
 )
+from .video_reader import VERSION
 
 
 def check_store(data_root: str | Path, pipeline: Sequence[dict]) -> StoreSettings:
@@ -48,10 +50,16 @@ def check_store(data_root: str | Path, pipeline: Sequence[dict]) -> StoreSetting
             f'{missing[0].path}: they are new or changed, or the build was interrupted. {hint()}'
         )
     for clip, video in zip(clips, videos, strict=True):
+        if not video.reader == clip.reader == VERSION:
+            what = Path(data_root, MANIFEST) if clip.reader != VERSION else path
+            raise UserError(
+                f'{what} was written by an earlier release, which read other frames of some videos, perhaps of '
+                f'{clip.path}. {hint()}'
+            )
         if video.frames != clip.frames:
             raise UserError(
-                f'{path} has {video.frames} frames of {clip.path} and the manifest {clip.frames}: another decoder '
-                f'read it. Remove the store. {hint()}'
+                f'{path} has {video.frames} frames of {clip.path} and the manifest {clip.frames}. Remove the store. '
+                f'{hint()}'
             )
     for size in dict.fromkeys((video.width, video.height) for video in videos):
         _check_size(path, settings, size, pipeline, hint)

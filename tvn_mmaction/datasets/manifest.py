@@ -31,6 +31,7 @@ class Clip(NamedTuple):
     duration_s: float = 0.0
     sha256: str = ''  # of the file's content
     problem: str = ''  # why the clip cannot be used; it is in no subset then
+    reader: int = 0  # version of the video reader that counted the frames; see `video_reader.VERSION`
 
     @property
     def file_name(self) -> str:
@@ -112,9 +113,9 @@ def read_rows(path: Path) -> Iterator[Clip]:
         rows = csv.reader(_whole_lines(file))
         try:
             columns = next(rows, None)
-            if columns != list(Clip._fields):
+            if columns not in (list(Clip._fields), list(Clip._fields[:-1])):  # a release before the video reader
                 raise ValueError(f'the columns are {columns} and not {list(Clip._fields)}')
-            numbers = [(Clip._fields.index(name), kind) for name, kind in NUMBERS.items()]
+            numbers = [(columns.index(name), kind) for name, kind in NUMBERS.items() if name in columns]
             for row in rows:
                 if len(row) != len(columns):
                     raise ValueError(f'{len(row)} columns and not {len(columns)}')

@@ -10,6 +10,7 @@ from ..utils.errors import UserError
 from .leakage import check_groups_are_apart
 from .manifest import Clip, classes_of, read_manifest
 from .protocols import PROTOCOLS, assign_folds, subsets, validation_split
+from .video_reader import VERSION
 
 SUBSETS = ('train', 'test', 'fit', 'validation')
 
@@ -19,8 +20,8 @@ class UCF50Dataset(VideoDataset):
     """A subset of one fold of a protocol, from the manifest of a data root.
 
     The class names by label are in `metainfo['classes']`, and `metainfo['split']` holds protocol, fold, seed, subset
-    and validation fold. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group` and
-    `sha256`.
+    and validation fold. Each entry of the data list has `filename`, `label`, `data_root`, and the clip's `group`,
+    `sha256` and `total_frames`.
 
     Args:
         data_root: The folder of the manifest, see `tvn_mmaction.datasets.preparation.builder`.
@@ -90,6 +91,8 @@ class UCF50Dataset(VideoDataset):
                 )
             label = labels[clip.class_name]
             info = {'filename': str(video), 'label': label, 'group': clip.group, 'sha256': clip.sha256}
+            if clip.reader == VERSION:  # an earlier one counts other frames of some videos
+                info['total_frames'] = clip.frames
             data_list.append({**info, 'data_root': self.data_root})  # where FrameStoreInit finds the clip's frames
         return data_list
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from ..datasets.decoding_process import DecodingProcess
 from ..datasets.preparation.scan import VIDEO_SUFFIXES
 from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..datasets.transforms.standalone_pipeline import FramePipeline, with_decoder
@@ -50,6 +51,7 @@ class VideoRecognizer:
         known = strides and (strides[0] > 1 or frames_per_image(self.metadata.pipeline) > 1)
         self.frame_stride = strides[0] if known else LIVE_STRIDE
         self.pipeline = FramePipeline(with_decoder(self.metadata.pipeline))
+        self.decoding = DecodingProcess()
 
     def __call__(self, source: Any, topk: int = 5) -> Prediction | list[Prediction]:
         """Recognise one or several videos.
@@ -80,13 +82,18 @@ class VideoRecognizer:
         """Yield each file with its prediction or error; the next file is decoded while one is recognised."""
         with ThreadPoolExecutor(1) as decoding:
             group, previous = [], []
-            for file in files:
-                group.append((file, decoding.submit(self._decode, file)))
-                if len(group) == self.engine.batch:
-                    yield from self._recognize(previous, topk)
-                    group, previous = [], group
-            yield from self._recognize(previous, topk)
-            yield from self._recognize(group, topk)
+            try:
+                for file in files:
+                    group.append((file, decoding.submit(self._decode, file)))
+                    if len(group) == self.engine.batch:
+                        yield from self._recognize(previous, topk)
+                        group, previous = [], group
+                yield from self._recognize(previous, topk)
+                yield from self._recognize(group, topk)
+            except BaseException:  # such as Ctrl-C, which need not wait for a decoder
+                decoding.shutdown(wait=False, cancel_futures=True)
+                self.decoding.end()
+                raise
 
     def recognize_frames(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Return the probabilities `(classes,)` of `self.frames` frames, RGB `(H, W, 3)` in 0 to 255."""
@@ -96,7 +103,7 @@ class VideoRecognizer:
         if not file.is_file():
             return UserError(f'no video at {file}. Name a video file.')
         try:
-            return self.pipeline.of_video(file).numpy()
+            return self.pipeline.of_video(file, self.decoding).numpy()
         except Exception as error:  # decoders raise errors of their own
             reason = str(error).strip().rpartition('\n')[2]
             return UserError(f'{file} cannot be decoded ({type(error).__name__}: {reason}). Copy or convert it again.')

@@ -13,6 +13,7 @@ from tvn_mmaction.datasets.manifest import Clip, read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import builder as module
 from tvn_mmaction.datasets.preparation.builder import build_data_root, list_file
 from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
+from tvn_mmaction.datasets.video_reader import VERSION
 from tvn_mmaction.utils.errors import UserError
 
 
@@ -56,7 +57,7 @@ def test_manifest_lists_and_summary(videos, tmp_path):
     clips = read_manifest(tmp_path)
     assert len(clips) == summary['clips'] == 16
     assert clips[0]._replace(modified_ns=0, sha256='', bytes=0) == Clip(
-        f'{videos}/Billiards/v_Billards_g01_c01.avi', 'Billiards', '01', 0, 0, 72, 25.0, 32, 24, 2.88
+        f'{videos}/Billiards/v_Billards_g01_c01.avi', 'Billiards', '01', 0, 0, 72, 25.0, 32, 24, 2.88, reader=VERSION
     )
     assert (summary['protocol'], summary['seed'], summary['dropped']) == ('ucf101like', None, 0)
     (fold,) = summary['folds']

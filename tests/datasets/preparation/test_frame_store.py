@@ -261,18 +261,39 @@ def test_stores_too_small_for_a_pipeline_are_refused(root, made, pipeline, messa
 
 def test_missing_store(root):
     shutil.rmtree(root / FOLDER)
-    message = r'has no frame store. Build it with python tools/build_ucf50.py VIDEOS --out .* --frames, or .*=Decord'
+    message = (
+        r'has no frame store. Build it with python tools/build_ucf50.py VIDEOS --out .* --frames, or .*=ExactVideo'
+    )
     with pytest.raises(UserError, match=message):
         check_store(root, [SQUASH])
     with pytest.raises(UserError, match=message):
         data_set(root, 'FrameStore')[0]
 
 
-def test_store_of_another_decoder(root):
+def test_store_and_manifest_that_differ(root):
     clips = read_manifest(root)
     write_manifest(root / 'manifest.csv', [clips[0]._replace(frames=9), *clips[1:]])
-    with pytest.raises(UserError, match=r'has 19 frames of .*A/v_A_g01_c01.avi and the manifest 9: another decoder'):
+    with pytest.raises(UserError, match=r'has 19 frames of .*A/v_A_g01_c01.avi and the manifest 9'):
         check_store(root, [SQUASH])
+
+
+@pytest.mark.parametrize('file', ['frames.lmdb', 'manifest.csv'])
+def test_frames_of_an_earlier_reader_are_refused_and_read_again(root, videos, file):
+    if file == 'frames.lmdb':
+        sha256 = read_manifest(root)[0].sha256
+        with lmdb.open(str(root / FOLDER)) as store, store.begin(write=True) as transaction:
+            video = json.loads(transaction.get(sha256.encode()))
+            del video['reader']
+            transaction.put(sha256.encode(), json.dumps(video).encode())
+    else:
+        write_manifest(root / file, [clip._replace(reader=0) for clip in read_manifest(root)])
+    frame_store.close_reader(root)
+    with pytest.raises(UserError, match=f'{file} was written by an earlier release, .* Build it with'):
+        check_store(root, [SQUASH])
+    if file == 'manifest.csv':
+        build_data_root(videos, root, 'twothirds')
+    assert build_frames(root).decoded == (1 if file == 'frames.lmdb' else 0)
+    check_store(root, [SQUASH])
 
 
 @pytest.mark.parametrize('damage', ['half', 'text', 'settings'])
@@ -313,24 +334,16 @@ def test_clip_that_differs_from_the_manifest_is_refused(root):
 
 @pytest.mark.parametrize('fault', [lambda: os._exit(1), lambda: time.sleep(60)], ids=['crash', 'hang'])
 def test_decoder_that_crashes_or_hangs_is_named_and_the_rest_is_stored(root, monkeypatch, fault):
-    read = frame_store_builder._read_with_decord
+    read = frame_store_builder.VideoReader
     monkeypatch.setattr(frame_store_builder, '_encoding_limit_s', lambda clip: 3)
     monkeypatch.setattr(
-        frame_store_builder, '_read_with_decord', lambda path: fault() if 'A_g01' in path.name else read(path)
+        frame_store_builder, 'VideoReader', lambda path: fault() if 'A_g01' in path.name else read(path)
     )
     shutil.rmtree(root / FOLDER)
     with pytest.raises(UserError, match=r'the decoder of \S*A/v_A_g01_c01.avi crashed or hung; all other clips are'):
         build_frames(root, 48)
     monkeypatch.undo()
     assert build_frames(root).decoded == 1
-
-
-def test_opencv_replaces_missing_decord(root, monkeypatch):
-    before = content(root)
-    shutil.rmtree(root / FOLDER)
-    monkeypatch.setattr(frame_store_builder, 'HAS_DECORD', False)
-    build_frames(root, 48)
-    assert content(root).keys() == before.keys()
 
 
 def test_build_resumes_after_a_full_disk(root):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.videos import write_video
-from tvn_mmaction.datasets.transforms import standalone_pipeline as pipeline
+from tvn_mmaction.datasets.decoding_process import DecodingProcess
 from tvn_mmaction.datasets.transforms.standalone_pipeline import FramePipeline, dummy_inputs, with_decoder
 from tvn_mmaction.utils.errors import UserError
 
@@ -34,18 +34,17 @@ def test_decoded_frames_give_the_input_of_a_file(tmp_path, steps, shape):
     video = write_video(tmp_path / 'video.avi', frame_count=40)
     frames = list(decord.VideoReader(str(video))[:].asnumpy())
     way = FramePipeline(steps)
-    inputs = way.of_video(video)
+    inputs = way.of_video(video, DecodingProcess())
     assert inputs.shape == shape == dummy_inputs(steps).shape
     assert way.of_clip(frames).equal(inputs)
     assert way.of_sampled([frames[number] for number in way.frame_numbers(40)]).equal(inputs)
 
 
-def test_missing_decoder_is_replaced(monkeypatch):
-    assert with_decoder(VIEWS) == VIEWS
-    assert with_decoder([dict(type='DecordInit', io_backend='memcached'), *SEGMENTS[1:]])[0] == dict(type='DecordInit')
+def test_video_reader_replaces_every_decoder():
+    init = dict(type='ExactVideoInit')
+    assert with_decoder([dict(type='DecordInit', io_backend='memcached'), *SEGMENTS[1:]])[0] == init
     with pytest.raises(UserError, match='RawFrameDecode reads no videos'):
         with_decoder([dict(type='RawFrameDecode')])
     stored = [dict(type='FrameStoreInit', store={}), *SEGMENTS[1:2], dict(type='FrameStoreDecode'), *SEGMENTS[3:]]
-    assert with_decoder(stored) == [dict(type='DecordInit'), *SEGMENTS[1:]]
-    monkeypatch.setattr(pipeline, 'find_spec', lambda module: module == 'cv2')
-    assert [step['type'] for step in with_decoder(SEGMENTS)[:3]] == ['OpenCVInit', 'SampleFrames', 'OpenCVDecode']
+    assert with_decoder(stored) == with_decoder(VIEWS[:1] + SEGMENTS[1:])
+    assert with_decoder(stored)[:3] == [init, SEGMENTS[1], dict(type='ExactVideoDecode')]

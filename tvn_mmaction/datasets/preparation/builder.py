@@ -13,6 +13,7 @@ from ...utils.io import write_atomically
 from ..leakage import check_groups_are_apart, duplicates, same_group
 from ..manifest import FILE_NAME, SUMMARY_NAME, Clip, classes_of, read_rows, write_manifest, write_rows
 from ..protocols import DROPPED, PROTOCOLS, Subsets, assign_folds, dropped_clips, subsets
+from ..video_reader import VERSION
 from .probe import probe
 from .scan import scan
 from .ucf50_inventory import compare_with_ucf50
@@ -94,7 +95,8 @@ def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[
     """Complete clips from the last manifest and an interrupted run, probe the others, and write the manifest."""
     partial = data_root / f'{FILE_NAME}.part'
     unfinished = _rows_of(partial)
-    known = {_identity(clip): clip for clip in (*before, *unfinished) if not clip.problem}
+    read_before = (clip for clip in (*before, *unfinished) if not clip.problem and clip.reader == VERSION)
+    known = {_identity(clip): clip for clip in read_before}
     fresh = [clip for clip in found if not clip.problem and _identity(clip) not in known]
     if fresh:
         write_manifest(partial, unfinished)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...utils.console import console
 from ...utils.errors import UserError, first_line
+from ..decoding_process import decoding_limit_s
 from ..manifest import Clip, read_manifest
 from ..transforms.frame_store import (
     FOLDER,
@@ -28,7 +29,7 @@ from ..transforms.frame_store import (
     read_settings,
 )
 from ..transforms.motion import SMALLEST_FLOW_SIDE, optical_flow
-from .probe import HAS_DECORD, decoding_limit_s
+from ..video_reader import VERSION, VideoReader
 from .process_pool import map_in_processes
 
 if TYPE_CHECKING:
@@ -133,11 +134,12 @@ def _fill(data_root: Path, path: Path, settings: StoreSettings, clips: dict[str,
         _change(store, lambda transaction: transaction.put(SETTINGS_KEY, json.dumps(asdict(settings)).encode()))
         with store.begin() as transaction:
             stored = _videos(transaction)
-        gone = [key for key in stored if key not in clips]
-        fresh = [clip for key, clip in clips.items() if key not in stored]
+        # Another reader returned other frames of some videos.
+        gone = [key for key, video in stored.items() if key not in clips or video.reader != VERSION]
         for key in gone:
             keys = [key, *stored.pop(key).keys(key, settings.flow)]
             _change(store, lambda transaction, keys=keys: [transaction.delete(key.encode()) for key in keys])
+        fresh = [clip for key, clip in clips.items() if key not in stored]
         flow_seconds = flow_fields = 0
         for clip, (video, jpegs, seconds) in _decode_all(fresh, data_root, settings, done=len(stored)):
             items = dict(zip(video.keys(clip.sha256, settings.flow), jpegs, strict=True))
@@ -197,7 +199,7 @@ def _decode_all(
 
 
 def _encoding_limit_s(clip: Clip) -> float:
-    return 10 * decoding_limit_s(clip)  # optical flow takes several times as long as decoding
+    return 10 * decoding_limit_s(clip.bytes)  # optical flow takes several times as long as decoding
 
 
 def _encode(clip: Clip, data_root: Path, settings: StoreSettings) -> EncodedClip:
@@ -205,38 +207,24 @@ def _encode(clip: Clip, data_root: Path, settings: StoreSettings) -> EncodedClip
     frames, fields, width, height = [], [], 0, 0
     before, flow_seconds = None, 0.0
     try:
-        fps, decoded = (_read_with_decord if HAS_DECORD else _read_with_opencv)(Path(data_root, clip.path))
-        for frame in decoded:
-            height, width = frame.shape[:2]
-            frame = mmcv.imresize(frame, settings.size_of(width, height))
-            frames.append(_jpeg(frame, settings))
-            if settings.flow and (before is not None or clip.frames == 1):
-                start = time.thread_time()
-                field = optical_flow(frame if before is None else before, frame)
-                flow_seconds += time.thread_time() - start
-                fields += [_jpeg(direction, settings) for direction in cv2.split(field)]
-            before = frame
+        with VideoReader(Path(data_root, clip.path)) as reader:
+            for _, _, pixels in reader:
+                height, width = pixels.shape[:2]
+                frame = mmcv.imresize(pixels[..., ::-1], settings.size_of(width, height))
+                frames.append(_jpeg(frame, settings))
+                if settings.flow and (before is not None or clip.frames == 1):
+                    start = time.thread_time()
+                    field = optical_flow(frame if before is None else before, frame)
+                    flow_seconds += time.thread_time() - start
+                    fields += [_jpeg(direction, settings) for direction in cv2.split(field)]
+                before = frame
     except Exception as error:  # decoders raise any type
         reason = first_line(error)
         raise UserError(f'{clip.path}, frame {len(frames)}: it does not decode: {reason}. {REBUILD}') from None
     if len(frames) != clip.frames:
         raise UserError(f'{clip.path} has {len(frames)} frames, and {clip.frames} in the manifest. {REBUILD}')
-    return EncodedClip(StoredVideo(len(frames), fps, width, height), frames + fields, flow_seconds)
+    return EncodedClip(StoredVideo(len(frames), reader.fps, width, height, VERSION), frames + fields, flow_seconds)
 
 
 def _jpeg(image: np.ndarray, settings: StoreSettings) -> bytes:
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, settings.quality])[1].tobytes()
-
-
-def _read_with_decord(path: Path) -> tuple[float, Iterator[np.ndarray]]:
-    """Return the frame rate, and an iterator over the frames as BGR."""
-    import decord
-
-    reader = decord.VideoReader(str(path), num_threads=1)
-    return reader.get_avg_fps(), (reader.next().asnumpy()[..., ::-1] for _ in range(len(reader)))
-
-
-def _read_with_opencv(path: Path) -> tuple[float, Iterator[np.ndarray]]:
-    """Do the same where decord has no wheel."""
-    video = cv2.VideoCapture(str(path))
-    return video.get(cv2.CAP_PROP_FPS), (frame for _, frame in iter(video.read, (False, None)))

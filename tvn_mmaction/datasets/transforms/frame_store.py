@@ -61,6 +61,7 @@ class StoredVideo(NamedTuple):
     fps: float  # as reported by the decoder, not rounded
     width: int  # in pixels of the video, not of the stored frames
     height: int
+    reader: int = 0  # version of the video reader that decoded it; see `video_reader.VERSION`
 
     @property
     def flow_fields(self) -> int:
@@ -97,7 +98,7 @@ class FrameStoreInit(BaseTransform):
             UserError: The store is missing, or lacks the clip or the flow.
         """
         if not results.get('sha256') or not results.get('data_root'):
-            raise UserError('decoder FrameStore only reads clips of a UCF50Dataset. Use decoder=Decord for others.')
+            raise UserError('decoder FrameStore only reads clips of a UCF50Dataset. Use decoder=ExactVideo for others.')
         results['frame_store'] = store_path(results['data_root'])
         reader = open_reader(results['frame_store'])
         video = parse_video(reader.get(results['sha256']))
@@ -167,7 +168,7 @@ def check_exists(path: Path, flow: bool = False) -> None:
 def build_hint(data_root: str | Path, options: str = '', flow: bool = False) -> str:
     """Return the remedy for a missing or unsuitable store: the command that builds it, or another decoder."""
     build = f'Build it with python tools/build_ucf50.py VIDEOS --out {data_root} --frames{options}'
-    return f'{build} --flow' if flow else f'{build}, or use --cfg-options decoder=Decord'
+    return f'{build} --flow' if flow else f'{build}, or use --cfg-options decoder=ExactVideo'
 
 
 def reads_flow(pipeline: Sequence[dict]) -> bool:

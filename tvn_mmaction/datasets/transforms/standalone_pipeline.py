@@ -1,7 +1,6 @@
 """Test pipelines outside a data set: from a video file or decoded frames to the input of a network."""
 
-from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,14 @@ from torch import Tensor
 
 from ...utils.console import only_errors
 from ...utils.errors import UserError
+from ..decoding_process import DecodingProcess
 from .frame_store import reads_flow
 
 # By the prefix of MMAction2's transforms Init and Decode, the module that they import.
-VIDEO_DECODERS = {'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
-READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # of videos, which any of the decoders reads
+VIDEO_DECODERS = {'ExactVideo': 'av', 'Decord': 'decord', 'OpenCV': 'cv2', 'PyAV': 'av'}
+READERS = (*VIDEO_DECODERS, 'PIMS', 'FrameStore')  # of videos
 FRAME_SIZE = (240, 320)  # of UCF50's videos
-FRAMES = 300  # of a dummy video, 10 s
+FRAMES, FPS = 300, 30.0  # of a dummy video, 10 s
 
 
 class FramePipeline:
@@ -29,13 +29,18 @@ class FramePipeline:
             self.steps = [(step['type'], TRANSFORMS.build(_with_tuples(step))) for step in steps]
         self.modality = 'Flow' if reads_flow(steps) else 'RGB'
 
-    def of_video(self, file: str | Path) -> Tensor:
-        """Return the packed frames of a video file; only the needed frames are decoded."""
-        packed = _described(str(file))
+    def of_video(self, file: str | Path, process: DecodingProcess) -> Tensor:
+        """Return the packed frames of a video file, which a process decodes.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is not a video, or its decoder crashed or hung.
+        """
+        video = process.open(file)
+        if not video.frame_count:
+            raise ValueError('it holds no frame')
         with only_errors():
-            for _, transform in self.steps:
-                packed = transform(packed)
-        return packed['inputs']
+            return self._of_frames(video.frame_count, video.frames, video.fps)
 
     def of_clip(self, frames: Sequence[np.ndarray]) -> Tensor:
         """Return the packed frames sampled from a clip, RGB `(H, W, 3)` in 0 to 255."""
@@ -57,14 +62,14 @@ class FramePipeline:
 
     def frame_numbers(self, count: int) -> list[int]:
         """Return the indices of the frames that are sampled from a video of `count` frames."""
-        packed = _described('') | {'total_frames': count, 'avg_fps': 30}
+        packed = _described('') | {'total_frames': count, 'avg_fps': FPS}
         for name, transform in self.steps:
             if not name.endswith('Init') and 'frame_inds' not in packed:
                 packed = transform(packed)
         return [int(number) for number in np.reshape(packed['frame_inds'], -1)]
 
-    def _of_frames(self, count: int, take: Any) -> Tensor:
-        packed = _described('') | {'total_frames': count, 'avg_fps': 30, 'modality': self.modality}
+    def _of_frames(self, count: int, take: Callable[[Sequence[int]], list[np.ndarray]], fps: float = FPS) -> Tensor:
+        packed = _described('') | {'total_frames': count, 'avg_fps': fps, 'modality': self.modality}
         for name, transform in self.steps:
             if name.endswith('Decode'):
                 packed['imgs'] = take(np.reshape(packed['frame_inds'], -1))
@@ -95,16 +100,15 @@ def _without_selection(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_decoder(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps with an installed video decoder: the one that they name, or another.
+    """Return the steps with the reader of all videos instead of the decoder that they name.
 
     Raises:
         UserError: They do not read videos but features or frames of known clips.
     """
-    installed = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
-    return [_with_decoder(step, installed) for step in steps]
+    return [_with_decoder(step) for step in steps]
 
 
-def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, Any]:
+def _with_decoder(step: dict[str, Any]) -> dict[str, Any]:
     if step['type'] == 'SelectedFrames':
         raise UserError(
             f'SelectedFrames takes frames that {step.get("selection")} has of known clips, and of no other video. Name '
@@ -121,11 +125,9 @@ def _with_decoder(step: dict[str, Any], installed: Sequence[str]) -> dict[str, A
         )
     for kind in ('Init', 'Decode'):
         if step['type'].endswith(kind):
-            name = step['type'].removesuffix(kind)
-            if name not in READERS:
+            if step['type'].removesuffix(kind) not in READERS:
                 raise UserError(f'{step["type"]} reads no videos. Deploy a network with {", ".join(READERS)}.')
-            # Without options, since backends of remote storage can run code.
-            return {'type': (name if name in installed else installed[0]) + kind}
+            return {'type': f'ExactVideo{kind}'}  # without options, since backends of remote storage can run code
     return step
 
 

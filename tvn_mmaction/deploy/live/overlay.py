@@ -11,7 +11,7 @@ import numpy as np
 from ...utils.console import progress_bar
 from ...utils.errors import UserError
 from ...utils.output_paths import check_file
-from .video_sources import frame_rate, open_video
+from .video_sources import open_video
 
 SMALLEST_SIDE = 240  # pixels; the text would be illegible on smaller frames
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -196,14 +196,11 @@ def annotate(video: Path, out: Path, caption: Caption) -> int:
     """
     check_is_another_file(out, video)
     source = open_video(video)
-    with VideoAnnotator(out, frame_rate(source)) as annotator, progress_bar() as progress:
-        task = progress.add_task(
-            f'drawing {video.name}', total=max(int(source.get(cv2.CAP_PROP_FRAME_COUNT)), 0), status=''
-        )
-        while (frame := source.read()[1]) is not None:
-            annotator.write(draw(frame, caption))
+    with VideoAnnotator(out, source.fps) as annotator, progress_bar() as progress:
+        task = progress.add_task(f'drawing {video.name}', total=source.frame_count, status='')
+        for _, time_s, pixels in source:
+            annotator.write(draw(np.ascontiguousarray(pixels[..., ::-1]), caption), time_s)
             progress.advance(task)
-    source.release()
     if not annotator.frame_count:
         raise UserError(f'{video} has no frame that can be decoded. Copy or convert it again.')
     return annotator.frame_count

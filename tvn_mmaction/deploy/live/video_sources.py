@@ -3,21 +3,21 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
-from ...datasets.preparation.probe import MISSING_SHARE
+from ...datasets.decoding_process import DecodingProcess, IsolatedVideo
 from ...utils.errors import UserError
 
 TIMEOUT_S = 5.0  # for a stream to open, and between two of its frames
 USUAL_FPS = 25.0  # for cameras and streams that do not declare their frame rate
+TOLERANCE = 0.02  # share of the declared frames of a recording at a URL that may be missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +46,18 @@ class Source:
 
     def __init__(self, name: str | Path):
         self.name = _without_password(str(name))
-        self._is_file = False
+        self._file: IsolatedVideo | None = None
         with _quiet_decoders():
             if str(name).isdecimal():
                 self._video = self._open_camera(int(name))
             elif '://' in str(name):
                 self._video = self._open_url(str(name))
             else:
-                self._video = self._open_file(Path(name))
-        self._declared_frames = max(int(self._video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+                self._file = open_video(Path(name))
+        self._declared_frames = 0 if self._file else max(int(self._video.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         # Cameras and live streams declare no number of frames.
-        self.is_recording = self._is_file or self._declared_frames > 0
-        self._suffix = Path(urlsplit(str(name)).path).suffix.lower()
-        self.fps = frame_rate(self._video)
+        self.is_recording = self._file is not None or self._declared_frames > 0
+        self.fps = self._file.fps if self._file else frame_rate(self._video)
         self.late_frames = 0  # frames of a file that were skipped so far, since the next one was due
 
     def frames(self, stop: Event) -> Iterator[Frame]:
@@ -79,8 +78,11 @@ class Source:
                     yield Frame(number, time_s, stamp_s, pixels)
             if not stop.is_set():
                 self._check_end(number + 1 if first_s else 0)
+        except ValueError as error:  # of the decoder
+            raise UserError(f'{self.name} broke off: {error}. Copy or convert it again.') from None
         finally:
-            self._video.release()
+            if not self._file:
+                self._video.release()
 
     def _arriving(self) -> Iterator[tuple[np.ndarray, float]]:
         while (pixels := self._video.read()[1]) is not None:
@@ -88,24 +90,36 @@ class Source:
 
     def _paced(self, stop: Event) -> Iterator[tuple[np.ndarray, float] | None]:
         """Yield each frame when it is due, with that time; None for a frame whose successor is already due."""
-        interval_s, due_s, skipped = 1 / self.fps, 0.0, 0
-        while self._video.grab():
+        interval_s, start_s, skipped = 1 / self.fps, 0.0, 0
+        for time_s, retrieve in self._timed():
             now = time.perf_counter()
-            due_s = due_s or now
-            if now - due_s > interval_s and skipped < self.fps:
+            start_s = start_s or now - time_s
+            late_s = now - start_s - time_s
+            if late_s > interval_s and skipped < self.fps:
                 skipped += 1
                 self.late_frames += 1
                 yield None
-            else:
-                if now - due_s > interval_s:  # still late after skipping a second: the decoder is too slow
-                    due_s = now
-                skipped = 0
-                intact, pixels = self._video.retrieve()
-                if not intact:
-                    return
-                stop.wait(max(due_s - time.perf_counter(), 0))
-                yield pixels, due_s
-            due_s += interval_s
+                continue
+            if late_s > interval_s:  # still late after skipping a second: the decoder is too slow
+                start_s = now - time_s
+            skipped = 0
+            pixels = retrieve()
+            if pixels is None:
+                return
+            due_s = start_s + time_s
+            stop.wait(max(due_s - time.perf_counter(), 0))
+            yield pixels, due_s
+
+    def _timed(self) -> Iterator[tuple[float, Callable[[], np.ndarray | None]]]:
+        """Yield the time of each frame of a recording since its first one, and what returns its pixels."""
+        if self._file:
+            for _, time_s, pixels in self._file:
+                yield time_s, lambda pixels=pixels: np.ascontiguousarray(pixels[..., ::-1])
+            return
+        number = 0
+        while self._video.grab():
+            yield number / self.fps, lambda: self._video.retrieve()[1]
+            number += 1
 
     def _check_end(self, frame_count: int) -> None:
         if not frame_count:
@@ -114,11 +128,11 @@ class Source:
             raise UserError(
                 f'{self.name} broke off after {frame_count} frames. Check the cable or the network, and start again.'
             )
-        if self._declared_frames - frame_count > MISSING_SHARE.get(self._suffix, 1) * self._declared_frames:
-            raise UserError(
-                f'{self.name} broke off after {frame_count} of its {self._declared_frames} frames. The file is '
-                'damaged or incomplete. Copy or download it again.'
-            )
+        damage = self._file.damage if self._file else ''
+        if not self._file and frame_count < (1 - TOLERANCE) * self._declared_frames:
+            damage = f'it ends after {frame_count} of its {self._declared_frames} frames'
+        if damage:
+            raise UserError(f'{self.name} is damaged or incomplete: {damage}. Copy or download it again.')
 
     def _open_camera(self, number: int) -> cv2.VideoCapture:
         video = cv2.VideoCapture(number)
@@ -142,22 +156,16 @@ class Source:
             )
         return video
 
-    def _open_file(self, path: Path) -> cv2.VideoCapture:
-        if not path.is_file():
-            problem = 'is a folder' if path.is_dir() else 'does not exist'
-            raise UserError(f'{path} {problem}. Name a video, a camera by its number such as 0, or an rtsp:// address.')
-        self._is_file = True
-        return open_video(path)
 
-
-def open_video(path: Path) -> cv2.VideoCapture:
+def open_video(path: Path) -> IsolatedVideo:
     """Open a file; raise a UserError if it is not a video."""
-    with _quiet_decoders():
-        # OpenCV takes no absolute path for a URL or a pattern of numbered images.
-        video = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
-    if not video.isOpened():
-        raise UserError(f'{path} does not open as a video. Try it in a video player.')
-    return video
+    if not path.is_file():
+        problem = 'is a folder' if path.is_dir() else 'does not exist'
+        raise UserError(f'{path} {problem}. Name a video, a camera by its number such as 0, or an rtsp:// address.')
+    try:
+        return DecodingProcess().open(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path}: {error}. Try it in a video player.') from None
 
 
 def frame_rate(video: cv2.VideoCapture) -> float:
