@@ -380,17 +380,18 @@ def test_dense_clip_of_fewer_frames_sees_as_much_of_the_video():
 @pytest.mark.parametrize(
     ('name', 'options', 'message'),
     [
-        ('c2d_r50', {'clip.frames': 1}, r'clip\.frames is 1; C2D needs at least 2'),
+        ('c2d_r50', {'clip.frames': 1}, r'clip\.frames is 1, which C2D .*\. Give at least 2'),
         ('c3d', {'clip.frames': 8}, r'clip\.frames is 8, and .*c3d_ucf50\.py has size only, since C3D takes 16 frames'),
-        ('c3d', {'clip.size': 15}, r'clip\.size is 15; C3D needs at least 16'),
-        ('i3d_r50', {'clip.frames': 4}, r'clip\.frames is 4; ResNet3d needs at least 5'),
-        ('mvit_small', {'clip.size': 24}, r'clip\.size is 24; MViT needs at least 32'),
+        ('c3d', {'clip.size': 15}, r'clip\.size is 15, which C3D .*\. Give at least 16'),
+        ('i3d_r50', {'clip.frames': 4}, r'clip\.frames is 4, which ResNet3d .*\. Give at least 5'),
+        ('../early_exit/tsm_online_r18', {'clip.frames': 2}, r'clip\.frames is 2, which OnlineResNetTSM .*least 3'),
+        ('mvit_small', {'clip.size': 24}, r'clip\.size is 24, which MViT .*\. Give at least 32'),
         ('slowfast_r50', {'clip.frames': 12}, r'clip\.frames is 12, which ResNet3dSlowFast .*\. Give a multiple of 8'),
-        ('tanet_r50', {'clip.frames': 2}, r'clip\.frames is 2; TANet needs at least 3'),
+        ('tanet_r50', {'clip.frames': 2}, r'clip\.frames is 2, which TANet .*\. Give at least 3'),
         ('timesformer', {'clip.size': 200}, r'clip\.size is 200, which TimeSformer .*\. Give a multiple of 16'),
-        ('trn_r50', {'clip.frames': 32}, r'clip\.frames is 32; TRNHead needs at least 2 and at most 16'),
+        ('trn_r50', {'clip.frames': 32}, r'clip\.frames is 32, which TRNHead .*\. Give at least 2 and at most 16'),
         ('tsn_r50', {'clip.frames': 0}, r'clip\.frames is 0\. Give a whole number above 0'),
-        ('uniformer_small', {'clip.size': 24}, r'clip\.size is 24; UniFormer needs at least 32'),
+        ('uniformer_small', {'clip.size': 24}, r'clip\.size is 24, which UniFormer .*\. Give at least 32'),
     ],
 )
 def test_clip_that_does_not_fit_the_model_is_refused(name, options, message):

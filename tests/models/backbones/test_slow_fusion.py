@@ -43,8 +43,3 @@ def test_other_clips_are_refused(shape):
         network = SlowFusion(32)
     with pytest.raises(ValueError, match=r'clips of shape .*: give \(3, 10, 32, 32\)'):
         network(torch.zeros(shape, device='meta'))
-
-
-def test_smallest_frames():
-    with pytest.raises(ValueError, match='spatial_size is 31, too small for the layers; give 32 or more'):
-        SlowFusion(31)

@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-import pickle
 import re
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tvn_mmaction.models.backbones import tvn_architectures
 from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, TemporalLayer, TinyVideoNet
 from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
-from tvn_mmaction.models.layers.same_padding import SameConv2d, SamePool2d, same_padding
-
-from ..layers.test_same_padding import windows
+from tvn_mmaction.models.layers.same_padding import SameConv2d, same_padding
 
 # Name, frames, side length in pixels: trainable parameters of the backbone and of a classifier of 50 classes, running
 # statistics of the batch norms, multiply-accumulates of one clip, and the output C x T x H x W of each block. They were
@@ -32,14 +29,6 @@ SIZES = {
     ('tvn1', 8, 200): (
         (25_720_110, 102_450, 17_920, 13_763_810_304),
         [(256, 4, 100, 100), (512, 4, 50, 50), (512, 4, 17, 17), (2048, 4, 9, 9)],
-    ),
-    ('tvn1', 8, 224): (
-        (25_720_110, 102_450, 17_920, 17_236_866_048),
-        [(256, 4, 112, 112), (512, 4, 56, 56), (512, 4, 19, 19), (2048, 4, 10, 10)],
-    ),
-    ('tvn1', 4, 112): (
-        (25_720_110, 102_450, 17_920, 2_190_424_064),
-        [(256, 2, 56, 56), (512, 2, 28, 28), (512, 2, 10, 10), (2048, 2, 5, 5)],
     ),
     ('tvn2', 2, 256): (
         (108_730_316, 104_450, 108_112, 34_613_192_208),
@@ -169,27 +158,21 @@ def test_table_states_the_output_of_each_block():
 
 
 @pytest.mark.parametrize(('name', 'frames', 'image_size'), SIZES)
-def test_parameters_and_macs(name, frames, image_size):
-    network = without_memory(name)
+def test_parameters_macs_and_output_of_each_block(name, frames, image_size):
+    network = without_memory(name, out_indices=range(len(ARCHITECTURES[name].blocks)))
     with torch.device('meta'):
         head = i3d_head(network)
         clip = torch.empty(1, 3, frames, image_size, image_size)
     with FlopCounterMode(display=False) as counter:
-        head(network(clip))
+        outputs = network(clip)
+        head(outputs[-1])
     counted = (
         sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad),
         sum(parameter.numel() for parameter in head.parameters()),
         sum(value.numel() for key, value in network.named_buffers() if key.endswith(('running_mean', 'running_var'))),
         counter.get_total_flops() / 2,
     )
-    assert counted == SIZES[name, frames, image_size][0]
-
-
-@pytest.mark.parametrize(('name', 'frames', 'image_size'), SIZES)
-def test_output_of_each_block(name, frames, image_size):
-    network = without_memory(name, out_indices=range(len(ARCHITECTURES[name].blocks)))
-    outputs = network(torch.empty(3, 3, frames, image_size, image_size, device='meta'))
-    assert [tuple(output.shape) for output in outputs] == [(3, *shape) for shape in SIZES[name, frames, image_size][1]]
+    assert (counted, [tuple(output.shape[1:]) for output in outputs]) == SIZES[name, frames, image_size]
 
 
 @pytest.mark.parametrize('layout', ['clips', 'frames'])
@@ -242,18 +225,6 @@ def test_clips_of_a_batch_are_independent(network):
     clips = torch.randn(3, 3, network.frames, 32, 40)
     together = network(clips)
     assert_same(network(clips[1:2]), together[1:2])
-
-
-@torch.inference_mode()
-def test_both_layouts_agree(network):
-    clips = torch.randn(2, 3, network.frames, 40, 32)
-    expected = network(clips)
-    network.num_segments = network.frames
-    try:
-        features = network(clips.transpose(1, 2).flatten(0, 1))
-    finally:
-        network.num_segments = None
-    assert torch.equal(features, expected)
 
 
 @torch.inference_mode()
@@ -317,11 +288,6 @@ def test_other_channels_change_the_first_layer_only():
         TinyVideoNet(SMALL, in_channels=0)
 
 
-def test_unknown_arch():
-    with pytest.raises(ValueError, match="unknown arch 'tvn9'"):
-        TinyVideoNet('tvn9')
-
-
 # Options
 
 
@@ -358,13 +324,6 @@ def test_unknown_block_indices(kwargs, names):
     with pytest.raises(ValueError, match='must be indices of the 3 blocks') as error:
         TinyVideoNet(SMALL, **kwargs)
     assert names in str(error.value)
-
-
-def test_train_and_eval_return_the_network(small):
-    assert small.train() is small
-    assert small.training
-    assert small.eval() is small
-    assert not any(module.training for module in small.modules())
 
 
 @pytest.mark.parametrize('frozen_stages', [-1, 0, 2])
@@ -424,17 +383,6 @@ def test_initial_values_are_those_of_the_release(arch):
     assert any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in network.modules())
 
 
-@pytest.mark.parametrize('prefix', ['', 'backbone.'])
-def test_initial_values_from_a_checkpoint(tmp_path, small, prefix):
-    checkpoint = str(tmp_path / 'network.pth')
-    torch.save({'state_dict': {prefix + key: value for key, value in small.state_dict().items()}}, checkpoint)
-    init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint} | ({'prefix': prefix} if prefix else {})
-    network = TinyVideoNet(SMALL, init_cfg=init_cfg)
-    network.init_weights()
-    for key, value in network.state_dict().items():
-        assert torch.equal(value, small.state_dict()[key]), key
-
-
 # Execution modes
 
 
@@ -471,20 +419,14 @@ def test_channels_last_computes_the_same(network):
     assert [name for name, last in formats.items() if not last] == []
 
 
-@torch.inference_mode()
-def test_autocast_is_close(small):
+def test_autocast_is_close_and_trains(small):
     clips = torch.randn(2, 3, 4, 32, 32)
     expected = small(clips)
     with torch.autocast('cpu', torch.bfloat16):
         features = small(clips)
-    assert features.isfinite().all()
+        loss = small.train()(clips).float().square().mean()
     assert not torch.equal(features, expected)  # it really ran in bfloat16
     assert (features - expected).norm() < 0.05 * expected.norm()
-
-
-def test_autocast_trains(small):
-    with torch.autocast('cpu', torch.bfloat16):
-        loss = small.train()(torch.randn(2, 3, 4, 32, 32)).float().square().mean()
     loss.backward()
     assert all(parameter.grad.isfinite().all() for parameter in small.parameters())
 
@@ -507,37 +449,7 @@ def test_compiled_computes_the_same(small):
         assert (ours - expected).norm() <= 1e-6 * expected.norm() + 1e-9
 
 
-@torch.inference_mode()
-@pytest.mark.parametrize(
-    'copied', [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))], ids=['deepcopy', 'pickle']
-)
-def test_copies_compute_the_same(small, copied):
-    clips = torch.randn(2, 3, 4, 32, 32)
-    network = copied(small)
-    assert torch.equal(network(clips), small(clips))
-    next(network.parameters()).zero_()
-    assert not torch.equal(network(clips), small(clips))
-
-
 # Layers over time, against their definitions
-
-
-@pytest.mark.parametrize('kind', ['maxpool', 'avgpool'])
-@pytest.mark.parametrize('kernel', range(1, 6))
-@pytest.mark.parametrize('stride', range(1, 4))
-def test_pooling_over_time(kind, kernel, stride):
-    pool = TemporalLayer(SamePool2d(kind, (kernel, 1), (stride, 1)))
-    reduce = torch.amax if kind == 'maxpool' else torch.mean
-    for frames in range(1, 10):
-        clips = torch.randn(2, frames, 3, 2, 5) - 2
-        expected = torch.stack(
-            [
-                reduce(clips[:, [position for position in window if 0 <= position < frames]], 1)
-                for window in windows(frames, kernel, stride)
-            ],
-            1,
-        )
-        torch.testing.assert_close(pool(clips.flatten(0, 1), frames), expected.flatten(0, 1))
 
 
 @torch.inference_mode()

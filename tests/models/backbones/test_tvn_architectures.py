@@ -25,25 +25,6 @@ def test_name_and_dict_give_the_same_architecture(name):
     assert Architecture.of(ConfigDict(as_dict(architecture))) == architecture
 
 
-def test_plain_lists_become_layers():
-    architecture = Architecture.of(ARCH)
-    assert architecture.blocks[0].spatial == Layer('conv', 3, 2)
-    assert architecture.blocks[0].temporal.kind == 'maxpool'
-
-
-def test_dict_is_not_changed():
-    blocks = [{**BLOCK}]
-    Architecture.of({**ARCH, 'blocks': blocks})
-    assert blocks == [BLOCK]
-
-
-def test_channels():
-    block = Block(**BLOCK)
-    assert (block.wide_channels, block.out_channels) == (16, 16)
-    inverted = Block(**BLOCK, inverted_bottleneck=True)
-    assert (inverted.wide_channels, inverted.out_channels) == (16, 8)
-
-
 def test_unknown_name_lists_known_names():
     with pytest.raises(ValueError, match="unknown arch 'tvn5'") as error:
         Architecture.of('tvn5')
@@ -79,12 +60,6 @@ def test_value_out_of_range_is_named(field, value, names):
             build()
         assert field in str(error.value)
         assert names in str(error.value)
-
-
-@pytest.mark.parametrize('kind', ['spatial', 'temporal'])
-def test_unknown_kind_lists_known_kinds(kind):
-    with pytest.raises(ValueError, match=r"'conv'.*'maxpool'.*'avgpool'"):
-        Block(**{**BLOCK, kind: ['none', 1, 1]})
 
 
 @pytest.mark.parametrize(

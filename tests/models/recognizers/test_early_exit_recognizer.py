@@ -125,18 +125,6 @@ def test_unwanted_exits_are_skipped(name):
 
 
 @backbones
-def test_zero_thresholds_compute_only_the_first_exit(name):
-    model, views = build(name), clips()
-    expected = at_exits(model, views)[:, 0]
-    frames = count_at_the_last_exit(model)
-    model.thresholds.zero_()
-    samples = predict(model, views)
-    assert frames == []
-    assert {sample.exit for sample in samples} == {0}
-    torch.testing.assert_close(scores(samples), expected)
-
-
-@backbones
 def test_leaving_clips_do_not_change_the_others(name):
     model, views = build(name), clips()
     all_frames = count_at_the_last_exit(model)

@@ -104,31 +104,3 @@ def test_grad_cam(recognizer, arch, layer):
     )
     assert maps.shape == (2, 4, 32, 40) and maps.isfinite().all()
     assert (maps.amax((1, 2, 3)) > maps.amin((1, 2, 3))).all()
-
-
-@torch.inference_mode()
-def test_tsn_head_would_mix_videos():
-    """Recognizer2D counts the frames that go in; TVN-1 gives back half as many, and TSNHead takes them for one video.
-
-    This is why the configs use I3DHead.
-    """
-    kept, mixed = (build_recognizer('Recognizer2D', 'tvn1', frames=2, head=head) for head in ('I3DHead', 'TSNHead'))
-    mixed.load_state_dict(kept.state_dict())
-    views = torch.randn(2, 1, 3, 2, 32, 32)
-    expected = logits(kept, 'Recognizer2D', views)
-    assert expected.shape == (2, CLASSES)
-    # Two videos come out as one, their mean.
-    torch.testing.assert_close(logits(mixed, 'Recognizer2D', views), expected.mean(0, keepdim=True))
-
-
-@torch.inference_mode()
-def test_views_in_several_passes():
-    # Recognizer2D's own max_testing_views calls backbone.get(), which no module has.
-    model = build_recognizer('Recognizer3D', SMALL['convolution'], test_cfg={'max_testing_views': 2})
-    at_once = build_recognizer('Recognizer3D', SMALL['convolution'])
-    at_once.load_state_dict(model.state_dict())
-    views = torch.randn(1, 5, 3, 4, 32, 32)
-    passes = []
-    model.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
-    torch.testing.assert_close(scores(model, 'Recognizer3D', views), scores(at_once, 'Recognizer3D', views))
-    assert passes == [2, 2, 1]
