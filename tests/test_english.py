@@ -1,5 +1,6 @@
-"""Words that do not belong in sources, help texts, messages and documents."""
+"""Words that do not belong in sources, help texts, messages and documents, and errors without a remedy."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -47,3 +48,33 @@ def test_words_that_do_not_belong_here(words, instead):
             line = text.count('\n', 0, match.start())
             found.append(f'{file.relative_to(REPOSITORY)}:{line + 1}: {text.splitlines()[line].strip()[:100]}')
     assert not found, f'write {instead}:\n' + '\n'.join(found)
+
+
+# Of errors that pass on two sentences from elsewhere.
+PASSED_ON = {'{}: {}', '{} {}', 'validation split of the training clips: {}'}
+PASSED_ON |= {'{} With --own-input, it keeps its own frames and pixels.'}
+PASSED_ON |= {"str(error).rpartition('UserError: ')[2].strip()"}
+
+
+def template(message: ast.expr) -> str:
+    """Return the text of a message, with {} for its values."""
+    if isinstance(message, ast.JoinedStr):
+        return ''.join(part.value if isinstance(part, ast.Constant) else '{}' for part in message.values)
+    if isinstance(message, ast.BinOp):
+        return template(message.left) + template(message.right)
+    return message.value if isinstance(message, ast.Constant) else ast.unparse(message)
+
+
+def test_errors_state_the_fault_and_the_remedy():
+    messages = {}
+    for file in (file for file in FILES if file.suffix == '.py' and 'tests' not in file.parts):
+        for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'UserError':
+                messages[f'{file.relative_to(REPOSITORY)}:{node.lineno}'] = template(node.args[0])
+    assert len(messages) > 250
+    one_sentence = {
+        place: text
+        for place, text in messages.items()
+        if not re.search(r'[.?]\s([A-Z]|\{\})', text) and text not in PASSED_ON
+    }
+    assert not one_sentence

@@ -108,7 +108,7 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
     try:
         return parser.parse_args(['--', *words]).words or {}
     except AssertionError as error:
-        raise UserError(f'--cfg-options: {error}') from None
+        raise UserError(f'--cfg-options: {error}. Close every bracket.') from None
     except RecursionError:
         raise UserError('--cfg-options: brackets are nested too deeply. Remove some levels.') from None
 

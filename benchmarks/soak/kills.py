@@ -66,7 +66,7 @@ def survive_kills(
         process.kill()
         process.join()
         if process.exitcode != -signal.SIGKILL:
-            raise UserError(f'the training ended before it was killed: {end_of_log(work_dir)}')
+            raise UserError(f'the training ended before it was killed. Read its log: {end_of_log(work_dir)}')
         while_saving += _is_saving(work_dir)
         remove_half_written(work_dir)  # counted once
         newest = _epoch_of_newest(work_dir)
@@ -130,5 +130,5 @@ def _wait_for_epoch(work_dir: Path, epoch: int, process: BaseProcess) -> None:
     while _epoch_of_newest(work_dir) < epoch:
         if not process.is_alive() or time.monotonic() > deadline:
             process.kill()
-            raise UserError(f'the training did not save epoch {epoch}: {end_of_log(work_dir)}')
+            raise UserError(f'the training did not save epoch {epoch}. Read its log: {end_of_log(work_dir)}')
         time.sleep(0.2)

@@ -41,7 +41,7 @@ def measure_load(
         if (work_dir / SAMPLES).exists():
             progress.update(task, completed=json.loads((work_dir / SAMPLES).read_text())[-1]['step'])
     if process.exitcode:
-        raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
+        raise UserError(f'the training ended with exit code {process.exitcode}. Read its log: {end_of_log(work_dir)}')
     return slopes(json.loads((work_dir / SAMPLES).read_text()))
 
 

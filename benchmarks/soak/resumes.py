@@ -82,9 +82,11 @@ def _run(
             (process.kill if kill else process.terminate)()
         process.join()
         if process.exitcode not in (0, -signal.SIGKILL, 128 + signal.SIGTERM):
-            raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
+            raise UserError(
+                f'the training ended with exit code {process.exitcode}. Read its log: {end_of_log(work_dir)}'
+            )
     process = start_training(config_file, work_dir, options)
     process.join()
     if process.exitcode:
-        raise UserError(f'the training ended with exit code {process.exitcode}: {end_of_log(work_dir)}')
+        raise UserError(f'the training ended with exit code {process.exitcode}. Read its log: {end_of_log(work_dir)}')
     return interruptions

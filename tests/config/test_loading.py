@@ -163,7 +163,7 @@ def test_part_of_a_config_is_refused():
 
 def test_missing_decoder_suggests_the_installed_ones(config_file, monkeypatch):
     monkeypatch.setattr('tvn_mmaction.config.decoder.find_spec', lambda module: module == 'cv2')
-    with pytest.raises(UserError, match=r'Decord is not installed; use --cfg-options decoder=OpenCV'):
+    with pytest.raises(UserError, match=r'Decord is not installed\. Use --cfg-options decoder=OpenCV'):
         read_config(config_file, options={'decoder': 'Decord'})
 
 

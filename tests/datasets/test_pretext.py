@@ -151,7 +151,7 @@ def test_stock_sampling_without_an_answer():
 @pytest.mark.parametrize(
     ('kind', 'more', 'message'),
     [
-        ('PretextDataset', dict(answers=[4]), r'answers are \[4\]: a pretext task needs two or more'),
+        ('PretextDataset', dict(answers=[4]), r'answers are \[4\], too few for a pretext task\. Give two or more'),
         ('ClipViewsDataset', dict(parts=1, views=1), 'parts is 1 and views is 1: a clip needs another one'),
     ],
 )

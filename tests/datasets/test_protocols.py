@@ -155,7 +155,9 @@ def test_validation_folds_cover_training(protocol):
     assert len(set(validations)) == len(validations)
     assert (sorted(validations) == sorted(train)) == PROTOCOLS[protocol].by_group
     for number in (-1, count):
-        with pytest.raises(UserError, match=f'there is no fold {number}: the protocol has {count}, from 0'):
+        with pytest.raises(
+            UserError, match=f'there is no fold {number} among the {count} of the protocol. Use one from 0'
+        ):
             subsets(UCF50, held_out, number)
 
 
@@ -226,7 +228,7 @@ def test_same_group_and_duplicates():
     ('clips', 'protocol', 'message'),
     [
         (fake_clips({'A': 4, 'B': 4}), 'random', 'unknown protocol random. Known are videowise, videowise5'),
-        (fake_clips({'A': 4, 'B': 4}), 'group5', '5 folds of whole groups need 5 groups or more; the clips have 2'),
+        (fake_clips({'A': 4, 'B': 4}), 'group5', '5 folds of whole groups need 5 groups or more, and the clips have 2'),
         ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'logo', 'tests none of the 2 clips .*--group-pattern'),
         ([Clip('A/a', 'A', 'a'), Clip('B/b', 'B', 'b')], 'ucf101like', 'tests none of the 2 clips'),
     ],
@@ -241,7 +243,7 @@ def test_folds_unsuitable_for_the_clips():
     folds = assign_folds(clips, 'ucf101like')
     with pytest.raises(UserError, match='tests on all readable clips of class B'):
         subsets(clips, folds, 0)
-    with pytest.raises(UserError, match='no fold 1: the protocol has 1, from 0 to 0'):
+    with pytest.raises(UserError, match=r'no fold 1 among the 1 of the protocol\. Use one from 0 to 0'):
         subsets(clips, folds, 1)
     broken = [clip._replace(problem='x') if clip.group < '08' else clip for clip in clips]
     with pytest.raises(UserError, match='fold 0 has no test clip that can be read'):

@@ -154,7 +154,7 @@ def test_empty_and_missing_lists(plain, tmp_path):
     ('arguments', 'message'),
     [
         ({'protocol': 'random'}, 'unknown protocol random. Known are videowise'),
-        ({'protocol': 'logo', 'fold': 3}, 'no fold 3: the protocol has 3, from 0 to 2'),
+        ({'protocol': 'logo', 'fold': 3}, 'no fold 3 among the 3 of the protocol. Use one from 0 to 2'),
         ({'subset': 'val'}, 'unknown subset val. Known are train, test, fit, validation'),
     ],
 )
@@ -171,5 +171,5 @@ def test_missing_manifest_names_the_command(tmp_path):
 
 def test_missing_video_names_it(plain, tmp_path):
     write_manifest(tmp_path / 'manifest.csv', read_manifest(plain))
-    with pytest.raises(UserError, match=r'no video at .*v_JumpRope_g08_c01\.avi\n.*build_ucf50'):
+    with pytest.raises(UserError, match=r'no video at .*v_JumpRope_g08_c01\.avi\..*build_ucf50'):
         build_data_set(tmp_path, protocol='ucf101like')

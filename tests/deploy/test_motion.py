@@ -62,9 +62,7 @@ def test_networks_of_differences_are_deployed(exported, more, channels, tmp_path
 
 def test_networks_of_flow_are_refused(tmp_path):
     config, checkpoint = write_experiment(tmp_path, FLOW)
-    message = (
-        'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
-    )
+    message = 'the network sees optical flow, which a frame store has of known clips, and no video. Use a network'
     for deploy in (lambda: load_network(checkpoint, config), lambda: load(checkpoint)):
         with pytest.raises(UserError, match=message):
             deploy()

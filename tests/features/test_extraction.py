@@ -137,7 +137,7 @@ def test_folder_of_other_features_is_refused(experiment, config, extracted):
     _, file, checkpoint = experiment
     before = arrays(extracted)
     with pytest.raises(
-        UserError, match=r'of another layer \(input of cls_head, and here backbone\): name another --out'
+        UserError, match=r'of another layer \(input of cls_head, and here backbone\)\. Name another --out'
     ):
         extract_features(config, checkpoint, extracted, 'backbone')
     state = torch.load(checkpoint, weights_only=True)

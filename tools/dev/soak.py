@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
     recorded = {} if set(args.parts) == set(PARTS) else vars(Reliability.load(args.out))
     for name in ('psutil', 'pytest'):
         if not find_spec(name):
-            raise UserError(f'{name} is not installed: pip install -e ".[test]"')
+            raise UserError(f'{name} is not installed. Run pip install -e ".[test]".')
     config = read_config(CONFIG, data_root=args.data_root)
     clips = len(build_without_videos(config, 'train_dataloader'))  # renders missing clips
     epochs = -(-args.steps // -(-clips // config.train_dataloader.batch_size))

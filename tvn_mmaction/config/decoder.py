@@ -31,13 +31,13 @@ def use_decoder(config: Config) -> None:
     if not find_spec(DECODERS[decoder]):
         others = [name for name, module in VIDEO_DECODERS.items() if find_spec(module)]
         raise UserError(
-            f'decoder {decoder} is not installed; use --cfg-options decoder={" or ".join(others)}, or install the '
-            f'package {DECODERS[decoder]}'
+            f'decoder {decoder} is not installed. Use --cfg-options decoder={" or ".join(others)}, or install the '
+            f'package {DECODERS[decoder]}.'
         )
     known = {name + step: (name, step) for name in DECODERS for step in ('Init', 'Decode')}
     for dataset in all_datasets(config):
         if decoder != 'FrameStore' and reads_flow(dataset.get('pipeline', [])):
-            raise UserError(f'decoder is {decoder}, and {config.filename} sees optical flow: leave decoder=FrameStore')
+            raise UserError(f'decoder is {decoder}, and {config.filename} sees optical flow. Leave decoder=FrameStore.')
         readers = [transform for transform in dataset.get('pipeline', []) if transform['type'] in known]
         for transform in readers:
             name, step = known[transform['type']]
@@ -52,8 +52,8 @@ def _use_frame_store(dataset: Config, readers: list[Config]) -> None:
     """Check the frame store of a data set, and give its settings to the transforms that read it."""
     if not dataset.get('data_root'):
         raise UserError(
-            f'decoder is FrameStore, and {dataset.type} has no data_root, next to whose manifest the store would lie; '
-            'use UCF50Dataset, or --cfg-options decoder=ExactVideo'
+            f'decoder is FrameStore, and {dataset.type} has no data_root, next to whose manifest the store would lie. '
+            'Use UCF50Dataset, or --cfg-options decoder=ExactVideo.'
         )
     if not Path(dataset.data_root, FILE_NAME).is_file():
         return  # a missing manifest is reported when the data set is built

@@ -58,7 +58,8 @@ class DemoAudioDataset(DemoDataset):
             numbers = re.search(r'_g(\d+)_c(\d+)$', video.stem)
             if video.parent.name not in ACTIONS or not numbers:
                 raise UserError(
-                    f'{video} is not a clip of the demo set, and DemoAudioDataset has no audio for other clips.'
+                    f'{video} is not a clip of the demo set, and DemoAudioDataset has no audio for other clips. Use '
+                    "MMAction2's AudioDataset for your own audio."
                 )
             path = Path(self.data_root, 'audio', video.parent.name, f'{video.stem}.npy')
             entry |= {'audio_path': str(path), 'total_frames': frames[entry['filename']]}

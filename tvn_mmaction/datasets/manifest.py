@@ -77,7 +77,7 @@ def read_manifest(folder: str | Path) -> list[Clip]:
     path = Path(folder, FILE_NAME)
     if not path.is_file():
         raise UserError(
-            f'no {FILE_NAME} in {folder}\n'
+            f'no {FILE_NAME} in {folder}.\n'
             f'Create it from your videos: python tools/build_ucf50.py VIDEOS --out {folder}\n'
             'Or train on the demo set: python tools/train.py configs/tvn1_demo.py'
         )

@@ -36,7 +36,7 @@ class PretextDataset(UCF50Dataset):
 
     def __init__(self, answers: Sequence[Any], **kwargs):
         if len(answers) < 2:
-            raise UserError(f'answers are {list(answers)}: a pretext task needs two or more')
+            raise UserError(f'answers are {list(answers)}, too few for a pretext task. Give two or more.')
         self.answers = answers
         super().__init__(metainfo={'classes': tuple(map(str, answers))}, **kwargs)
 

@@ -67,7 +67,7 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
     """
     count = max(folds) + 1
     if not 0 <= fold < count:
-        raise UserError(f'there is no fold {fold}: the protocol has {count}, from 0 to {count - 1}')
+        raise UserError(f'there is no fold {fold} among the {count} of the protocol. Use one from 0 to {count - 1}.')
     train, test = [], []
     for clip, tested in zip(clips, folds, strict=True):
         if not clip.problem and tested != DROPPED:
@@ -147,8 +147,8 @@ def _balanced_groups(count: int) -> Callable[[Sequence[Clip], int], list[int]]:
             members[group].append((class_name, size))
         if len(members) < count:
             raise UserError(
-                f'{count} folds of whole groups need {count} groups or more; the clips have {len(members)}: '
-                'use another protocol, or tools/build_ucf50.py --group-pattern if file names contain the group'
+                f'{count} folds of whole groups need {count} groups or more, and the clips have {len(members)}. '
+                'Use another protocol, or tools/build_ucf50.py --group-pattern if file names contain the group.'
             )
         sizes = {group: sum(size for _, size in classes) for group, classes in members.items()}
         largest_first = sorted((-size, _draw(seed, group), group) for group, size in sizes.items())

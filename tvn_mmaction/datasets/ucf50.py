@@ -86,7 +86,7 @@ class UCF50Dataset(VideoDataset):
             video = Path(self.data_root, clip.path)
             if not video.is_file():
                 raise UserError(
-                    f'no video at {video}\nBuild the manifest again: python tools/build_ucf50.py VIDEOS --out '
+                    f'no video at {video}. Build the manifest again: python tools/build_ucf50.py VIDEOS --out '
                     f'{self.data_root}'
                 )
             label = labels[clip.class_name]

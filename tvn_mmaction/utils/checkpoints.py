@@ -263,7 +263,7 @@ def read_static_config(text: str, file: Path) -> Config:
         return Config({statement.targets[0].id: _literal(statement.value) for statement in tree.body})
     except (SyntaxError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(
-            f'{file} keeps a config that is not plain data ({error}): name the config that it was trained with'
+            f'{file} keeps a config that is not plain data ({error}). Name the config that it was trained with.'
         ) from None
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, first_line
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -90,11 +90,11 @@ def read_yaml(path: Path, what: str, remedy: str) -> Any:
     number = re.compile(r'[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$')
     Loader.add_implicit_resolver('tag:yaml.org,2002:float', number, list('-+0123456789'))
     if not path.is_file():
-        raise UserError(f'no {what} at {path}: {remedy}')
+        raise UserError(f'no {what} at {path}. {remedy}')
     try:
         return Loader(path.read_text(encoding='utf-8')).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} is no YAML ({str(error).partition(chr(10))[0]}): correct it') from None
+        raise UserError(f'{path} is not YAML ({first_line(error)}). Correct it.') from None
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def folder_lock(folder: Path, wait_s: float = 0, option: str = '--work-dir') -> 
             yield
     except Timeout:
         raise UserError(
-            f'{folder} is being worked on by another process: wait for it, or name another {option}'
+            f'{folder} is being worked on by another process. Wait for it, or name another {option}.'
         ) from None
 
 

@@ -24,10 +24,10 @@ def make_folder(folder: Path, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = 'is no folder' if folder.is_file() else f'cannot be made ({error.strerror})'
-        raise UserError(f'{option} {folder} {reason}: name another one') from None
+        reason = 'is not a folder' if folder.is_file() else f'cannot be created ({error.strerror})'
+        raise UserError(f'{option} {folder} {reason}. Name another one.') from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f'{option} {folder} may not be written: name another one, or change its permissions')
+        raise UserError(f'{option} {folder} may not be written. Name another one, or change its permissions.')
 
 
 def check_file(file: Path, option: str) -> None:
@@ -37,7 +37,7 @@ def check_file(file: Path, option: str) -> None:
         UserError: The file cannot be written.
     """
     if file.is_dir():
-        raise UserError(f'{option} {file} is a folder: name a file')
+        raise UserError(f'{option} {file} is a folder. Name a file.')
     make_folder(file.parent, option)
 
 
@@ -59,12 +59,12 @@ def check_overwrites(file: Path, fields: Mapping[str, Any], option: str, ignored
         there = json.loads(file.read_text(encoding='utf-8'))
         there = {name: there.get(name) for name in fields}
     except (OSError, ValueError, AttributeError):
-        raise UserError(f'{file} is something else than what is to be written there: name another {option}') from None
+        raise UserError(f'{file} is not an earlier record of this measurement. Name another {option}.') from None
     for name, before, now in _differences(there, json.loads(json.dumps(fields))):
         if name[-1] not in ignored:
             raise UserError(
                 f'{file} is there already, of another {".".join(name)} ({shorten(before, LONGEST)}, and here '
-                f'{shorten(now, LONGEST)}): name another {option}, or remove what is there'
+                f'{shorten(now, LONGEST)}). Name another {option}, or remove what is there.'
             )
 
 

@@ -197,7 +197,7 @@ def test_killed_run_keeps_finished_clips(built, root):
 
 
 def test_smallest_frames_of_flow(root):
-    with pytest.raises(UserError, match=r'frames of 8 × 8 px.*: use --short-side 12 or more, or --no-flow'):
+    with pytest.raises(UserError, match=r'frames of 8 × 8 px.*. Use --short-side 12 or more, or --no-flow'):
         build_frames(root, 8)
 
 

@@ -261,7 +261,7 @@ def test_invalid_output_is_refused(tmp_path):
     video = write_video(tmp_path / 'video.avi')
     itself = write_video(tmp_path / 'video.mp4', codec='mp4v')
     for source, out, message in (
-        (video, video / 'out.mp4', 'is no folder: name another one'),
+        (video, video / 'out.mp4', 'is not a folder. Name another one'),
         (video, tmp_path / 'out.avi', r'is an MP4\. Name it out\.mp4'),
         (itself, itself, 'is the video itself'),
         (write_text(tmp_path / 'text.avi'), tmp_path / 'out.mp4', 'does not open as a video'),

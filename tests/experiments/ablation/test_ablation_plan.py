@@ -218,7 +218,7 @@ def test_part_that_does_not_change_the_recipe_is_refused(config_file, tmp_path, 
     [
         ('', 'lists no parts'),
         ('- a', 'lists no parts'),
-        ('a: [', 'is no YAML'),
+        ('a: [', 'is not YAML'),
         ('a/b: {c: 0}', "part 'a/b' has an invalid name"),
         ('a: 0', 'part a is 0. Give the options'),
         ('a: {}', 'part a is {}. Give the options'),

@@ -123,7 +123,7 @@ def test_train_budget_is_parsed(text, budget):
     'text', ['epochs=0', 'epochs=1.5', 'epochs', 'minutes=0', 'minutes=-1', 'hours=3', '', 'minutes=x']
 )
 def test_invalid_train_budget_is_refused(text):
-    with pytest.raises(UserError, match='give epochs=N or minutes=M, above 0'):
+    with pytest.raises(UserError, match='Give epochs=N or minutes=M, above 0'):
         TrainBudget.parse(text)
 
 
@@ -195,7 +195,7 @@ def test_c3d_may_be_the_first(folder):
     ('name', 'message'),
     [
         ('omnisource_slowonly_r50', 'is not trained on video clips alone'),
-        ('timesformer', 'or use --own-input'),
+        ('timesformer', 'With --own-input'),
         ('../motion/tvn1_rgb_difference', 'it reads motion, .* Train it with tools/train.py'),
     ],
 )

@@ -137,11 +137,11 @@ def test_fusion_never_overwrites_another_result(members, validation, tmp_path):
         fuse_networks(members, 'fit', validation),
         fuse_networks([draw('other', i) for i in range(3)]),
     ):
-        with pytest.raises(UserError, match=r'result\.json is there already, of another .*: name another --out'):
+        with pytest.raises(UserError, match=r'result\.json is there already, of another .*\. Name another --out'):
             write_fusion(*others, tmp_path)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/result.json').write_text('mine')
-    with pytest.raises(UserError, match='is something else than what is to be written'):
+    with pytest.raises(UserError, match='is not an earlier record of this measurement'):
         write_fusion(*fuse_networks(members), tmp_path / 'mine')
     write_fusion(*fuse_networks(members), tmp_path)
     assert all((tmp_path / name).read_bytes() == content for name, content in before.items() if name.endswith('json'))

@@ -53,7 +53,7 @@ def test_samples_of_distributions_are_bounded_and_reproducible():
     ('content', 'message'),
     [
         ('', 'defines no search space'),
-        ('a: [', 'is no YAML'),
+        ('a: [', 'is not YAML'),
         ('a b: [1]', "'a b' is not an option"),
         ('a: 3', 'a is 3. Give a list of values'),
         ('a: []', 'a is []. Give a list of values'),

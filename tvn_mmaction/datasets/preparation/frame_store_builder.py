@@ -115,9 +115,11 @@ def _prepare(path: Path, asked: dict[str, Any]) -> StoreSettings:
         except (import_lmdb().Error, ValueError) as error:
             reason = f'cannot be read: {error}'
     if settings.short_side < 1 or not 1 <= settings.quality <= 100:
-        raise UserError(f'frames of {settings}: --short-side must be 1 or more, and --quality 1 to 100')
+        raise UserError(f'frames of {settings} cannot be stored. Use --short-side 1 or more, and --quality 1 to 100.')
     if settings.flow and settings.short_side < SMALLEST_FLOW_SIDE:
-        raise UserError(f'flow of frames of {settings}: use --short-side {SMALLEST_FLOW_SIDE} or more, or --no-flow')
+        raise UserError(
+            f'there is no flow of frames of {settings}. Use --short-side {SMALLEST_FLOW_SIDE} or more, or --no-flow.'
+        )
     if reason:
         console.print(f'{path} {reason}. Rebuilding it with {settings}.', highlight=False, soft_wrap=True)
         for name in ('data.mdb', 'lock.mdb'):

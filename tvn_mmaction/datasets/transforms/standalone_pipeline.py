@@ -116,12 +116,13 @@ def _with_decoder(step: dict[str, Any]) -> dict[str, Any]:
         )
     if step['type'] == 'LoadFeatures':
         raise UserError(
-            f'the network sees features, which {step.get("folder")} has of known clips, and no video: it cannot be '
-            'deployed'
+            f'the network sees features, which {step.get("folder")} has of known clips, and no video. Use a network '
+            'that sees RGB frames.'
         )
     if reads_flow([step]):
         raise UserError(
-            'the network sees optical flow, which a frame store has of known clips, and no video: it cannot be deployed'
+            'the network sees optical flow, which a frame store has of known clips, and no video. Use a network that '
+            'sees RGB frames.'
         )
     for kind in ('Init', 'Decode'):
         if step['type'].endswith(kind):

@@ -49,8 +49,8 @@ class BrokenClipsHook(Hook):
             found = ''.join(f'\n  {name}: {reason}' for name, reason in broken.items())
             raise UserError(
                 f'{len(broken)} of {len(dataset)} training clips cannot be read, more than '
-                f'broken_clips.max_share={self.max_share:g} allows:{found}\nRepair or remove them and rebuild the '
-                'manifest with tools/build_ucf50.py, or allow more.'
+                f'broken_clips.max_share={self.max_share:g} allows. Repair or remove them and rebuild the manifest '
+                f'with tools/build_ucf50.py, or allow more.{found}'
             )
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:

@@ -48,7 +48,7 @@ class EpochHistoryHook(Hook):
             if trained.get('batch_size', clips) != clips:
                 raise UserError(
                     f'{runner.cfg.load_from} was trained with {trained["batch_size"]} clips a step, and now there are '
-                    f'{clips}, in {get_world_size()} processes: start as many processes as before'
+                    f'{clips}, in {get_world_size()} processes. Start as many processes as before.'
                 )
             self.entries = trained.get('history', [])
             self.sums = Counter(trained.get('unfinished_epoch', {}))

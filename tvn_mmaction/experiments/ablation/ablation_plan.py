@@ -71,7 +71,7 @@ def read_parts(file: str | Path) -> Parts:
     parts = read_options_file(
         file,
         'list of parts',
-        'name one, such as configs/recipes/parts.yaml',
+        'Name one, such as configs/recipes/parts.yaml.',
         'lists no parts. Use lines of "name: {option: value}" with the options that switch each part off.',
     )
     for name, options in parts.items():

@@ -50,7 +50,7 @@ class TrainBudget:
         """Return the budget `epochs=N` or `minutes=M`."""
         match = re.fullmatch(r'epochs=([1-9]\d*)|minutes=(\d+(?:\.\d+)?)', text)
         if not match or (match[2] and not float(match[2])):
-            raise UserError(f'--train-budget {text}: give epochs=N or minutes=M, above 0')
+            raise UserError(f'--train-budget {text} is not a budget. Give epochs=N or minutes=M, above 0.')
         return cls(epochs=int(match[1])) if match[1] else cls(minutes=float(match[2]))
 
 
@@ -97,7 +97,7 @@ def configs_on_equal_terms(
             _take_terms(config, configs[0])
         except UserError as error:
             reason = f'{file} cannot be compared with {files[0]}: {error}'
-            raise UserError(f'{reason}. Leave it out, or use --own-input.') from None
+            raise UserError(f'{reason} With --own-input, it keeps its own frames and pixels.') from None
         configs.append(_saved(config, work_dir))
         if pretrained and config.get('pretrained_weights'):
             config.pretrained = True
@@ -131,7 +131,10 @@ def _take_terms(config: Config, reference: Config) -> None:
         theirs = _own_steps(config, loader)
         for kind in OWN_STEPS:
             if len(own[kind]) != len(theirs[kind]):
-                raise UserError(f'{len(own[kind])} steps {kind}* in its pipeline, {len(theirs[kind])} in the other')
+                raise UserError(
+                    f'its pipeline has {len(own[kind])} steps {kind}*, and the other one {len(theirs[kind])}. Leave it '
+                    'out.'
+                )
         kept = {id(their): step for kind in OWN_STEPS for their, step in zip(theirs[kind], own[kind], strict=True)}
         dataset.pipeline = [kept.get(id(step), step) for step in dataset.pipeline]
     for name in TERMS:

@@ -56,7 +56,7 @@ def read_space(file: str | Path) -> Space:
     space = read_options_file(
         file,
         'space',
-        'name a file of lines such as "optim_wrapper.optimizer.lr: [0.01, 0.1]"',
+        'Name a file of lines such as "optim_wrapper.optimizer.lr: [0.01, 0.1]".',
         'defines no search space. Use lines of "option: [value, value]".',
     )
     for name, values in space.items():
