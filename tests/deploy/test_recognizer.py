@@ -152,12 +152,12 @@ def replace_in_config(loaded, old, new):
             'RawFrameDecode reads no videos',
         ),
         (
-            lambda loaded: replace_in_config(loaded, 'PackActionInputs', 'ToMotion'),
+            lambda loaded: replace_in_config(loaded, 'PackActionInputs', 'RGBDifference'),
             'its test pipeline cannot process a video',
         ),
         (
             lambda loaded: replace_in_config(loaded, "type='Recognizer2D'", "type='os.system'"),
-            'asks for os.system',
+            "asks for 'os.system'",
         ),
         (lambda loaded: loaded['state_dict'].pop('cls_head.fc_cls.bias'), 'does not fit the model'),
         (lambda loaded: loaded['meta']['dataset_meta'].update(classes=('a', 'b')), 'does not fit the model'),

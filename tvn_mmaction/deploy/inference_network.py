@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmaction.models import ActionDataPreprocessor, Recognizer2D, Recognizer3D
-from mmaction.registry import MODELS, TRANSFORMS
+from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from ..utils.config_errors import explain_config_errors
 from ..utils.console import warn
 from ..utils.errors import UserError, shorten
 from ..utils.io import sha256_of
-from .metadata import ModelMetadata, check_classes, check_registered
+from .allowlist import bounded_building, check_model, check_pipeline
+from .metadata import ModelMetadata, check_classes
 
 INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that initialise or download weights
 
@@ -106,9 +107,12 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[Infere
             raise UserError(
                 f'{checkpoint} stores a config without model or test. Name the config that it was trained with.'
             )
-        check_registered(without_initialisation(config.model.to_dict()), MODELS, checkpoint)
-        check_registered(deployed_pipeline(config), TRANSFORMS, checkpoint)
-    recognizer = build_recognizer(loaded, config, checkpoint)
+        check_model(without_initialisation(config.model.to_dict()), checkpoint)
+        check_pipeline(deployed_pipeline(config), checkpoint)
+        with bounded_building(checkpoint, len(loaded['state_dict'])):
+            recognizer = build_recognizer(loaded, config, checkpoint)
+    else:
+        recognizer = build_recognizer(loaded, config, checkpoint)
     pipeline = deployed_pipeline(config)
     try:
         clip = dummy_inputs(pipeline)

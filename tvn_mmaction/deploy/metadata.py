@@ -1,25 +1,21 @@
 """Metadata of a deployed network: classes, preprocessing and provenance."""
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmaction.registry import TRANSFORMS
-from mmengine.registry import Registry
-
 from ..datasets.manifest import UNPRINTABLE
 from ..datasets.transforms.pipeline_inspection import sampled_frames
-from ..utils.config_errors import registered_names
+from ..datasets.transforms.standalone_pipeline import with_decoder
 from ..utils.errors import UserError
+from .allowlist import INPUT_NUMBERS, check_pipeline
 
 KEY = 'tvn_mmaction'  # of a file's custom metadata
 SCHEMA_VERSION = 1
-# Types that TSNHead, TSMHead and SlowFast of MMAction2 build themselves, without a registry.
-UNREGISTERED = {'AvgConsensus', 'resnet3d'}
-SCOPES = ('mmaction', 'mmengine')
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 
 
@@ -49,8 +45,8 @@ class ModelMetadata:
         """Read the JSON of `to_json`.
 
         Raises:
-            UserError: The file has no metadata, metadata of another schema or with unregistered types, or class names
-                that cannot be printed.
+            UserError: The file has no metadata, or metadata of another schema, with steps that files may not have, or
+                with class names that cannot be printed.
         """
         if not text:
             raise UserError(f'{file} was not written by tools/export.py and has no metadata. Export it with this tool.')
@@ -61,32 +57,16 @@ class ModelMetadata:
                     f'{file} has metadata of schema {fields["schema_version"]}, but this release reads schema '
                     f'{SCHEMA_VERSION}. Export the checkpoint again.'
                 )
-            metadata = cls(**fields)
+            metadata = cls(**fields | {'pipeline': with_decoder(fields['pipeline'])})
+            check_pipeline(metadata.pipeline, file)
             if metadata.precision not in PRECISIONS:
                 raise ValueError(f'precision {metadata.precision}')
             check_classes(metadata.classes, file)
-        except (ValueError, KeyError, TypeError) as error:
+            if not 0 < math.prod(metadata.input_shape) <= INPUT_NUMBERS:
+                raise ValueError(f'input shape {metadata.input_shape}')
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f'{file} has metadata that cannot be read ({error!r}). Export it again.') from None
-        check_registered(metadata.pipeline, TRANSFORMS, file)
         return metadata
-
-
-def check_registered(part: Any, registry: Registry, file: Path) -> None:
-    """Check that every `type` in a part of a file, however deep, is registered, and every `_scope_` known.
-
-    A registry would import and call anything else that a name may refer to.
-    """
-    if isinstance(part, Mapping):
-        for key, known in (('type', registered_names(registry) | UNREGISTERED), ('_scope_', SCOPES)):
-            if key in part and str(part[key]) not in known:
-                raise UserError(
-                    f'{file} asks for {part[key]}, which is not registered in {registry.name}, so that it is not '
-                    'loaded. Import the module that registers it first, or use another file.'
-                )
-        part = list(part.values())
-    if isinstance(part, (list, tuple)):
-        for value in part:
-            check_registered(value, registry, file)
 
 
 def check_classes(classes: Iterable[Any], file: Path) -> None:

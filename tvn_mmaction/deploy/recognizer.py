@@ -14,7 +14,7 @@ from mmengine.config import Config
 from ..datasets.decoding_process import DecodingProcess
 from ..datasets.preparation.scan import VIDEO_SUFFIXES
 from ..datasets.transforms.pipeline_inspection import frames_per_image
-from ..datasets.transforms.standalone_pipeline import FramePipeline, with_decoder
+from ..datasets.transforms.standalone_pipeline import FramePipeline
 from ..utils.errors import UserError
 from .engines import Engine, open_engine
 
@@ -50,7 +50,7 @@ class VideoRecognizer:
         # it is.
         known = strides and (strides[0] > 1 or frames_per_image(self.metadata.pipeline) > 1)
         self.frame_stride = strides[0] if known else LIVE_STRIDE
-        self.pipeline = FramePipeline(with_decoder(self.metadata.pipeline))
+        self.pipeline = FramePipeline(self.metadata.pipeline)
         self.decoding = DecodingProcess()
 
     def __call__(self, source: Any, topk: int = 5) -> Prediction | list[Prediction]:

@@ -92,12 +92,12 @@ def test_file_with_other_scores_is_not_written(trained, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_file_with_unregistered_types_is_refused(exported, tmp_path):
+def test_file_with_unknown_steps_is_refused(exported, tmp_path):
     model = onnx.load(exported('.onnx', 'fp32'))
     (entry,) = model.metadata_props
     entry.value = entry.value.replace('"Resize"', '"os.system"')
     onnx.save(model, tmp_path / 'changed.onnx')
-    with pytest.raises(UserError, match=r'asks for os\.system'):
+    with pytest.raises(UserError, match=r"asks for the step 'os\.system'"):
         open_engine(tmp_path / 'changed.onnx')
     del model.metadata_props[:]
     onnx.save(model, tmp_path / 'bare.onnx')
