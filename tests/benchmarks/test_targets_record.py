@@ -17,11 +17,6 @@ def speed():
     return Speed(targets, engines, {'live': {'seconds': 600}})
 
 
-def test_record_round_trip(speed, tmp_path):
-    speed.save(tmp_path / 'speed.json')
-    assert Speed.load(tmp_path / 'speed.json') == speed
-
-
 def test_targets_are_met_or_missed(speed):
     assert [target.met for target in speed.targets] == [True, False]
     assert Target.at_least('', 2.5, 2.5).met and Target.at_most('', 2, 2).met

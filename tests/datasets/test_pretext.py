@@ -10,7 +10,6 @@ from mmengine.registry import DefaultScope
 
 from tests.small_experiment import write_config
 from tests.videos import write_video
-from tvn_mmaction import apis
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.fault_tolerant_loader import FaultTolerantDataset
 from tvn_mmaction.datasets.preparation.builder import build_data_root
@@ -21,24 +20,6 @@ from tvn_mmaction.utils.errors import UserError
 RATES = [1, 2, 4]
 FRAMES = 41  # of a video, of which each is brighter than the one before
 REST = [dict(type='DecordDecode'), dict(type='FormatShape', input_format='NCHW'), dict(type='PackActionInputs')]
-# A square that goes to the right, or, played backwards, to the left.
-ARROW = """
-answers = ('forwards', 'backwards')
-arch.update(blocks=[dict(spatial=('conv', 4, 2), temporal=('maxpool', 2, 2), filters=8, expand=2, repeats=2)])
-model['cls_head'].update(num_classes=2, in_channels=16, dropout_ratio=0)
-sampling = dict(type='SampleFrames', clip_len={clip_len}, frame_interval=1, num_clips=2)
-played = [dict(type='ArrowOfTime'), *common_steps[:2], *{steps}, *common_steps[2:]]
-model['backbone'].update(arch=arch, in_channels={channels})
-model['data_preprocessor'] = dict(mean=[128], std=[58])
-for loader, extra in ((train_dataloader, dict()), (val_dataloader, dict(test_mode=True))):
-    loader.update(batch_size=8)
-    loader['dataset'].update(
-        type='PretextDataset', answers=answers, pipeline=[dict(type='DecordInit'), dict(**sampling, **extra), *played])
-del loader, extra
-train_cfg = dict(max_epochs=20, val_interval=20)
-param_scheduler = []
-optim_wrapper = dict(optimizer=dict(lr=0.05))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -163,37 +144,3 @@ def test_too_few_answers_or_views(data_root, kind, more, message):
 def test_classifier_has_as_many_classes_as_answers(tmp_path, data_root):
     more = "train_dataloader['dataset'].update(type='PretextDataset', answers=(1, 2, 3, 4, 5, 6, 7))\n"
     assert read_config(write_config(tmp_path, data_root, more)).model.cls_head.num_classes == 7
-
-
-def write_moving(path: Path, random: np.random.Generator) -> None:
-    """Write a square of any brightness that goes to the right."""
-    import cv2
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25.0, (32, 32))
-    place, top, size = random.integers(0, 4), random.integers(2, 22), random.integers(4, 8)
-    ground, brightness = random.integers(0, 120), random.integers(140, 256)
-    for number in range(12):
-        frame = np.full((32, 32, 3), ground, np.uint8)
-        frame[top : top + size, place + 2 * number : place + 2 * number + size] = brightness
-        writer.write(frame)
-    writer.release()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ('clip_len', 'steps', 'channels'),
-    [(1, [], 3), (2, [dict(type='RGBDifference')], 3)],
-    ids=['frames', 'differences'],
-)
-def test_only_differences_learn_the_arrow_of_time(tmp_path, clip_len, steps, channels):
-    """The same videos played forwards and backwards, of which TVN-1's pooling of pairs sees nothing in frames."""
-    random = np.random.default_rng(0)
-    for group in (*range(1, 5), *range(8, 28)):
-        write_moving(tmp_path / f'videos/Right/v_Right_g{group:02d}_c01.avi', random)
-        write_moving(tmp_path / f'videos/Again/v_Again_g{group:02d}_c01.avi', random)
-    build_data_root(tmp_path / 'videos', tmp_path / 'lists', 'ucf101like')
-    more = ARROW.format(clip_len=clip_len, steps=steps, channels=channels)
-    config = read_config(write_config(tmp_path, tmp_path / 'lists', more), work_dir=str(tmp_path / 'work'))
-    top1 = apis.train(config).metrics['top1'].value
-    assert top1 >= 0.9 if steps else abs(top1 - 0.5) <= 0.1

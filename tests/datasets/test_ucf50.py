@@ -5,13 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS
-from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
-from torch.utils.data import DataLoader
 
 import tvn_mmaction.datasets.ucf50  # noqa: F401 - registers the data set
 from tests.videos import write_video
-from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.utils.errors import UserError
 
@@ -76,23 +73,6 @@ def test_stock_data_set_reads_equal_lists(plain, subset):
         assert stock.get_data_info(index).items() <= ours.get_data_info(index).items()
 
 
-def test_lazy_init_has_classes(plain):
-    data_set = build_data_set(plain, protocol='ucf101like', lazy_init=True)
-    assert not data_set._fully_initialized
-    assert data_set.metainfo['classes'] == ('JumpRope', 'JumpingJack')
-    assert len(data_set) == 4
-
-
-def test_decodes_in_a_loader(plain):
-    loader = DataLoader(
-        build_data_set(plain, protocol='ucf101like', pipeline=DECODE), batch_size=2, collate_fn=pseudo_collate
-    )
-    batches = list(loader)
-    assert len(batches) == 2
-    # pseudo_collate keeps lists: four frames, each with its two videos.
-    assert np.shape(batches[0]['imgs']) == (4, 2, 24, 32, 3)
-
-
 def test_spaces_and_non_ascii_letters_in_paths(tmp_path):
     data_root = tmp_path / 'Größe mit Blank'
     for class_name in ('Größe mit Blank', '跳绳 7'):
@@ -127,49 +107,8 @@ def test_leaking_list_is_refused(plain, tmp_path, subset, group):
         chosen(plain, tmp_path, line, protocol='ucf101like', subset=subset)
 
 
-@pytest.mark.parametrize(
-    'line',
-    [
-        'videos/JumpRope/v_JumpRope_g08_c01.avi 1',
-        'videos/JumpRope/v_JumpRope_g08_c01.avi',
-        'videos/JumpRope/v_JumpRope_g77_c01.avi 0',
-    ],
-)
-def test_invalid_line_of_a_list_is_named(plain, tmp_path, line):
-    good = 'videos/JumpRope/v_JumpRope_g08_c01.avi 0'
-    with pytest.raises(
-        UserError, match=f"mine.txt, line 2: '{line}' is not the path of a clip in the manifest and its label"
-    ):
-        chosen(plain, tmp_path, good, line, protocol='ucf101like')
-
-
 def test_empty_and_missing_lists(plain, tmp_path):
     with pytest.raises(UserError, match=r'the list of clips at .*mine\.txt is empty'):
         chosen(plain, tmp_path)
     with pytest.raises(UserError, match=r'no list of clips at .*gone\.txt\. Omit ann_file'):
         build_data_set(plain, ann_file='gone.txt')
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ({'protocol': 'random'}, 'unknown protocol random. Known are videowise'),
-        ({'protocol': 'logo', 'fold': 3}, 'no fold 3 among the 3 of the protocol. Use one from 0 to 2'),
-        ({'subset': 'val'}, 'unknown subset val. Known are train, test, fit, validation'),
-    ],
-)
-def test_unknown_split(plain, arguments, message):
-    with pytest.raises(UserError, match=message):
-        build_data_set(plain, **arguments)
-
-
-def test_missing_manifest_names_the_command(tmp_path):
-    command = f'python tools/build_ucf50.py VIDEOS --out {tmp_path}'
-    with pytest.raises(UserError, match=rf'no manifest\.csv in .*\n.*{command}\n.*tvn1_demo\.py'):
-        build_data_set(tmp_path)
-
-
-def test_missing_video_names_it(plain, tmp_path):
-    write_manifest(tmp_path / 'manifest.csv', read_manifest(plain))
-    with pytest.raises(UserError, match=r'no video at .*v_JumpRope_g08_c01\.avi\..*build_ucf50'):
-        build_data_set(tmp_path, protocol='ucf101like')

@@ -61,12 +61,6 @@ def test_every_kind_of_source_gives_the_same(recognizer, video):
     assert len(recognizer([video, frames, video.parent], topk=1)) == 2 + 4
 
 
-def test_folders_are_read_with_their_subfolders_in_order(recognizer, folder):
-    predictions = recognizer(folder / 'videos')
-    sources = [prediction.source for prediction in predictions]
-    assert len(sources) == 12 and sources == sorted(sources)
-
-
 def test_window_of_frames_equals_a_clip(recognizer, video):
     window = frames_of(video)[[3, 7]]
     expected = recognizer(window)

@@ -1,13 +1,8 @@
 """Feature extraction, also when interrupted, and training on features."""
 
-import json
-import os
 import re
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
 from tests.configs.test_configs import tiny
-from tests.processes import interrupted_when, wait_until
+from tests.processes import interrupted_when
 from tests.small_experiment import REPOSITORY, break_clip, call_tool, write_config, write_data
 from tvn_mmaction import apis
 from tvn_mmaction.checks.artifacts import check_training_artifacts
@@ -114,22 +109,6 @@ def check_continues(experiment, config, extracted, folder: Path) -> None:
 def test_interrupted_extraction_continues(experiment, config, extracted, tmp_path):
     with interrupted_when(lambda: arrays(tmp_path)), pytest.raises(KeyboardInterrupt):
         extract_features(config, experiment[2], tmp_path)
-    check_continues(experiment, config, extracted, tmp_path)
-
-
-@pytest.mark.slow
-def test_killed_extraction_continues(experiment, config, extracted, tmp_path):
-    """After SIGKILL all files are complete except for temporary ones, which are removed."""
-    _, file, checkpoint = experiment
-    process = subprocess.Popen(
-        [sys.executable, '-W', 'ignore', TOOL, file, checkpoint, '--out-dir', tmp_path],
-        env=os.environ | {'OMP_NUM_THREADS': '1'}, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_until(lambda: process.poll() is not None or arrays(tmp_path))
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    for path in list(tmp_path.glob('*.npy'))[2:]:
-        path.rename(path.with_name(f'.{path.name}.123.456'))
     check_continues(experiment, config, extracted, tmp_path)
 
 
@@ -307,13 +286,6 @@ def test_features_of_other_clips_are_refused_before_the_training(experiment, ext
     with pytest.raises(UserError, match=message.format('test', name)):
         apis.test(config, experiment[2])
     assert not list(tmp_path.glob('work/*.pth'))
-
-
-def test_features_of_another_release_are_refused(extracted, tmp_path):
-    record = json.loads((extracted / 'features.json').read_text())
-    (tmp_path / 'features.json').write_text(json.dumps(record | {'schema_version': 0}))
-    with pytest.raises(UserError, match=r'schema version 0, .* remove its folder and create it again with tools/ext'):
-        FeatureRecord.load(tmp_path)
 
 
 def test_config_digest_depends_on_features_and_not_on_their_folder(experiment, extracted, tmp_path):

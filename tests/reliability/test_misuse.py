@@ -13,7 +13,7 @@ import torch
 
 from tests.reliability.misuse_table import TABLE, Misuse
 from tests.small_experiment import REPOSITORY, call_tool, exit_code, run_process, write_config, write_data
-from tests.videos import write_text, write_video
+from tests.videos import write_empty, write_text, write_video
 from tvn_mmaction.apis import runner_building
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
@@ -119,6 +119,8 @@ def write_other_data(data_root: Path) -> None:
         Path(f'lists/{name}.txt').write_text(f'{path.format(group)} {label}\n')
     Path('notes.txt').write_text('Remember the milk.\n')
     Path('empty').mkdir()
+    for name in ('A/a', 'A/b', 'B/a', 'B/b'):
+        write_empty(Path(f'unreadable/{name}.avi'))
     write_text(Path('text.avi'))
     write_video(Path('clip.mp4'), codec='mp4v')
 

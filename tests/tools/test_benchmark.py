@@ -1,6 +1,5 @@
 """`tools/benchmark.py`, from configs to the record."""
 
-import runpy
 import signal
 import subprocess
 import sys
@@ -39,36 +38,6 @@ def test_two_configs_are_measured(folder):
     assert (tiny.options, more.options) == ({}, {'extra': 2})
     assert tiny.parameters == more.parameters and tiny.macs == more.macs
     assert tiny.data.median_ms > 0 and more.train_step.median_ms > 0
-
-
-def test_misuse_has_no_traceback(folder):
-    process = run_tool(TOOL, 'tiny.py', '--data-root', 'nowhere', folder=folder)
-    assert process.returncode == 2 and process.stderr.startswith('error: --data-root nowhere: no manifest.csv')
-    assert not (folder / 'benchmark.json').exists()
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'reason'),
-    [
-        ([], 'required: CONFIG'),
-        (['missing.py'], 'no config at missing.py'),
-        (['tiny.py', '--device', 'tpu'], "invalid choice: 'tpu'"),
-        (['tiny.py', '--rounds', '0'], '--rounds: 0: give a whole number above 0'),
-        (['tiny.py', '--train-batch', '-1'], '--train-batch: -1: give a whole number above 0'),
-        (['tiny.py', 'tiny.py'], 'tiny.py is given twice'),
-        (['tiny.py', '--out', '.'], '--out . is a folder'),
-        (['tiny.py', '--cfg-options', 'clap.size=3'], '--cfg-options clap.size: none of the configs'),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments, reason, folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(TOOL.parent)
-    monkeypatch.setattr('sys.argv', [str(TOOL), *arguments])
-    monkeypatch.setattr('signal.signal', lambda *_: None)  # the handlers of these tests stay
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(TOOL), run_name='__main__')
-    assert end.value.code == 2
-    assert reason in capsys.readouterr().err
 
 
 @pytest.mark.slow

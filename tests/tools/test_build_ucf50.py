@@ -76,37 +76,6 @@ def test_clips_without_groups_are_reported(videos, tmp_path):
     assert 'leak         0 of' in done.stdout
 
 
-def broken_only(folder: Path) -> Path:
-    for name in ('A', 'B'):
-        write_empty(folder / name / 'a.avi')
-        write_empty(folder / name / 'b.avi')
-    return folder
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (lambda videos, tmp_path: [tmp_path / 'nowhere'], 'nowhere is not a folder'),
-        (lambda videos, tmp_path: [videos / 'Biking'], 'If Biking is a class, pass'),
-        (lambda videos, tmp_path: [videos, '--protocol', 'random'], "invalid choice: 'random'"),
-        (lambda videos, tmp_path: [videos, '--protocol', 'group5'], '5 folds of whole groups need 5 groups or more'),
-        (lambda videos, tmp_path: [videos, '--group-pattern', '_g('], '--group-pattern _g('),
-        (lambda videos, tmp_path: [broken_only(tmp_path)], 'no clip of any class can be read'),
-        (lambda videos, tmp_path: [], 'name the folder of videos or --download, one of the two'),
-        (lambda videos, tmp_path: [videos, '--download'], 'name the folder of videos or --download, one of the two'),
-        (lambda videos, tmp_path: ['--download', 'http://127.0.0.1:9/a.rar'], '127.0.0.1'),
-        (lambda videos, tmp_path: ['--download', 'http://[::1/a.zip'], 'is not a URL to download from'),
-    ],
-    ids=['missing', 'depth', 'protocol', 'groups', 'pattern', 'unreadable', 'nothing', 'both', 'refused', 'address'],
-)
-def test_misuse(videos, tmp_path, arguments, message):
-    done = run(*arguments(videos, tmp_path), '--out', tmp_path / 'lists')
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert 'Traceback' not in done.stderr
-    assert not (tmp_path / 'lists/summary.json').exists()
-
-
 # bsdtar for zip files, so that the test needs no system package; test_archive.py tests the real one.
 BSDTAR = f"""#!{sys.executable}
 import sys, zipfile

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.processes import interrupted_when
-from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, call_tool, write_config, write_data
 from tvn_mmaction.early_exit.early_exit_report import EarlyExitReport
 from tvn_mmaction.evaluation.report import results_table
 from tvn_mmaction.evaluation.result import Result, Scores
@@ -203,16 +203,3 @@ def test_network_trained_on_validation_clips_is_refused(folder):
     assert call_tool(TRAIN, 'exits.py', '--work-dir', 'seen', *subset) == 0
     with pytest.raises(UserError, match=r'was trained on 3 of the 3 validation clips\. .*subset=fit'):
         call_tool(CALIBRATE, 'exits.py', 'seen/epoch_1.pth', *subset)
-
-
-@pytest.mark.slow
-def test_processes_print_their_outputs(folder):
-    process = run_tool(CALIBRATE, 'exits.py', 'work_dirs/exits/epoch_1.pth', '--work-dir', 'process', folder=folder)
-    assert process.returncode == 0, process.stderr
-    assert 'budgets.json' in process.stdout and 'calibrated_epoch_1.pth' in process.stdout
-    assert '| full network |' in process.stdout and 'Warning' not in process.stderr
-    assert '\n\n' not in process.stderr  # where a progress bar stood
-    process = run_tool(TEST, 'exits.py', CALIBRATED, '--budget', '1', '--work-dir', 'process', folder=folder)
-    assert process.returncode == 0 and 'budget 1: ' in process.stdout, process.stderr
-    process = run_tool(TEST, 'exits.py', CALIBRATED, '--budget', '0.123', folder=folder)
-    assert process.returncode == 2 and 'Traceback' not in process.stderr

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from tests.small_experiment import REPOSITORY, call_tool
+from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.protocols import PROTOCOLS
 from tvn_mmaction.deploy.export.model_export import FORMATS
 from tvn_mmaction.evaluation.report import EVALUATIONS
@@ -118,6 +119,7 @@ def test_constants_match_the_package(command_line):
     assert export['SUFFIXES'] == {**suffixes, 'torch': SAFETENSORS}
     assert runpy.run_path(str(REPOSITORY / 'tools/compare.py'))['WEIGHTS'] == METHODS
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
+    assert runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['GROUP_PATTERNS'] == tuple(GROUP_PATTERNS)
 
 
 def test_config_options_are_parsed_like_in_mmengine(command_line):

@@ -113,9 +113,3 @@ def test_former_name_of_the_train_budget(call, capsys):
     with pytest.raises(UserError, match='--train-budget epochs=0: give'):
         call('tiny.py', 'fragile.py', '--budget', 'epochs=0')
     assert '--budget is deprecated' in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_another_train_budget_in_the_same_folder_is_refused(second, call):
-    with pytest.raises(UserError, match=r'holds the result of another configuration\. Use another --work-dir'):
-        call('tiny.py', 'other.py', 'fragile.py', '--work-dir', 'compared', '--train-budget', 'epochs=2')

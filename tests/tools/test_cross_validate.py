@@ -3,7 +3,6 @@
 import functools
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -198,13 +197,6 @@ def test_finished_folds_start_no_process(resumed, call, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('option', ['train_cfg.max_epochs=3', 'optim_wrapper.optimizer.lr=0.5'])
-def test_another_configuration_in_the_same_folder_is_refused(resumed, call, option):
-    with pytest.raises(UserError, match=r'fold0 holds the result of another configuration\. Use another --work-dir'):
-        call('--protocol', 'twothirds', '--cfg-options', option)
-
-
-@pytest.mark.slow
 def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
     """The folds have the same sizes and configuration, but different clips."""
     data_root = folder / 'lists'
@@ -216,15 +208,6 @@ def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
             call('--protocol', 'twothirds')
     finally:
         (data_root / 'manifest.csv').write_bytes(whole)
-
-
-@pytest.mark.slow
-def test_checkpoint_of_another_configuration_is_not_resumed(resumed, call, all_folds, tmp_path):
-    fold = 'twothirds_seed0/fold2'
-    shutil.copytree(all_folds / 'fold2', tmp_path / fold, ignore=shutil.ignore_patterns('result.json'))
-    other = ('--resume', '--work-dir', str(tmp_path), '--cfg-options', 'train_cfg.max_epochs=3')
-    with pytest.raises(UserError, match='fold2 has checkpoints of another configuration'):
-        call('--protocol', 'twothirds', '--folds', '2', *other)
 
 
 @pytest.mark.parametrize(

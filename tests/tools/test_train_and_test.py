@@ -4,9 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import mmaction
 import pytest
 import torch
 
@@ -104,13 +102,3 @@ def test_two_processes_without_gpu(experiment):
     assert process.stdout.count('top-1') == 1
     assert process.stderr.count('no checkpoint in distributed to resume from') == 1
     assert Scores.load(folder / 'distributed/scores.npz').clips[-1].startswith('Fencing')
-
-
-@pytest.mark.slow
-def test_stock_training_tool_runs_a_config(experiment):
-    folder, _ = experiment
-    tool = Path(mmaction.__file__).parent / '.mim/tools/train.py'
-    one_epoch = ('--cfg-options', 'train_cfg.max_epochs=1')
-    process = run_process(tool, 'tiny.py', '--work-dir', 'stock', *one_epoch, folder=folder)
-    assert process.returncode == 0, process.stderr
-    assert torch.load(folder / 'stock/epoch_1.pth', weights_only=True)['meta']['epoch'] == 1

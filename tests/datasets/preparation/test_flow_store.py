@@ -1,11 +1,7 @@
 """Optical flow in a frame store: known motion, equality of frames, interrupted builds, cost."""
 
 import json
-import runpy
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +11,8 @@ import pytest
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
 
-from tests.datasets.preparation.test_frame_store import content, stored_clips
+from tests.datasets.preparation.test_frame_store import content
 from tests.datasets.transforms.test_motion import texture
-from tests.processes import group_exists, wait_until
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tvn_mmaction.apis.train_test import train
 from tvn_mmaction.config.loading import read_config
@@ -174,28 +169,6 @@ def test_flow_of_a_removed_clip_is_removed(videos, tmp_path):
     assert len(content(root)) == 1 + made.clips + made.frames + 2 * fields
 
 
-def test_killed_run_keeps_finished_clips(built, root):
-    """Each clip is stored with all of its frames and fields or not at all, and no process is left."""
-    shutil.rmtree(root / FOLDER)
-    code = (
-        'import sys, time, tvn_mmaction.datasets.preparation.frame_store_builder as module\n'
-        'encode = module._encode\n'
-        'module._encode = lambda *args, **kwargs: (time.sleep(0.1), encode(*args, **kwargs))[1]\n'
-        f'module.build_frames(sys.argv[1], {STORED}, flow=True)\n'
-    )
-    process = subprocess.Popen([sys.executable, '-c', code, str(root)], stderr=subprocess.DEVNULL, process_group=0)
-    while process.poll() is None and not stored_clips(root):
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    whole, left = content(built), content(root)
-    clips = [key for key in left if len(key) == 64]
-    assert left == {key: value for key, value in whole.items() if key == SETTINGS_KEY or key[:64] in clips}
-    made = build_frames(root)  # with the settings that it began with
-    assert 0 < made.decoded == made.clips - len(clips) < made.clips and content(root) == whole
-    wait_until(lambda: not group_exists(process.pid))
-
-
 def test_smallest_frames_of_flow(root):
     with pytest.raises(UserError, match=r'frames of 8 × 8 px.*. Use --short-side 12 or more, or --no-flow'):
         build_frames(root, 8)
@@ -241,18 +214,11 @@ def test_cost_of_flow_is_measured_once_for_a_store_and_a_processor(root):
     assert flow_cost(root, clips, 'B').frames.startswith('24 × 24 px')
 
 
-def test_flow_without_frames_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['build_ucf50.py', 'videos', '--flow'])
-    monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-    with pytest.raises(SystemExit, match='2'):
-        runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['parse_args']()
-    assert '--flow needs frames. Add --frames' in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_tool_prints_the_cost_of_flow(videos, tmp_path):
-    tool = REPOSITORY / 'tools/build_ucf50.py'
-    done = run_tool(tool, videos, '--out', 'root', '--frames', '--flow', '--short-side', '32', folder=tmp_path)
+def test_tool_builds_the_store(videos, tmp_path):
+    options = ('--protocol', 'ucf101like', '--frames', '--flow', '--short-side', '32', '--quality', '80')
+    done = run_tool(REPOSITORY / 'tools/build_ucf50.py', videos, '--out', 'root', *options, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert '32 × 32 px, JPEG quality 90, with optical flow: ' in done.stdout
+    assert 'of 10 clips, 32 × 32 px, JPEG quality 80, with optical flow: 0.00 GB' in done.stdout
     assert 'ms a frame on one core' in done.stdout
+    assert 'written to root: manifest.csv, classes.txt, lists, summary.json, frames.lmdb\n' in done.stdout
+    assert done.stdout.rstrip().endswith('--data-root root --cfg-options split.protocol=ucf101like decoder=FrameStore')

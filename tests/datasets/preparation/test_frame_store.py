@@ -3,11 +3,8 @@
 import json
 import os
 import pickle
-import re
 import resource
-import runpy
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
 from benchmarks.targets.data_loading import measure_data_time
-from tests.small_experiment import REPOSITORY, run_tool, write_config
+from tests.small_experiment import write_config
 from tests.videos import write_empty, write_video
 from tvn_mmaction.config.loaders import datasets
 from tvn_mmaction.config.loading import read_config
@@ -27,7 +24,6 @@ from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import frame_store_builder
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
-from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.transforms import frame_store
 from tvn_mmaction.datasets.transforms.frame_store import FOLDER, StoreSettings
 from tvn_mmaction.utils.errors import UserError
@@ -186,13 +182,6 @@ def test_interrupted_build_resumes(built, root, monkeypatch, count_decoded):
     made = build_frames(root)  # with the settings of the interrupted build
     assert (made.decoded, made.clips) == (5, 8)
     assert content(root) == whole
-
-
-def stored_clips(root: Path) -> bool:
-    try:
-        return len(content(root)) > 1
-    except (lmdb.Error, ValueError):  # not written yet
-        return False
 
 
 def test_other_settings_rebuild_the_store(root, capsys):
@@ -404,35 +393,3 @@ def test_measured_data_time(root, tmp_path):
     assert all(time > 0 for time in measured['ms_per_clip'].values())
     assert measured['ratio_range'][0] <= measured['ratio'] <= measured['ratio_range'][1]
     assert measured['store']['short_side'] == 48
-
-
-def test_tool_builds_the_store(videos, tmp_path):
-    tool = REPOSITORY / 'tools/build_ucf50.py'
-    options = ('--protocol', 'twothirds', '--frames', '--short-side', '32', '--quality', '80')
-    done = run_tool(tool, videos, '--out', 'root', *options, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r'frames       \d+ of 8 clips, 32 × 32 px, JPEG quality 80: 0.00 GB', done.stdout)
-    assert 'written to root: manifest.csv, classes.txt, lists, summary.json, frames.lmdb\n' in done.stdout
-    assert done.stdout.rstrip().endswith('--data-root root --protocol twothirds --cfg-options decoder=FrameStore')
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['--short-side', '200'], '--short-side needs frames. Add --frames'),
-        (['--frames', '--quality', '0'], '--quality: 0: give a number from 1 to 100'),
-        (['--frames', '--quality', '101'], '--quality: 101: give a number from 1 to 100'),
-        (['--frames', '--short-side', '0'], '--short-side: 0: give a whole number above 0'),
-    ],
-)
-def test_invalid_options_of_the_tool(arguments, message, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-    monkeypatch.setattr(sys, 'argv', ['build_ucf50.py', 'videos', *arguments])
-    with pytest.raises(SystemExit, match='2'):
-        runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['parse_args']()
-    assert message in capsys.readouterr().err
-
-
-def test_group_patterns_of_the_tool_are_those_of_the_package(monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY / 'tools')
-    assert runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['GROUP_PATTERNS'] == tuple(GROUP_PATTERNS)

@@ -34,10 +34,6 @@ def taken(file, **kwargs) -> dict:
     return TRANSFORMS.build({'type': 'SelectedFrames', 'selection': str(file), **kwargs}).transform(dict(CLIP))
 
 
-def test_selection_round_trip(file):
-    assert Selection.load(file) == selection()
-
-
 @pytest.mark.parametrize(('count', 'best'), [(1, [7]), (2, [7, 12]), (3, [7, 12, 17]), (4, FRAMES)])
 @pytest.mark.parametrize('test_mode', [True, False])
 def test_best_frames_in_temporal_order(file, count, best, test_mode):
@@ -87,11 +83,6 @@ def test_unknown_clip(file, changes, message):
     transform = SelectedFrames(selection=str(file), clip_len=1, num_clips=2)
     with pytest.raises(UserError, match=message):
         transform.transform({**CLIP, **changes})
-
-
-def test_arguments_without_effect_are_refused(file):
-    with pytest.raises(TypeError, match='frame_interval'):
-        taken(file, clip_len=1, num_clips=2, frame_interval=4)
 
 
 def test_replaced_file_is_refused(file):

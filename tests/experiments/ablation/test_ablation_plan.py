@@ -146,13 +146,6 @@ def test_missing_input_of_a_later_row_is_refused_before_the_first_training(
         plan_full(compare_with=[(str(other), {})])
 
 
-def test_test_clips_are_not_read_between_epochs(config_file, plan_full):
-    (job,) = plan_full().jobs
-    config = read_config(config_file, options=job.options)
-    assert config.val_cfg is None and config.val_dataloader is None and config.val_evaluator is None
-    assert [dataset.subset for dataset in datasets(config)] == ['train', 'test']
-
-
 def test_validation_does_not_read_the_test(config_file, plan_full, tmp_path):
     (job,) = plan_full(options={'split.protocol': 'videowise'}, validation_folds=[0]).jobs
     config = read_config(config_file, options=job.options)
@@ -234,16 +227,6 @@ def test_part_lists_of_the_package_fit_their_recipes():
     for file in (REPOSITORY / 'configs').glob('*/*parts.yaml'):
         recipe = str(file.with_name('tvn1_ucf50.py'))
         assert plan_ablation(recipe, read_parts(file), [], REPOSITORY, kind='full').jobs == []
-
-
-def test_training_time_includes_the_pretraining(plan_full):
-    plan = plan_full()
-    (job,) = plan.jobs
-    plant(job, np.ones(24, bool), [str(clip // 4) for clip in range(24)])
-    alone = collect_ablation(plan).rows[0].runs[0]
-    result = job.result()
-    replace(result, costs={**result.costs, 'pretraining_seconds': 7.0}).save(job.folder / 'result.json')
-    assert collect_ablation(plan).rows[0].runs[0] == replace(alone, train_seconds=alone.train_seconds + 7)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from tvn_mmaction.experiments.ablation.ablation_record import (
     describe_ablation,
     gap_table,
 )
-from tvn_mmaction.utils.errors import UserError
 
 TOP1 = {'no part': [0.5, 0.6, 0.7], '+ flip = the recipe': [0.8, 0.7, 0.9]}
 
@@ -47,13 +46,6 @@ def test_mean_and_deviation_over_seeds():
     row = record().rows[0]
     assert row.over_seeds('top1') == pytest.approx((0.6, np.std(TOP1['no part'], ddof=1)))
     assert replace(row, runs=row.runs[:1]).over_seeds('top1') == (0.5, None)
-
-
-def test_record_survives_json(tmp_path):
-    record().save(tmp_path / 'ablation.json')
-    assert Ablation.load(tmp_path / 'ablation.json') == record()
-    with pytest.raises(UserError, match=r'nothing\.json\. Create it with tools/ablate\.py'):
-        Ablation.load(tmp_path / 'nothing.json')
 
 
 def test_table_has_accuracy_and_costs_of_each_row():

@@ -10,7 +10,6 @@ from tvn_mmaction.evaluation.metrics import Estimate, accuracies
 from tvn_mmaction.evaluation.plots import plot_folds
 from tvn_mmaction.evaluation.result import Result, Scores
 from tvn_mmaction.experiments.cross_validation.cross_validation_record import (
-    CrossValidation,
     describe_cross_validation,
     pool_folds,
 )
@@ -115,12 +114,6 @@ def test_other_classes_are_refused():
     with pytest.raises(UserError, match='fold 1 has other classes'):
         scores = [scores_of(0), replace(scores_of(1), classes=['A', 'B'])]
         pool_folds([result_of(0), result_of(1)], scores, 4, 0, {}, '')
-
-
-def test_record_survives_json(tmp_path):
-    record, _ = pooled()
-    record.save(tmp_path / 'new/cross_validation.json')
-    assert CrossValidation.load(tmp_path / 'new/cross_validation.json') == record
 
 
 def test_description_has_folds_intervals_classes_confusions_and_leak():
