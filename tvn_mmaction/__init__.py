@@ -1,11 +1,18 @@
 """Tiny Video Networks and UCF50 for MMAction2; importing it registers everything under the scope `mmaction`."""
 
-from . import compat
+import sys
 
-compat.apply()  # before anything of mmaction.models is imported
+from .version import __version__
 
-from . import datasets, deploy, engine, evaluation, models  # noqa: E402
-from .deploy import load  # noqa: E402
-from .version import __version__  # noqa: E402
+__all__ = ['__version__']
 
-__all__ = ['__version__', 'datasets', 'deploy', 'engine', 'evaluation', 'load', 'models']
+# `python -m tvn_mmaction` reports which packages are missing or broken, so it cannot import them here.
+if sys.argv[:1] != ['-m'] or sys.orig_argv[-len(sys.argv)] != __name__:
+    from . import compat
+
+    compat.apply()  # before anything of mmaction.models is imported
+
+    from . import datasets, deploy, engine, evaluation, models
+    from .deploy import load
+
+    __all__ += ['datasets', 'deploy', 'engine', 'evaluation', 'load', 'models']

@@ -1,35 +1,46 @@
-"""`python -m tvn_mmaction`: a report on whether training can run on this machine, with remedies."""
+"""`python -m tvn_mmaction`: a report on whether training can run on this machine, with remedies.
 
+Imports only the standard library until the other packages are known to work.
+"""
+
+import contextlib
+import functools
 import importlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-
-from . import compat
-from .datasets import demo
-from .utils.errors import run_tool
+from .utils.errors import run_tool, shorten
+from .utils.markdown import markdown_table
 from .version import __version__
 
-# By name, the module with the version.
-PACKAGES = {
+# By the name that pip installs, the module; decord is optional.
+MODULES = {
+    'numpy': 'numpy',
+    'opencv-python': 'cv2',
+    'av': 'av',
     'torch': 'torch',
     'mmengine': 'mmengine',
-    'mmcv': 'mmcv',
+    'mmcv-lite': 'mmcv',
     'mmaction2': 'mmaction',
-    'numpy': 'numpy',
-    'opencv': 'cv2',
-    'decord': 'decord',
-    'pyav': 'av',
+    **{name: name for name in ('filelock', 'jinja2', 'matplotlib', 'plotly', 'rich', 'safetensors', 'scipy', 'decord')},
 }
+OPTIONAL = ('decord',)
+OPENCV_BUILDS = (
+    *('opencv-python', 'opencv-contrib-python'),
+    *('opencv-python-headless', 'opencv-contrib-python-headless'),
+)
+SYSTEM_LIBRARIES = {'libGL.so.1': 'libgl1', 'libgthread-2.0.so.0': 'libglib2.0-0'}  # with Debian's package
+
+
+table = functools.partial(markdown_table, aligned=True)
 
 
 @dataclass(frozen=True)
@@ -42,23 +53,45 @@ class Check:
     blocks: bool = False  # training cannot run before the remedy
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions of Python, this package and its dependencies, or why one cannot be imported."""
-    versions = {'python': platform.python_version(), 'tvn_mmaction': __version__}
-    for name, module in PACKAGES.items():
+def check_packages() -> Iterator[Check]:
+    """Import every package that training needs."""
+    for package, module in MODULES.items():
         try:
-            versions[name] = importlib.import_module(module).__version__
-        except ModuleNotFoundError:
-            versions[name] = 'not installed'
+            imported = importlib.import_module(module)
+            yield Check(package, getattr(imported, '__version__', None) or version(package))
+        except ModuleNotFoundError as error:
+            remedy = '' if package in OPTIONAL else f'pip install {package}'
+            yield Check(package, 'not installed' if error.name == module else shorten(error), remedy, bool(remedy))
         except Exception as error:  # a broken binary: OSError, ImportError, RuntimeError...
-            versions[name] = f'broken: {error}'
-    return versions
+            library = re.match(r'(\S+\.so\S*): cannot open shared object file', str(error))
+            remedy = f'pip install --force-reinstall --no-deps {package}'
+            if library:
+                debian = SYSTEM_LIBRARIES.get(library[1])
+                remedy = f'apt-get install {debian}' if debian else f'install the system library {library[1]}'
+            yield Check(package, f'broken: {shorten(error)}', remedy, package not in OPTIONAL)
+
+
+def check_opencv_builds() -> Iterator[Check]:
+    """Check that all installed builds of OpenCV, which overwrite each other's files, have the same version."""
+    builds = {}
+    for build in OPENCV_BUILDS:
+        with contextlib.suppress(PackageNotFoundError):
+            builds[build] = version(build)
+    if len(set(builds.values())) > 1:
+        oldest = min(builds.values(), key=lambda number: [int(part) for part in number.split('.')])
+        same = ' '.join(f'{build}=={oldest}' for build in builds)
+        found = ', '.join(f'{build} {number}' for build, number in builds.items())
+        yield Check(
+            'builds of OpenCV', f'overwrite each other: {found}', f'pip install --force-reinstall --no-deps {same}'
+        )
 
 
 def check_machine() -> Iterator[Check]:
-    """Check everything that training needs."""
+    """Check everything else that training needs."""
+    import torch
+
     yield check_config_inheritance()
-    yield from check_decoders()
+    yield check_decoding()
     yield check_gpu()
     yield Check('CPU threads', f'{torch.get_num_threads()} used by torch, of {os.cpu_count()}')
 
@@ -71,21 +104,33 @@ def check_config_inheritance() -> Check:
     return Check(name, 'needs pkg_resources, gone in setuptools 82', "pip install 'setuptools<82'", blocks=True)
 
 
-def check_decoders() -> Iterator[Check]:
-    """Write a short video in UCF50's codec, XVID in AVI, and decode it with each decoder; one must work."""
+def check_decoding() -> Check:
+    """Write a short video of grey frames in UCF50's codec, XVID in AVI, and read it."""
+    import numpy as np
+
+    from .datasets.demo import write_video
+    from .datasets.video_reader import VideoReader
+
+    levels = range(0, 240, 30)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'video.avi'
-        write_video(path)
-        faults = {name: decoding_fault(decode, path) for name, decode in DECODERS.items()}
-    for name, fault in faults.items():
-        remedy = f'pip install --force-reinstall --no-deps {name}' if fault else ''
-        if fault and name == 'decord':  # the default of the configs
-            remedy += '; if there is no wheel: --cfg-options decoder=OpenCV'
-        yield Check(f'decode with {name}', fault or 'works', remedy, blocks=all(faults.values()))
+        try:
+            write_video(path, np.stack([np.full((48, 64, 3), level, np.uint8) for level in levels]))
+            with VideoReader(path) as video:
+                found = [frame.pixels.mean().item() for frame in video]
+            equal = len(found) == len(levels) and np.allclose(found, levels, atol=10)
+            fault = '' if equal else f'reads grey levels {found}, and {list(levels)} were written'
+        except Exception as error:  # decoders raise exceptions of their own
+            fault = shorten(error)
+    return Check(
+        'decoding', fault or 'works', 'pip install --force-reinstall --no-deps av' if fault else '', bool(fault)
+    )
 
 
 def check_gpu() -> Check:
     """Multiply two matrices on the GPU, if there is one; otherwise training runs on the CPU."""
+    import torch
+
     if not torch.cuda.is_available():
         if shutil.which('nvidia-smi'):
             remedy = 'install torch for your CUDA version: https://pytorch.org/get-started/locally'
@@ -100,87 +145,28 @@ def check_gpu() -> Check:
     return Check('GPU', f'{name} works')
 
 
-GREY_LEVELS = np.arange(0, 240, 30)  # of one frame each
-
-
-def write_video(path: Path) -> None:
-    """Write one grey frame of 64 x 48 pixels per level of `GREY_LEVELS`."""
-    demo.write_video(path, np.stack([np.full((48, 64, 3), level, np.uint8) for level in GREY_LEVELS]))
-
-
-def decode_with_decord(path: Path) -> np.ndarray:
-    """Return all frames (T, H, W, 3)."""
-    import decord
-
-    reader = decord.VideoReader(str(path))
-    return reader.get_batch(range(len(reader))).asnumpy()
-
-
-def decode_with_opencv(path: Path) -> np.ndarray:
-    """Return all frames (T, H, W, 3)."""
-    capture = cv2.VideoCapture(str(path))
-    return np.stack([frame for _, frame in iter(capture.read, (False, None))])
-
-
-def decode_with_pyav(path: Path) -> np.ndarray:
-    """Return all frames (T, H, W, 3)."""
-    import av
-
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)])
-
-
-# By the name that pip installs; PyAV is optional.
-DECODERS: dict[str, Callable[[Path], np.ndarray]] = {'decord': decode_with_decord, 'opencv-python': decode_with_opencv}
-if importlib.util.find_spec('av'):
-    DECODERS['av'] = decode_with_pyav
-
-
-def decoding_fault(decode: Callable[[Path], np.ndarray], path: Path) -> str:
-    """Return the fault of the frames that `decode` reads from the video of `write_video`, '' if they are right."""
-    try:
-        frames = decode(path)
-    except ModuleNotFoundError:
-        return 'not installed'
-    except Exception as error:  # decoders raise exceptions of their own
-        return f'{type(error).__name__}: {error}'
-    expected = (len(GREY_LEVELS), 48, 64, 3)
-    if frames.shape != expected:
-        return f'read frames of shape {frames.shape}, but {expected} were written'
-    if np.abs(frames.mean(axis=(1, 2, 3)) - GREY_LEVELS).max() > 10:
-        return 'read other colours than were written'
-    return ''
-
-
 def main() -> int:
     """Print the report; return 0 when training can run and 1 otherwise."""
-    print_table('Versions', package_versions().items())
-    patched = compat.apply()
-    print_table(
-        'Upstream faults',
-        [
-            (patch.name, 'patched' if patch in patched else 'not present', patch.source, patch.symptom)
+    packages = [Check('python', platform.python_version()), Check('tvn_mmaction', __version__), *check_packages()]
+    print(table(['package', 'version'], [[check.name, check.result] for check in packages]))
+    checks = list(check_opencv_builds())
+    if not any(check.blocks for check in packages):
+        from . import compat
+
+        patched = compat.apply()
+        patches = [
+            [patch.name, 'patched' if patch in patched else 'not present', patch.source, patch.symptom]
             for patch in compat.PATCHES
-        ],
-    )
-    checks = list(check_machine())
-    print_table('This machine', [(check.name, check.result) for check in checks])
-    print_table('Remedies', [(check.name, check.remedy) for check in checks if check.remedy])
+        ]
+        print(table(['upstream fault', 'state', 'source', 'symptom'], patches))
+        checks += check_machine()
+        print(table(['this machine', 'result'], [[check.name, check.result] for check in checks]))
+    checks = [check for check in [*packages, *checks] if check.remedy]
+    if checks:
+        print(table(['fault', 'remedy'], [[check.name, check.remedy] for check in checks]))
     blocked = any(check.blocks for check in checks)
     print('Training cannot run before these remedies.' if blocked else 'Training can run.')
     return int(blocked)
-
-
-def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
-    """Print rows of text in aligned columns under a title; nothing if there are no rows."""
-    rows = list(rows)
-    if not rows:
-        return
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print(title)
-    for row in rows:
-        print('  ' + '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print()
 
 
 if __name__ == '__main__':

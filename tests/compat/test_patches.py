@@ -3,7 +3,6 @@
 import inspect
 import subprocess
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 import mmaction
@@ -80,11 +79,18 @@ def test_external_bases_are_looked_up_once(monkeypatch, tmp_path):
 
 
 def test_drn_is_missing_upstream_and_its_placeholder_raises():
-    localizers = Path(mmaction.__file__).parent / 'models' / 'localizers'
-    assert PathFinder.find_spec('mmaction.models.localizers.drn', [str(localizers)]) is None, CAN_GO
+    assert not (Path(mmaction.__file__).parent / 'models/localizers/drn').is_dir(), CAN_GO
 
     with pytest.raises(UserError, match='DRN is missing from the mmaction2'):
         MODELS.build({'type': 'DRN'})
+
+
+def test_drn_of_a_source_checkout_is_used(tmp_path, monkeypatch):
+    """Its folder has no __init__.py, which is why the wheel lacks it."""
+    (tmp_path / 'models/localizers/drn').mkdir(parents=True)
+    monkeypatch.setattr(mmaction, '__file__', str(tmp_path / '__init__.py'))
+    monkeypatch.delitem(sys.modules, 'mmaction.models.localizers')
+    assert not patches.missing_drn()
 
 
 # lazy_scipy

@@ -14,7 +14,6 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,11 +77,11 @@ def needless_warnings() -> bool:
 def missing_drn() -> bool:
     """Add a placeholder for the folder `localizers/drn`, which the 1.2.0 wheel lacks (mmaction2 #2714)."""
     package = 'mmaction.models.localizers.drn'
-    # find_spec(package) would import mmaction.models, which fails, so look next to the localizers.
     import mmaction
     from mmaction.registry import MODELS
 
-    if PathFinder.find_spec(package, [str(Path(mmaction.__file__).parent / 'models' / 'localizers')]):
+    # A source checkout has the folder, without an __init__.py; find_spec would import mmaction.models, which fails.
+    if Path(mmaction.__file__).with_name('models').joinpath('localizers', 'drn').is_dir():
         return False
 
     @MODELS.register_module()
