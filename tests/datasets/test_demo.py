@@ -1,5 +1,7 @@
 """Demo set: contents, reproducibility by seed, interruptions, protocols."""
 
+import multiprocessing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,27 @@ def test_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch, drawn):
     assert contents(tmp_path / 'demo') == contents(drawn)
 
 
+def test_processes_that_draw_at_once_share_one_folder(tmp_path, drawn, monkeypatch):
+    processes = multiprocessing.get_context('fork')
+    both_draw = processes.Barrier(2)
+    write_video = demo.write_video
+
+    def write_at_once(path: Path, frames: np.ndarray) -> None:
+        if path.name == 'v_Cartwheel_g01_c01.avi':
+            both_draw.wait(60)
+        write_video(path, frames)
+
+    monkeypatch.setattr(demo, 'write_video', write_at_once)
+    drawing = [processes.Process(target=draw_demo, args=(tmp_path / 'demo',), kwargs=SMALL) for _ in range(2)]
+    for process in drawing:
+        process.start()
+    for process in drawing:
+        process.join()
+    assert [process.exitcode for process in drawing] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ['demo']
+    assert contents(tmp_path / 'demo') == contents(drawn)
+
+
 def test_folder_that_is_not_a_demo_set_is_refused(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
     with pytest.raises(UserError, match='Choose another folder for the demo set'):
@@ -116,20 +139,21 @@ def test_folder_that_is_not_a_demo_set_is_refused(tmp_path):
 
 
 def test_data_set_is_created_once_and_loads(tmp_path, monkeypatch):
-    drawings = []
+    written = []
 
-    def draw(root: Path) -> None:
-        drawings.append(root)
-        draw_demo(root, **SMALL)
+    def write_video(path: Path, frames: np.ndarray, write_video=demo.write_video) -> None:
+        written.append(path)
+        write_video(path, frames)
 
-    monkeypatch.setattr(demo, 'draw_demo', draw)
+    monkeypatch.setattr(demo, 'draw_demo', partial(draw_demo, **SMALL))
+    monkeypatch.setattr(demo, 'write_video', write_video)
     root = tmp_path / 'data' / 'demo'
     with DefaultScope.overwrite_default_scope('mmaction'):
         train, test = (
             DATASETS.build({**DATA_SET, 'data_root': str(root), 'protocol': 'group5', 'subset': subset})
             for subset in ('train', 'test')
         )
-        assert drawings == [root]
+        assert len(written) == 80
         assert (len(train), len(test)) == (64, 16)
         assert train.metainfo['classes'] == tuple(sorted(ACTIONS))
         sample = test[5]

@@ -126,9 +126,10 @@ class Scene:
 
 
 def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int = 2, frames: int = 48) -> None:
-    """Draw the videos of a demo data set and build the new data root `root`, with a progress bar on stderr.
+    """Draw the videos of a demo data set and build the data root `root`, with a progress bar on stderr.
 
-    The folder appears when it is complete. The same arguments give the same pixels and names.
+    The folder appears when it is complete, and a complete demo set stays as it is. The same arguments give the same
+    pixels and names, so that several processes may draw at once: the first one to finish provides the folder.
 
     Args:
         root: The `data_root` of `DemoDataset`.
@@ -138,9 +139,11 @@ def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int 
         frames: Length of a clip.
 
     Raises:
-        UserError: The folder exists or cannot be created.
+        UserError: The folder exists with other files, or cannot be created.
     """
     root = Path(root).absolute()
+    if (root / FILE_NAME).exists():
+        return
     if root.exists():
         raise UserError(f'{root} exists and is not a complete demo set. Choose another folder for the demo set.')
     numbers = list(product(ACTIONS, range(1, groups + 1), range(1, clips_per_group + 1)))
@@ -156,7 +159,11 @@ def draw_demo(root: Path, seed: int = 0, groups: int = 16, clips_per_group: int 
                     write_video(path, draw_clip(name, group, clip, seed, frames))
                     bar.advance(task)
             build_data_root(unfinished / 'videos', unfinished, protocol='group5')
-            unfinished.rename(root)
+            try:
+                unfinished.rename(root)
+            except OSError:
+                if not (root / FILE_NAME).exists():
+                    raise
     except OSError as error:
         raise UserError(f'{root} cannot be drawn: {error.strerror}. Choose another folder.') from error
 
@@ -301,7 +308,7 @@ class DemoDataset(UCF50Dataset):
     """
 
     def __init__(self, data_root: str = 'data/demo', **kwargs):
-        if is_main_process() and not Path(data_root, FILE_NAME).exists():
+        if is_main_process():
             draw_demo(Path(data_root))
         barrier()  # the other processes wait
         super().__init__(data_root=data_root, **kwargs)
