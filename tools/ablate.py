@@ -18,6 +18,7 @@ import re
 from pathlib import Path
 
 from command_line import (
+    ArgumentParser,
     accept_former_option,
     add_cfg_options,
     add_job_arguments,
@@ -32,7 +33,7 @@ from command_line import (
 
 def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(description='Train a recipe with and without its parts.')
+    parser = ArgumentParser(description='Train a recipe with and without its parts.')
     parser.add_argument('config', type=config_file, help='the recipe')
     parser.add_argument(
         'parts', nargs='?', type=Path, metavar='PARTS.yaml',

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import add_cfg_options, config_file, count, parse_options, run
+from command_line import ArgumentParser, add_cfg_options, config_file, count, parse_options, run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Measure the costs of networks of configs, side by side.')
+    parser = ArgumentParser(description='Measure the costs of networks of configs, side by side.')
     parser.add_argument(
         'configs', nargs='+', type=config_file, metavar='CONFIG', help='the first is the reference of ratios'
     )

@@ -16,7 +16,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import PROTOCOLS, count, run
+from command_line import PROTOCOLS, ArgumentParser, count, run
 
 if TYPE_CHECKING:
     from tvn_mmaction.datasets.preparation.frame_store_builder import BuiltStore
@@ -27,7 +27,7 @@ GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Build a data root from a folder of clips, for training and testing.')
+    parser = ArgumentParser(description='Build a data root from a folder of clips, for training and testing.')
     parser.add_argument('videos', type=Path, nargs='?', help='folder that holds one folder of clips per class')
     parser.add_argument(
         '--download', nargs='?', const='', metavar='URL',

@@ -13,12 +13,12 @@ continue.
 import argparse
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, count, next_command, parse_options, run, share
+from command_line import ArgumentParser, add_cfg_options, config_file, count, next_command, parse_options, run, share
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Fit the thresholds of a network with early exits for budgets.')
+    parser = ArgumentParser(description='Fit the thresholds of a network with early exits for budgets.')
     parser.add_argument('config', type=config_file, help='of the network')
     parser.add_argument('checkpoint', help='its weights')
     parser.add_argument(

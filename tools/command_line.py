@@ -5,13 +5,15 @@ Importing the package imports PyTorch and MMAction2, which takes seconds. A tool
 """
 
 import argparse
+import difflib
+import os
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # The keys of tvn_mmaction.datasets.PROTOCOLS.
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
@@ -29,6 +31,28 @@ RENAMED_CONFIG_FOLDERS = {
     'selection': 'frame_selection',
     'strong': 'recipes',
 }
+
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser whose errors suggest an option for each unknown one."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """See `argparse.ArgumentParser`."""
+        self._words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with an error, see `argparse.ArgumentParser`."""
+        known = [option for option in self._option_string_actions if option.startswith('--')]
+        for word in self._words:
+            option = word.partition('=')[0]
+            is_known = not option.startswith('--') or any(other.startswith(option) for other in known)
+            if near := not is_known and difflib.get_close_matches(option, known, 1):
+                message = f'{message.rstrip(".")}. Use {near[0]} instead of {option}.'
+        super().error(message)
 
 
 def run(parse_args: Callable[[], argparse.Namespace], main: Callable[[argparse.Namespace], int | None]) -> None:
@@ -56,9 +80,20 @@ def config_file(text: str) -> str:
     file = Path(text)
     if not file.is_file():
         renamed = file.parent.parent / RENAMED_CONFIG_FOLDERS.get(file.parent.name, '-') / file.name
-        hint = f'It is now {renamed}.' if renamed.is_file() else "The package's configs are in configs/."
+        if renamed.is_file():
+            raise argparse.ArgumentTypeError(f'no config at {text}. It is now {renamed}.')
+        configs = _configs(file.parent)
+        near = difflib.get_close_matches(file.stem, [config.stem for config in configs], 1)
+        similar = ' or '.join(str(config) for config in configs if config.stem in near)
+        hint = f'Use {similar}.' if similar else "The package's configs are in configs/."
         raise argparse.ArgumentTypeError(f'no config at {text}. {hint}')
     return text
+
+
+def _configs(folder: Path) -> list[Path]:
+    """Return the configs in a folder and those of the package."""
+    package = [Path(os.path.relpath(file)) for file in CONFIGS.rglob('*.py') if file.parent.name != '_base_']
+    return sorted({*package, *folder.glob('*.py')})
 
 
 def count(text: str) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from command_line import (
     PROTOCOLS,
+    ArgumentParser,
     accept_former_option,
     add_cfg_options,
     add_job_arguments,
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
     if sys.argv[1:2] == ['fuse']:
         return parse_fuse_args(sys.argv[2:])
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description='Train, test and measure networks on equal terms, and report their differences.',
         epilog='compare.py fuse --help describes the fusion of tested networks.',
     )
@@ -70,7 +71,7 @@ def parse_args() -> argparse.Namespace:
 
 def parse_fuse_args(words: list[str]) -> argparse.Namespace:
     """Return the arguments of `compare.py fuse`."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog='compare.py fuse', description='Fuse the scores of tested networks, and report the gain.'
     )
     parser.add_argument(

@@ -12,6 +12,7 @@ import argparse
 
 from command_line import (
     PROTOCOLS,
+    ArgumentParser,
     add_cfg_options,
     add_job_arguments,
     check_job_arguments,
@@ -24,7 +25,7 @@ from command_line import (
 
 def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(description='Train and test the model of a config on all folds of a protocol.')
+    parser = ArgumentParser(description='Train and test the model of a config on all folds of a protocol.')
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     parser.add_argument(
         '--protocol', choices=PROTOCOLS, metavar='NAME',

@@ -11,14 +11,14 @@ training clips. For PyTorch itself, the weights are written unchanged.
 import argparse
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, parse_options, run
+from command_line import ArgumentParser, add_cfg_options, config_file, parse_options, run
 
 SUFFIXES = {'onnxruntime': '.onnx', 'openvino': '.xml', 'torch': '.safetensors'}
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Write a trained network for an inference engine.')
+    parser = ArgumentParser(description='Write a trained network for an inference engine.')
     parser.add_argument('config', type=config_file, help='the config that it was trained with')
     parser.add_argument('checkpoint', type=Path, help='the weights')
     parser.add_argument('--engine', choices=SUFFIXES, help="(by FILE's suffix, else onnxruntime)")

@@ -24,7 +24,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import accept_former_option, add_cfg_options, config_file, next_command, parse_options, run
+from command_line import (
+    ArgumentParser,
+    accept_former_option,
+    add_cfg_options,
+    config_file,
+    next_command,
+    parse_options,
+    run,
+)
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -38,7 +46,7 @@ NOT_CHOSEN = (
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Store features of every clip from a layer of a trained network.')
+    parser = ArgumentParser(description='Store features of every clip from a layer of a trained network.')
     parser.add_argument('config', type=config_file, help='of the network')
     parser.add_argument('checkpoint', type=Path, help='its weights; with --svm, also the folder of its features')
     parser.add_argument('--layer', metavar='NAME', help="such as backbone.layer3 (the classifier's input)")

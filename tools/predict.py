@@ -13,12 +13,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from command_line import config_file, count, run
+from command_line import ArgumentParser, config_file, count, run
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Label videos: files, folders, a camera, a stream.')
+    parser = ArgumentParser(description='Label videos: files, folders, a camera, a stream.')
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='files, folders, patterns, a camera number or a URL')
     parser.add_argument('--model', required=True, metavar='FILE', help='a checkpoint, or a file of tools/export.py')
     parser.add_argument('--config', type=config_file, help='the config of a checkpoint (the one that it stores)')
@@ -82,7 +82,7 @@ def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:
                 skipped.append(answer)
                 continue
             predictions.append(answer)
-            line = json.dumps(asdict(answer), ensure_ascii=False) if args.json else row(answer, width)
+            line = json.dumps(asdict(answer)) if args.json else row(answer, width)
             # The bar redirects stdout to print above itself, but a file or a pipe must get the lines as well.
             print(line, file=sys.stdout if stdout.isatty() else stdout, flush=True)
     for reason in skipped:

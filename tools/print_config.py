@@ -8,12 +8,12 @@ MMEngine reads the printed text as a config; MMAction2's own tools/train.py and 
 import argparse
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, parse_options, run
+from command_line import ArgumentParser, add_cfg_options, config_file, parse_options, run
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Print the config of a run, complete.')
+    parser = ArgumentParser(description='Print the config of a run, complete.')
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for checkpoints, logs and results (work_dirs/CONFIG)')

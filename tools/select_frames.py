@@ -17,12 +17,12 @@ Repeat an interrupted command to continue.
 import argparse
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, count, next_command, parse_options, run
+from command_line import ArgumentParser, add_cfg_options, config_file, count, next_command, parse_options, run
 
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Score frames of every clip, or compare samplings of frames.')
+    parser = ArgumentParser(description='Score frames of every clip, or compare samplings of frames.')
     parser.add_argument('config', type=config_file, help='of the selector; of a recognizer for the other methods')
     parser.add_argument(
         'checkpoints', nargs='*', metavar='CHECKPOINT',

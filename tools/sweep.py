@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from command_line import (
+    ArgumentParser,
     add_cfg_options,
     add_job_arguments,
     check_job_arguments,
@@ -27,7 +28,7 @@ from command_line import (
 
 def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(description='Search values of config options on the validation.')
+    parser = ArgumentParser(description='Search values of config options on the validation.')
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     space = parser.add_mutually_exclusive_group(required=True)
     space.add_argument(

@@ -8,7 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
-from command_line import add_cfg_options, config_file, parse_options, run, share
+from command_line import ArgumentParser, add_cfg_options, config_file, parse_options, run, share
 
 # As in tvn_mmaction.evaluation.
 EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix', 'hardest')
@@ -16,7 +16,7 @@ EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix', 'har
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Test a checkpoint.')
+    parser = ArgumentParser(description='Test a checkpoint.')
     parser.add_argument('config', type=config_file, help='the config that it was trained with')
     parser.add_argument('checkpoint', help='the weights')
     parser.add_argument(

@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from command_line import add_cfg_options, config_file, next_command, parse_options, run
+from command_line import ArgumentParser, add_cfg_options, config_file, next_command, parse_options, run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments; all but --data-root are those of MMAction2's own tool."""
-    parser = argparse.ArgumentParser(description='Train the model of a config and test it.')
+    parser = ArgumentParser(description='Train the model of a config and test it.')
     parser.add_argument('config', type=config_file, help='the config, such as configs/tvn1_ucf50.py')
     parser.add_argument('--data-root', help="folder of the manifest (the config's own)")
     parser.add_argument('--work-dir', help='folder for checkpoints, logs and results (work_dirs/CONFIG)')

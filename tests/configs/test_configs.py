@@ -403,7 +403,7 @@ def test_clip_that_does_not_fit_the_model_is_refused(name, options, message):
 
 
 def test_clip_of_features_suggests_their_length():
-    with pytest.raises(UserError, match=r'clip: .*r18_ucf50\.py has no such variable, and features\.length sets the s'):
+    with pytest.raises(UserError, match=r'clip.*r18_ucf50\.py has no such variable, and features\.length sets the s'):
         read_config(FOLDER / 'recurrent/lstm_single_frame_r18_ucf50.py', options={'clip.frames': 4})
 
 

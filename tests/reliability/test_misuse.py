@@ -53,6 +53,12 @@ decode_and_pack = _base_.common_steps
 pipeline = [dict(type='DecordInit'), dict(type='SampleFrames', clip_len=1, num_clips=2), *decode_and_pack]
 train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(pipeline=pipeline))
 """
+BALANCED = """
+_base_ = 'tiny.py'
+clips = dict(type='UCF50Dataset', data_root='lists', protocol='ucf101like', pipeline=_base_.train_pipeline)
+dataset = dict(_delete_=True, type='ClassBalancedDataset', oversample_thr=0.1, dataset=clips)
+train_dataloader = dict(dataset=dataset)
+"""
 STOCK = """
 _base_ = 'tiny.py'
 clips = dict(_delete_=True, type='VideoDataset', ann_file='list.txt', pipeline=[])
@@ -99,6 +105,7 @@ def write_other_configs() -> None:
         'frames3d': FRAMES_3D,
         'recurrent': RECURRENT,
         'stock': STOCK,
+        'balanced': BALANCED,
     }.items():
         Path(f'{name}.py').write_text(f'{content}\n')
 

@@ -50,6 +50,7 @@ def test_help_and_usage_errors_do_not_import_pytorch(tool, argument, code):
     process = subprocess.run([sys.executable, '-c', LIST_IMPORTS, tool, argument], capture_output=True, text=True)
     assert process.returncode == code, process.stderr
     assert f'usage: {tool.name}' in process.stdout + process.stderr
+    assert process.stdout.isascii()  # which every terminal can show
     imported = process.stderr.splitlines()[-1].split()
     assert 'argparse' in imported
     assert not {'torch', 'numpy', 'mmengine', 'tvn_mmaction'} & set(imported)
@@ -164,6 +165,40 @@ def test_config_in_a_renamed_folder_suggests_the_current_path(command_line, fold
         command_line.config_file(f'configs/{folder}/other.py')
     with pytest.raises(argparse.ArgumentTypeError, match=r"no config at other\.py\. The package's configs"):
         command_line.config_file('other.py')
+
+
+@pytest.mark.parametrize(
+    ('missing', 'meant'),
+    [
+        ('configs/tvn1_dem.py', 'configs/tvn1_demo.py'),
+        ('tvn1_demo.py', 'configs/tvn1_demo.py'),
+        ('configs/x3d_s_ucf50.py', 'configs/baselines/x3d_s_ucf50.py or configs/recipes/x3d_s_ucf50.py'),
+        ('{}/mine.py', '{}/mine_1.py'),
+    ],
+)
+def test_misspelt_config_suggests_a_similar_one(command_line, missing, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / 'mine_1.py').touch()
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        command_line.config_file(missing.format(tmp_path))
+    assert str(error.value) == f'no config at {missing}. Use {meant}.'.replace('{}', str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ('words', 'hint'),
+    [
+        (['--wrk-dir', 'a', '--config=c'], '. Use --work-dir instead of --wrk-dir.\n'),
+        (['--work-dir=a', '--confg=c'], 'required: --config. Use --config instead of --confg.\n'),
+        (['--work', 'a', '--config=c', '--xyzzy'], 'unrecognized arguments: --xyzzy\n'),
+    ],
+)
+def test_misspelt_option_suggests_a_similar_one(command_line, words, hint, capsys):
+    parser = command_line.ArgumentParser()
+    parser.add_argument('--work-dir')
+    parser.add_argument('--config', required=True)
+    with pytest.raises(SystemExit, match='2'):
+        parser.parse_args(words)
+    assert capsys.readouterr().err.endswith(hint)
 
 
 def parser_with_former_options(command_line) -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
 
-from command_line import add_parts, count, run, run_parts  # noqa: E402
+from command_line import ArgumentParser, add_parts, count, run, run_parts  # noqa: E402
 
 CONFIG = REPOSITORY / 'configs/tvn1_demo.py'
 SMALL = {'clip.size': 32}
@@ -39,7 +39,7 @@ PARTS = ('kills', 'resumes', 'load', 'bad_inputs')
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Soak test of trainings: kills, interruptions, load and bad input.')
+    parser = ArgumentParser(description='Soak test of trainings: kills, interruptions, load and bad input.')
     parser.add_argument('--kills', type=count, default=200, metavar='N', help='kills by SIGKILL (%(default)s)')
     parser.add_argument('--trials', type=count, default=20, metavar='N', help='interrupted trainings (%(default)s)')
     parser.add_argument(

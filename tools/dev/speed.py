@@ -15,7 +15,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
 
-from command_line import add_parts, count, run, run_parts  # noqa: E402
+from command_line import ArgumentParser, add_parts, count, run, run_parts  # noqa: E402
 
 TOOLS = REPOSITORY / 'tools'
 CONFIGS = REPOSITORY / 'configs'
@@ -43,7 +43,7 @@ PARTS = ('start_up', 'data', 'files', 'train', 'engines', 'live')
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(description='Measure the speed targets of the package.')
+    parser = ArgumentParser(description='Measure the speed targets of the package.')
     parser.add_argument('--data-root', required=True, help='folder of a manifest and a frame store')
     parser.add_argument(
         '--rounds', type=count, default=15, metavar='N', help='alternating rounds of all engines (%(default)s)'

@@ -19,7 +19,7 @@ import yaml
 REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / 'tools')]  # for benchmarks/ and command_line.py
 
-from command_line import run  # noqa: E402
+from command_line import ArgumentParser, run  # noqa: E402
 
 if TYPE_CHECKING:
     import numpy as np
@@ -327,7 +327,7 @@ def contact_sheet(groups: int = 4) -> np.ndarray:
 
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments: none."""
-    return argparse.ArgumentParser(description='Regenerate the documents and their figures.').parse_args()
+    return ArgumentParser(description='Regenerate the documents and their figures.').parse_args()
 
 
 def main(args: argparse.Namespace) -> None:

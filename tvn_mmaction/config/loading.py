@@ -1,19 +1,21 @@
 """From a config file and a command line to the config of a run, with all references and variables resolved."""
 
 import copy
-import difflib
 import functools
 import re
 from collections.abc import Collection, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from ..utils.checkpoints import newest_checkpoint
 from ..utils.config_errors import dotted_items
 from ..utils.errors import UserError, shorten
+from ..utils.similar_names import similar_names
 from .loaders import LOADERS, check_split, use_data_root
 from .runner_types import name_runner_types
 from .variables import REFERENCE, VARIABLES, Change, check_frames, clip_stride, is_reference
@@ -29,6 +31,8 @@ ALWAYS_KNOWN = {
     'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretrained', 'pretraining',
     'broken_clips',
 }  # fmt: skip
+# Parts of a config that neither the runner nor a variable is named after.
+ALSO_READ = {'custom_imports', 'dataloader_type', 'pretrained_weights', 'runner_type', *ALWAYS_KNOWN}
 
 
 def read_config(
@@ -185,7 +189,7 @@ def _entry(part: Any, key: str) -> Any:
 def _near(name: str, known: list[str]) -> list[str]:
     """Return the known names below the same variable, else the most similar ones, else all variables."""
     below = [other for other in known if other.startswith(f'{name.partition(".")[0]}.')]
-    return below or difflib.get_close_matches(name, known, n=5) or [other for other in known if '.' not in other]
+    return below or similar_names(name, known) or [other for other in known if '.' not in other]
 
 
 def printed(config: Config) -> str:
@@ -208,21 +212,17 @@ def _check_printed(config: Config) -> None:
 
 def _check_options(config: Config, file: Path, options: Mapping[str, Any]) -> None:
     """Check that options change what a config has, and leave out no hook that is not there."""
-    given = {*config.keys(), *ALWAYS_KNOWN}
-    unknown = sorted({name.partition('.')[0] for name in options} - given)
-    if unknown:
-        on_features = 'clip' in unknown and config.get('features')
-        length = ', and features.length sets the steps of its clips' if on_features else ''
-        misnamed = [f'.{option}' for option in options if option.partition('.')[0] in unknown]
-        meant = sorted(
-            name
-            for name, value in dotted_items(config)
-            if any(name.endswith(option) for option in misnamed)
-            and not re.fullmatch(rf'{OF_SPLIT}|.*\.\d+\..*', name)
-            and not is_reference(value)
-        )
-        remedy = f'Perhaps {" or ".join(meant)} is meant.' if meant else f'Use one of {", ".join(sorted(given))}.'
-        raise UserError(f'--cfg-options {", ".join(unknown)}: {file} has no such variable{length}. {remedy}')
+    known = _known_names(config)
+    for option in options:
+        variable = option.partition('.')[0]
+        if variable in known:
+            continue
+        fault = 'only defines others by it' if variable in config else 'has no such variable'
+        if variable == 'clip' and config.get('features'):
+            fault += ', and features.length sets the steps of its clips'
+        near = similar_names(option, known)
+        remedy = ' or '.join(near) if near else f'one of {", ".join(name for name in known if "." not in name)}'
+        raise UserError(f'--cfg-options {option}: {file} {fault}. Use {remedy}.')
     hooks = {*(config.get('default_hooks') or {}), 'ema'}  # which only some have, and a command may be about several
     for option, value in options.items():
         if re.fullmatch(OF_SPLIT, option):
@@ -243,6 +243,20 @@ def _check_options(config: Config, file: Path, options: Mapping[str, Any]) -> No
                 f'--cfg-options {option}: {file} has no such hook to leave out. Correct the name to one of '
                 f'{", ".join(sorted(hooks))}.'
             )
+
+
+def _known_names(config: Config) -> list[str]:
+    """Return the dotted names of the values that a run reads: not those that only define others in the file."""
+    referenced = {name.partition('.')[0] for name in REFERENCE.findall(str(config.to_dict()))}
+    variables = {variable.name.partition('.')[0] for variable in VARIABLES}
+    read = {*signature(Runner).parameters, *variables, *referenced, *ALSO_READ}
+    values = dotted_items({name: config[name] for name in sorted(read & set(config))})
+    names = [
+        name
+        for name, value in values
+        if not re.fullmatch(rf'{OF_SPLIT}|.*\.\d+(\..*)?', name) and not is_reference(value)
+    ]
+    return list(dict.fromkeys([*names, *ALWAYS_KNOWN]))
 
 
 def config_name(file: str | Path) -> str:

@@ -1,6 +1,5 @@
 """Feature extraction: the output of a layer of a trained network for every clip of a split, one file per clip."""
 
-import difflib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +28,7 @@ from ..utils.console import only_errors, progress_bar
 from ..utils.errors import UserError, shorten
 from ..utils.io import folder_lock, remove_half_written, sha256_of, write_atomically
 from ..utils.output_paths import check_overwrites
-
-NEAR_NAMES = 3  # suggested for an unknown layer
+from ..utils.similar_names import similar_names
 
 
 class Extracted(NamedTuple):
@@ -207,7 +205,7 @@ class LayerFeatures:
         elif layer and layer in modules:
             modules[layer].register_forward_hook(lambda module, inputs, output: self._keep(output))
         else:
-            near = difflib.get_close_matches(layer, modules, n=NEAR_NAMES, cutoff=0) or ['backbone']
+            near = similar_names(layer, modules) or ['backbone']
             raise UserError(f'--layer {layer}: the network has no such layer. Similar names are {", ".join(near)}.')
         recognizer.train(False)
         self.recognizer, self.layer = recognizer, layer

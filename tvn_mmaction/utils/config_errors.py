@@ -1,6 +1,5 @@
 """Errors that name the part of a config that cannot be built, the reason, and the remedy."""
 
-import difflib
 import inspect
 import os
 import re
@@ -17,6 +16,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from .errors import UserError, shorten
+from .similar_names import similar_names
 
 Part = tuple[Any, Any, Registry | None]  # of a config, its class (None if unknown), and the registry of the class
 
@@ -89,30 +89,42 @@ BUILDERS = (
 def _explanation(config: Config, error: Exception) -> str:
     """Return which part of a config cannot be built, the reason, and the remedy."""
     part, kind, registry = getattr(error, 'config_part', (None, None, None))
-    if not isinstance(part, Mapping):
-        return f'it cannot be built: {shorten(error)}. Correct the value that this is about.'
-    place = _place(config, part)
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if not isinstance(part, Mapping):
+        given = {name: part for name, part in config.items() if name != 'options'}
+        places = [place for place, _ in dotted_items(given) if unexpected and place.endswith(f'.{unexpected[1]}')]
+        remedy = f'Correct {" or ".join(places) or "the value that this is about"}'
+        return f'it cannot be built: {shorten(error)}. {_remedy_of_type(error, "the part that needs it") or remedy}.'
+    place = _place(config, part)
     if kind is None and isinstance(part.get('type'), str):
-        near = difflib.get_close_matches(part['type'], sorted(registered_names(registry))) or ['another one']
+        near = similar_names(part['type'], sorted(registered_names(registry))) or ['another one']
         return (
             f'{place}.type is {part["type"]!r}, which is not registered. Use {" or ".join(near)}, or name the module '
             'that defines it in custom_imports.'
         )
     if kind is not None and unexpected and unexpected[1] in part:
-        known = _arguments(kind)
-        near = difflib.get_close_matches(unexpected[1], known) or known
+        known = [*_arguments(kind), 'type']
+        near = similar_names(unexpected[1], known) or known
         return (
             f'{place}.{unexpected[1]} is {shorten(repr(part[unexpected[1]]))}, but {kind.__name__} has no such '
             f'argument. Use {shorten(" or ".join(near))}, or leave it out.'
         )
-    values = {key: value for key, value in part.items() if key != 'type' and isinstance(value, (str, float, int))}
-    values = {key: value for key, value in values.items() if re.search(rf'\b{key}\b', str(error))} or values
-    given = ' with ' * bool(values) + shorten(', '.join(f'{key}={value!r}' for key, value in values.items()))
-    return (
-        f'{place} cannot be built{given}: {shorten(error)}. Correct it in the config, or with '
-        f'--cfg-options {place}.{next(iter(values), "NAME")}=...'
-    )
+    values = {key: value for key, value in part.items() if key not in ('type', '_scope_')}
+    named = {key: value for key, value in values.items() if re.search(rf'\b{key}\b', str(error))}
+    given = named or {key: value for key, value in values.items() if isinstance(value, (str, float, int))}
+    words = ' with ' * bool(given) + shorten(', '.join(f'{key}={value!r}' for key, value in given.items()))
+    option = f', or with --cfg-options {place}.{next(iter(named))}=VALUE' if named else ''
+    remedy = _remedy_of_type(error, place) or f'Correct it in the config{option}'
+    return f'{place} cannot be built{words}: {shorten(error)}. {remedy}.'
+
+
+def _remedy_of_type(error: Exception, place: str) -> str | None:
+    """Return the remedy for errors that no value of an argument solves."""
+    if isinstance(error, ImportError):
+        return f'Install the package, or use another type for {place}'
+    if isinstance(error, NotImplementedError):
+        return f'Use another type for {place} or for what it contains'
+    return None
 
 
 def _place(config: Config, part: Mapping) -> str:

@@ -1,5 +1,6 @@
 """Errors that a user can fix, and how every tool reports them."""
 
+import io
 import os
 import signal
 import sys
@@ -36,8 +37,11 @@ def run_tool(main: Callable[[], int | None]) -> None:
     A `UserError` prints its message on stderr and exits with code 2, Ctrl-C exits with 130 and SIGTERM with 143, as in
     shells. If the reader of stdout has gone, as with `| head`, the tool exits quietly. Any other error is a bug and
     keeps its traceback, unless an interruption came before: the import of a compiled module, for example, turns it into
-    an ImportError.
+    an ImportError. Characters that the encoding of the output lacks, as in names of files, are escaped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
     received = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
