@@ -65,8 +65,6 @@ TABLE = [
            ('test_evaluator', 'AcMetric', 'Use AccMetric')),
     Misuse('unknown hook', 'train tiny.py --cfg-options default_hooks.ema.type=EmaHook',
            ('default_hooks.ema.type', 'EmaHook', 'Use EMAHook')),
-    Misuse('visualizer without its list', 'train tiny.py --cfg-options visualizer.vis_backends=[Tensorboard]',
-           ("visualizer cannot be built with vis_backends=['Tensorboard']", '--cfg-options visualizer.vis_backends=')),
     Misuse('balanced data set of clips', 'train balanced.py',
            ('train_dataloader.dataset', 'get_cat_ids', 'Use another type for train_dataloader.dataset')),
     # Values in a config.
