@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tvn_mmaction.models.backbones import tvn_architectures
 from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, TemporalLayer, TinyVideoNet
-from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
+from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES, Block
 from tvn_mmaction.models.layers.same_padding import SameConv2d, same_padding
 
 # Name, frames, side length in pixels: trainable parameters of the backbone and of a classifier of 50 classes, running
@@ -417,6 +417,20 @@ def test_channels_last_computes_the_same(network):
     assert_same(features, expected)
     assert set(formats) == set(convolutions)
     assert [name for name, last in formats.items() if not last] == []
+
+
+@pytest.mark.parametrize('size', [64, 96])
+def test_residual_of_few_channels_has_its_gradient(size):
+    """For such strides and channels, oneDNN writes outside of its memory (oneDNN #6035); the process may crash."""
+    block = Block(spatial=('conv', 3, 2), temporal=('conv', 1, 1), filters=64, expand=4, skip=True)
+    arch = dict(frames=1, frame_stride=1, image_size=size, blocks=[vars(block)])
+    network = TinyVideoNet(arch).train()
+    gradients = {}
+    for dtype in (torch.float32, torch.float64):  # oneDNN does not compute in float64
+        network.to(dtype).zero_grad()
+        network(torch.linspace(-1, 1, 6 * size**2, dtype=dtype).reshape(2, 3, 1, size, size)).square().mean().backward()
+        gradients[dtype] = network.blocks[0][0].residual[0].weight.grad.clone()
+    torch.testing.assert_close(gradients[torch.float32].double(), gradients[torch.float64], rtol=1e-3, atol=1e-5)
 
 
 def test_autocast_is_close_and_trains(small):

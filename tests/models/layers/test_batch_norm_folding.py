@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, TinyVideoNet, pointwise
+from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, Pointwise, TinyVideoNet
 from tvn_mmaction.models.layers import batch_norm_folding as folding
 from tvn_mmaction.models.layers.batch_norm_folding import ClipProduct, Moments, can_fold, fold, layer_by_layer
 
@@ -67,7 +67,7 @@ def test_small_variance_with_large_mean():
     """Catastrophic cancellation in the covariance: grey images, whose colours differ little."""
     grey = 2 + torch.randn(8, 1, 32, 32)
     x = (grey + 0.02 * torch.randn(8, 3, 32, 32)).contiguous(memory_format=torch.channels_last)
-    layer = ConvNormActivation(pointwise(3, 8))
+    layer = ConvNormActivation(Pointwise(3, 8))
     layer[0].weight.data[0] = torch.tensor([1.0, -1.0, 0.0])[:, None, None]  # depends only on the difference
     expected = copy.deepcopy(layer).double()
     expected = expected[1](expected[0](x.double()))
@@ -76,7 +76,7 @@ def test_small_variance_with_large_mean():
 
 
 def test_momentum_of_none_averages_all_batches():
-    layer = ConvNormActivation(pointwise(2, 4)).double()
+    layer = ConvNormActivation(Pointwise(2, 4)).double()
     layer[1].momentum = None
     plain = layer_by_layer(layer)
     for _ in range(3):
@@ -88,16 +88,16 @@ def test_momentum_of_none_averages_all_batches():
 
 def test_unsupported_layers_are_not_folded():
     x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
-    conv, norm = ConvNormActivation(pointwise(4, 8))
+    conv, norm = ConvNormActivation(Pointwise(4, 8))
     assert can_fold(conv, norm, x)
     assert not can_fold(conv, nn.SyncBatchNorm.convert_sync_batchnorm(norm), x)
     assert not can_fold(conv, nn.Identity(), x)  # after MMEngine's fuse_conv_bn
     assert not can_fold(conv, nn.BatchNorm2d(8, track_running_stats=False), x)
     assert not can_fold(conv, norm, x.double())
     assert not can_fold(conv, norm, x.contiguous())
-    assert not can_fold(pointwise(4, 8, stride=2), norm, x)
-    assert not can_fold(pointwise(8, 8), norm, x)  # in training the covariance would cost more than it saves
-    assert can_fold(pointwise(4, 8, stride=2), norm.eval(), x)
+    assert not can_fold(Pointwise(4, 8, stride=2), norm, x)
+    assert not can_fold(Pointwise(8, 8), norm, x)  # in training the covariance would cost more than it saves
+    assert can_fold(Pointwise(4, 8, stride=2), norm.eval(), x)
     with torch.autocast('cpu', torch.bfloat16):
         assert not can_fold(conv, norm, x)
     with conv.register_forward_hook(lambda *_: None):
@@ -115,6 +115,6 @@ def test_gradients_of_the_functions():
 
 
 def test_folded_weight_and_bias_need_no_gradient_of_frozen_layers():
-    conv, norm = ConvNormActivation(pointwise(4, 8)).eval().requires_grad_(False)
+    conv, norm = ConvNormActivation(Pointwise(4, 8)).eval().requires_grad_(False)
     weight, bias = fold(conv, norm, torch.randn(2, 4, 6, 6))
     assert weight.shape == conv.weight.shape and not weight.requires_grad and not bias.requires_grad

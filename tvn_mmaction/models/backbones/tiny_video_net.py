@@ -7,7 +7,6 @@ so that `channels_last` holds from end to end.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from functools import partial
 from itertools import count
 from math import sqrt
 from typing import Any
@@ -23,9 +22,7 @@ from ..layers.batch_norm_folding import ClipProduct, can_fold, fold
 from ..layers.clip_layout import LayoutPreservingModule, clips_to_frames, frames_to_clips
 from ..layers.exits import wanted_positions
 from ..layers.same_padding import SameConv2d, SamePool2d
-from .tvn_architectures import Architecture, Block, Repetition
-
-ACTIVATIONS = {'relu': partial(nn.ReLU, inplace=True), 'hswish': nn.Hardswish}
+from .tvn_architectures import ACTIVATIONS, Architecture, Block, Repetition
 
 
 class TemporalLayer(nn.Sequential):
@@ -63,9 +60,15 @@ class ContextGate(nn.Sequential):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """Scale all frames and pixels of `(N*T, C, H, W)` by the weights of their clip."""
-        weights = self.weights(x.unflatten(0, (-1, frames)).mean((1, 3, 4)))
-        # Frames are scaled, not clips: the product of clips would be a view, on which an in-place ReLU costs copies.
-        return x * weights[:, None].expand(-1, frames, -1).flatten(0, 1)[..., None, None]
+        return scale_clips(x, self.weights(x.unflatten(0, (-1, frames)).mean((1, 3, 4))), frames)
+
+
+def scale_clips(x: Tensor, scale: Tensor, frames: int) -> Tensor:
+    """Scale the channels of clips `(N*T, C, H, W)` by `(N, C)`.
+
+    Frames are scaled, not clips: the product of clips would be a view, on which an in-place ReLU costs copies.
+    """
+    return x * scale[:, None].expand(-1, frames, -1).flatten(0, 1)[..., None, None]
 
 
 def gate_scale(gates: Sequence[ContextGate], means: Tensor) -> Tensor:
@@ -76,9 +79,19 @@ def gate_scale(gates: Sequence[ContextGate], means: Tensor) -> Tensor:
     return scale
 
 
-def pointwise(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """Return a 1 x 1 convolution without bias."""
-    return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+class Pointwise(nn.Conv2d):
+    """A 1 x 1 convolution without bias."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__(in_channels, out_channels, 1, stride, bias=False)
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Map `(N, C, H, W)` to `(N, C', ceil(H / stride), ceil(W / stride))`; `nn.Conv2d.forward` calls it."""
+        if weight.requires_grad and self.in_channels < 16:
+            # With a stride, oneDNN computes the gradient of so few channels in channels_last outside of its memory,
+            # which crashes or gives wrong values (oneDNN #6035).
+            return F.conv2d(x[..., :: self.stride[0], :: self.stride[1]], weight, bias)
+        return super()._conv_forward(x, weight, bias)
 
 
 class TinyVideoBlock(LayoutPreservingModule):
@@ -99,7 +112,7 @@ class TinyVideoBlock(LayoutPreservingModule):
         channels = in_channels
         self.expand_first = None
         if block.inverted_bottleneck:  # always with ReLU, regardless of the block's activations
-            self.expand_first = ConvNormActivation(pointwise(channels, wide), 'relu')
+            self.expand_first = ConvNormActivation(Pointwise(channels, wide), 'relu')
             channels = wide
 
         if kind in ('maxpool', 'avgpool'):
@@ -108,7 +121,7 @@ class TinyVideoBlock(LayoutPreservingModule):
             width = wide if block.inverted_bottleneck else block.filters
             groups = width if kind == 'depthwise' else 1
             self.spatial = nn.Sequential(
-                ConvNormActivation(pointwise(channels, width), block.spatial_activation),
+                ConvNormActivation(Pointwise(channels, width), block.spatial_activation),
                 ConvNormActivation(
                     SameConv2d(width, width, (kernel, kernel), (stride, stride), groups), block.spatial_activation
                 ),
@@ -124,35 +137,27 @@ class TinyVideoBlock(LayoutPreservingModule):
             else:
                 self.temporal = TemporalLayer(SamePool2d(temporal.kind, window, step))
 
-        self.expand = None if block.inverted_bottleneck else ConvNormActivation(pointwise(channels, wide))
+        self.expand = None if block.inverted_bottleneck else ConvNormActivation(Pointwise(channels, wide))
         self.squeeze_excite = None
         if block.squeeze_ratio:
             squeezed = max(int(wide * block.squeeze_ratio), 8)
             self.squeeze_excite = ContextGate(nn.Conv2d(wide, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, wide, 1))
         self.context_gate = ContextGate(nn.Conv2d(wide, wide, 1)) if block.context_gate else None
-        self.project = ConvNormActivation(pointwise(wide, out_channels)) if block.inverted_bottleneck else None
+        self.project = ConvNormActivation(Pointwise(wide, out_channels)) if block.inverted_bottleneck else None
         # A convolution even if input and output have the same shape, as in the release.
-        self.residual = ConvNormActivation(pointwise(in_channels, out_channels, stride)) if repetition.skip else None
+        self.residual = ConvNormActivation(Pointwise(in_channels, out_channels, stride)) if repetition.skip else None
         self.drop_path = DropPath(drop_path_rate) if repetition.skip and drop_path_rate else None
+
+    @property
+    def gates(self) -> list[ContextGate]:
+        """Squeeze-and-excitation and context gate, as far as the block has them."""
+        return [gate for gate in (self.squeeze_excite, self.context_gate) if gate]
 
     def forward_frames(self, inputs: Tensor, frames: int) -> tuple[Tensor, int]:
         """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T'."""
-        x = inputs
-        if self.expand_first:
-            x = self.expand_first(x)
-        x = self.spatial(x)
-        if self.temporal:
-            clips = x.shape[0] // frames
-            x = self.temporal(x, frames)
-            frames = x.shape[0] // clips
-        gates = [gate for gate in (self.squeeze_excite, self.context_gate) if gate]
-        if self.expand and gates and self._can_fold_gates(x, frames):
-            x = self._expand_and_gate(x, frames, gates)
-        else:
-            if self.expand:
-                x = self.expand(x)
-            for gate in gates:
-                x = gate(x, frames)
+        x = self.expand_first(inputs) if self.expand_first else inputs
+        x, frames = self.space_and_time(x, frames)
+        x = self.expand_and_gate(x, frames)
         if self.project:
             x = self.project(x)
         if self.drop_path and self.training:
@@ -161,24 +166,37 @@ class TinyVideoBlock(LayoutPreservingModule):
             x = x + self.residual(inputs)
         return F.relu_(x), frames
 
+    def space_and_time(self, x: Tensor, frames: int) -> tuple[Tensor, int]:
+        """Map `(N*T, C, H, W)` and T to `(N*T', C', H', W')` and T' by the layers over space and time."""
+        x = self.spatial(x)
+        if self.temporal is None:
+            return x, frames
+        clips = x.shape[0] // frames
+        x = self.temporal(x, frames)
+        return x, x.shape[0] // clips
+
+    def expand_and_gate(self, x: Tensor, frames: int) -> Tensor:
+        """Map `(N*T, C, H, W)` to the expanded and gated `(N*T, C', H, W)`."""
+        if self.expand and self.gates and self._can_fold_gates(x, frames):
+            # The expanded tensor is written only once. Expansion and batch norm are affine together, so its mean, on
+            # which the gates depend, follows from the mean of the input, and their scale goes into the weights.
+            weight, bias = fold(*self.expand, x)
+            weight = weight.flatten(1)  # (C', C)
+            means = F.linear(x.unflatten(0, (-1, frames)).mean((1, 3, 4)), weight, bias)  # (N, C')
+            scale = gate_scale(self.gates, means)
+            return ClipProduct.apply(x, weight * scale[..., None], bias * scale)
+        if self.expand:
+            x = self.expand(x)
+        for gate in self.gates:
+            x = gate(x, frames)
+        return x
+
     def _can_fold_gates(self, x: Tensor, frames: int) -> bool:
-        """Return whether `_expand_and_gate` can replace expansion and gates on `(N*T, C, H, W)`, and is faster."""
+        """Return whether gates can be folded into the expansion of `(N*T, C, H, W)`, and this is faster."""
         if not self.training or not can_fold(*self.expand, x):
             return False  # in evaluation it saves almost nothing, and would change the layers of exported graphs
         more_rows_than_channels = frames * x.shape[2] * x.shape[3] > x.shape[1]  # else weights per clip cost more
         return more_rows_than_channels and x.is_contiguous(memory_format=torch.channels_last)
-
-    def _expand_and_gate(self, x: Tensor, frames: int, gates: Sequence[ContextGate]) -> Tensor:
-        """Map `(N*T, C, H, W)` to the expanded and gated `(N*T, C', H, W)`, which is written only once.
-
-        Expansion and batch norm are affine together, so the mean of the output, on which the gates depend, follows from
-        the mean of the input. The scale of the gates then goes into the weights.
-        """
-        weight, bias = fold(*self.expand, x)
-        weight = weight.flatten(1)  # (C', C)
-        means = F.linear(x.unflatten(0, (-1, frames)).mean((1, 3, 4)), weight, bias)  # (N, C')
-        scale = gate_scale(gates, means)
-        return ClipProduct.apply(x, weight * scale[..., None], bias * scale)
 
 
 @MODELS.register_module()

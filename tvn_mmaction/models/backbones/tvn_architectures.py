@@ -6,11 +6,14 @@ C x T x H x W, at the native input size of the network.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, NamedTuple
+
+from torch import nn
 
 SPATIAL_LAYERS = ('conv', 'depthwise', 'maxpool', 'avgpool')
 TEMPORAL_LAYERS = ('conv', 'maxpool', 'avgpool')
-ACTIVATIONS = ('relu', 'hswish')
+ACTIVATIONS = {'relu': partial(nn.ReLU, inplace=True), 'hswish': nn.Hardswish}
 
 
 class Layer(NamedTuple):
@@ -71,7 +74,7 @@ class Block:
             )
         for name in ('spatial_activation', 'temporal_activation'):
             if getattr(self, name) not in ACTIVATIONS:
-                raise ValueError(f'Block.{name} is {getattr(self, name)!r}; known are {ACTIVATIONS}')
+                raise ValueError(f'Block.{name} is {getattr(self, name)!r}; known are {", ".join(ACTIVATIONS)}')
         for name in ('filters', 'expand', 'repeats'):
             _check_count(f'Block.{name}', getattr(self, name))
         if not isinstance(self.squeeze_ratio, (int, float)) or not 0 <= self.squeeze_ratio <= 1:
@@ -90,8 +93,8 @@ class Block:
     def repetitions(self, frames: int) -> list[Repetition]:
         """Return the repetitions for clips of `frames` frames.
 
-        Only the first one has strides; the first, third, fifth, … have the temporal layer. For clips of one
-        frame there is no temporal convolution. Temporal pooling does not change them.
+        The first, third, fifth, … have the temporal layer. There is no temporal convolution of clips of one frame,
+        which temporal pooling does not change.
         """
         repetitions = []
         for index in range(self.repeats):
