@@ -6,6 +6,7 @@ from a process that decodes unknown files is data, and cannot run code.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -50,6 +51,8 @@ class DecodingProcess:
         self.threads = threads
         self._process: subprocess.Popen | None = None
         self._answers: queue.Queue = queue.Queue()
+        self._numbers = itertools.count()  # of the requests
+        self._opened: weakref.ref[IsolatedVideo] | None = None  # the video that the process has open
 
     def open(self, path: str | Path) -> 'IsolatedVideo':
         """Open a video file, and close the one that was open before.
@@ -60,45 +63,58 @@ class DecodingProcess:
         """
         return IsolatedVideo(self, Path(path).absolute())
 
-    def send(self, request: dict[str, Any]) -> None:
-        """Send a request; start the process if there is none."""
-        if self._process is None:
-            self._start()
-        with contextlib.suppress(OSError):  # the process ended, which the missing answer shows
-            self._process.stdin.write(json.dumps(request).encode() + b'\n')
-            self._process.stdin.flush()
+    def send(self, video: 'IsolatedVideo', request: dict[str, Any]) -> int:
+        """Send a request about a video, and return its number; one to open it starts the process if there is none.
 
-    def receive(self, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
-        """Return the next answer, and its pixels.
+        Raises:
+            ValueError: The process has another video open, or was replaced.
+        """
+        if 'open' in request:
+            self._opened = weakref.ref(video)
+            if self._process is None:
+                self._start()
+        elif self._opened is None or self._opened() is not video:
+            raise ValueError('it is no longer open')
+        number = next(self._numbers)
+        with contextlib.suppress(OSError):  # the process ended, which the missing answer shows
+            self._process.stdin.write(json.dumps(request | {'number': number}).encode() + b'\n')
+            self._process.stdin.flush()
+        return number
+
+    def receive(self, number: int, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Return the answer to the request of a number, and its pixels; earlier answers are dropped.
 
         Raises:
             OSError: The file cannot be read.
             ValueError: It is not a video, or its decoder crashed or hung.
             IndexError: It has fewer frames.
         """
-        try:
-            answer, pixels = self._answers.get(timeout=limit_s)
-        except queue.Empty:
-            self.end()
-            raise ValueError(f'its decoder hung for {limit_s:.0f} s') from None
-        except BaseException:  # such as Ctrl-C: this answer would be taken for the next one
-            self.end()
-            raise
-        if answer is None:
-            self.end()
-            raise ValueError('its decoder crashed')
+        answer: dict[str, Any] = {}
+        while answer.get('number') != number:
+            try:
+                answer, pixels = self._answers.get(timeout=limit_s)
+            except queue.Empty:
+                self.end()
+                raise ValueError(f'its decoder hung for {limit_s:.0f} s') from None
+            except BaseException:  # such as Ctrl-C
+                self.end()
+                raise
+            if answer is None:
+                self.end()
+                raise ValueError('its decoder crashed')
         if 'error' in answer:
             raise ERRORS.get(answer['error'], ValueError)(answer['reason'])
         return answer, pixels
 
     def end(self) -> None:
         """End the process."""
+        self._opened = None
         if self._process is not None:
             self._kill()
             self._process = None
 
     def _start(self) -> None:
-        command = [sys.executable, __file__, str(self.threads)]
+        command = [sys.executable, __file__, str(self.threads), str(MEMORY_BYTES)]
         devices = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
         self._process = subprocess.Popen(command, start_new_session=True, **devices)  # Ctrl-C is for this process
         self._kill = weakref.finalize(self, _kill, self._process)
@@ -107,7 +123,10 @@ class DecodingProcess:
 
 
 class IsolatedVideo:
-    """An open video of a `DecodingProcess`, with the interface of `VideoReader`."""
+    """An open video of a `DecodingProcess`, with the interface of `VideoReader`.
+
+    It is usable until the process opens another video, crashes or hangs; then its methods raise a ValueError.
+    """
 
     def __init__(self, process: DecodingProcess, path: Path):
         self._process = process
@@ -127,25 +146,17 @@ class IsolatedVideo:
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in the order of presentation; the next one is decoded meanwhile."""
         self._ask(restart=True)
-        self._process.send({'next': True})
-        waits = True
-        try:
-            while True:
-                waits = False
-                answer, pixels = self._process.receive(self._limit_s)
-                if pixels is None:
-                    self.damage = answer['damage']
-                    return
-                self._process.send({'next': True})
-                waits = True
-                yield Frame(answer['index'], answer['time_s'], pixels[0])
-        finally:
-            if waits:
-                self._process.receive(self._limit_s)
+        due = self._process.send(self, {'next': True})
+        while True:
+            answer, pixels = self._process.receive(due, self._limit_s)
+            if pixels is None:
+                self.damage = answer['damage']
+                return
+            due = self._process.send(self, {'next': True})
+            yield Frame(answer['index'], answer['time_s'], pixels[0])
 
     def _ask(self, **request: Any) -> tuple[dict[str, Any], np.ndarray | None]:
-        self._process.send(request)
-        return self._process.receive(self._limit_s)
+        return self._process.receive(self._process.send(self, request), self._limit_s)
 
 
 def _kill(process: subprocess.Popen) -> None:
@@ -193,12 +204,12 @@ class _Server:
         return {'damage': self.reader.damage}, ()
 
 
-def _serve(threads: int) -> None:
+def _serve(threads: int, memory_bytes: int) -> None:
     """Answer requests until the standard input ends, at which this process ends whatever it does."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     requests: queue.Queue = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     server = _Server(threads)
@@ -207,10 +218,11 @@ def _serve(threads: int) -> None:
         try:
             answer, pixels = server.answer(request)
         except MemoryError:
-            answer = {'error': 'ValueError', 'reason': f'its decoder needs more than {MEMORY_BYTES >> 30} GiB'}
+            answer = {'error': 'ValueError', 'reason': f'its decoder needs more than {memory_bytes >> 20} MiB'}
         except Exception as error:  # decoders raise any type
             name = 'OSError' if isinstance(error, OSError) else type(error).__name__
             answer = {'error': name, 'reason': str(error)}
+        answer['number'] = request['number']
         if pixels:
             answer['shape'] = (len(pixels), *pixels[0].shape)
         sys.stdout.buffer.write(json.dumps(answer).encode() + b'\n')
@@ -226,4 +238,4 @@ def _read_requests(requests: queue.Queue) -> None:
 
 
 if __name__ == '__main__':
-    _serve(int(sys.argv[1]))
+    _serve(*map(int, sys.argv[1:]))

@@ -1,12 +1,13 @@
 """Video reader: frame i of a file is the i-th frame that a player shows, whichever codec, container or time stamps.
 
-FFmpeg's decoder, through PyAV, returns the frames in the order of presentation and applies edit lists; null frames and
-packets that do not decode show no picture and are not counted. This module imports neither MMAction2 nor the rest of
-the package, so that a process for decoding starts in a fraction of a second (`decoding_process.py`).
+FFmpeg's decoder, through PyAV, returns the frames in the order of presentation and applies edit lists. Null frames show
+no picture of their own and are not counted. A packet that does not decode repeats the previous picture in a file with
+an index of time stamps, and is not counted in others. This module imports neither MMAction2 nor the rest of the
+package, so that a process for decoding starts in a fraction of a second (`decoding_process.py`).
 """
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ INDEXED_CODECS = {'av1', 'h264', 'hevc', 'vp9'}
 INDEXED_CONTAINERS = {'matroska,webm', 'mov,mp4,m4a,3gp,3g2,mj2'}
 # Frames of a file without an index are kept while they are counted, since most are requested afterwards.
 KEPT_BYTES = 256 << 20
-BYTES_PER_PACKET = 8  # at least: the header of a chunk of AVI, the entry of a table of MP4
+UNKNOWN_SIZE = 0xFFFFFFFF  # in the header of an AVI that was written to a pipe
 
 
 class Frame(NamedTuple):
@@ -40,7 +41,8 @@ class Frame(NamedTuple):
 class VideoReader:
     """Read the frames of a video file by their index in the order of presentation.
 
-    It reads the file's default video stream. All frames have the size of the stream, and are turned upright.
+    It reads the file's default video stream. All frames have the size of the stream, and are turned upright. A request
+    for frames ends an iteration that has not reached the end.
 
     Args:
         path: The video file. Playlists, which open other files and addresses, are no videos.
@@ -60,7 +62,9 @@ class VideoReader:
         self.damage = ''
         self._kept: list[av.VideoFrame] | None = None
         self._keys: list[int] = []  # time stamps of the key frames, in the order of the file
+        self._can_seek = True
         self._open()
+        self._size = self._stream.width, self._stream.height  # later, those of the last decoded frame
         self.fps = _plausible(self._stream.average_rate) or _plausible(self._stream.base_rate) or USUAL_FPS
 
     def _open(self) -> None:
@@ -108,12 +112,39 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in the order of presentation; memory holds a few of them."""
-        first_s = None
-        for index, frame in enumerate(self._from_start()):
-            # Not `frame.time`, which is not a number for frames that the decoder returns last.
-            time_s = index / self.fps if frame.pts is None else float(frame.pts * self._stream.time_base)
-            first_s = time_s if first_s is None else first_s
-            yield Frame(index, time_s - first_s, self._pixels(frame))
+        first_s, previous_s = None, 0.0
+        for index, frame in self._numbered():
+            if self._index:
+                time_s = float((self._index[index] - self._index[0]) * self._stream.time_base)
+            else:
+                # The decoder returns the last frames without a time stamp, and those of AVI are in the order of coding.
+                stamp = frame.dts if self._container.format.name == 'avi' else frame.pts
+                stamp_s = None if stamp is None else float(stamp * self._stream.time_base)
+                first_s = stamp_s if first_s is None else first_s
+                time_s = previous_s + bool(index) / self.fps
+                if stamp_s is not None and stamp_s - first_s > previous_s:
+                    time_s = stamp_s - first_s
+            previous_s = time_s
+            yield Frame(index, time_s, self._pixels(frame))
+
+    def _numbered(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode all frames from the start, with their indices; the index of time stamps, if any, has the last word."""
+        if not self._index:
+            yield from enumerate(self._from_start())
+            return
+        stamps, due, previous = self._index, 0, None
+        for frame in self._from_start():
+            index = len(stamps) if frame.pts is None else bisect_left(stamps, frame.pts)
+            if index < due or index == len(stamps) or stamps[index] != frame.pts:
+                continue  # no packet announced it
+            for missing in range(due, index):
+                yield missing, previous or frame
+            yield index, frame
+            due, previous = index + 1, frame
+        if due < len(stamps):
+            self.damage = self.damage or 'not all of its frames decode'
+        for missing in range(due, len(stamps)) if previous else ():
+            yield missing, previous
 
     def _from_start(self) -> Iterator[av.VideoFrame]:
         """Decode the file from its start; opened again, since not every container can be sought to its first packet."""
@@ -127,6 +158,8 @@ class VideoReader:
         for packet in self._packets():
             try:
                 frames = packet.decode() if packet else self._stream.decode()
+            except MemoryError:
+                raise
             except av.error.FFmpegError:
                 self.damage = 'not all of its frames decode'
             else:
@@ -143,13 +176,14 @@ class VideoReader:
                 self.damage, packet = f'it cannot be read to its end: {error.strerror}', None
             if packet is None or (packet.dts is None and not packet.size):  # PyAV's request for what the decoder holds
                 break
-            count += 1
+            if packet.is_corrupt:
+                self.damage = 'not all of its frames are whole'
             if packet.size:  # else a null frame, at which a player shows the last picture for longer
+                count += 1
                 yield packet
-        declared = self._stream.frames
-        # A recording that was not finished declares any number; every frame takes some bytes, if only for its place.
-        if is_whole and count < declared < self.path.stat().st_size / BYTES_PER_PACKET:
-            self.damage = self.damage or f'it ends after {count} of its {declared} frames'
+        if is_whole and self._container.format.name == 'avi' and not self.damage:
+            missing = _missing_bytes(self.path)  # of which FFmpeg gives no notice
+            self.damage = f'it ends after {count} frames, and {missing} bytes are missing' if missing else ''
         yield None
 
     def _count(self) -> int:
@@ -174,10 +208,11 @@ class VideoReader:
         """Decode from the start to the last wanted frame."""
         found, count, remaining = {}, 0, set(wanted)
         if remaining:
-            for count, frame in enumerate(self._from_start(), start=1):
-                if count - 1 in remaining:
-                    found[count - 1] = self._pixels(frame)
-                    remaining.discard(count - 1)
+            for index, frame in self._numbered():
+                count = index + 1
+                if index in remaining:
+                    found[index] = self._pixels(frame)
+                    remaining.discard(index)
                     if not remaining:
                         break
             else:
@@ -206,29 +241,38 @@ class VideoReader:
         return stamps if len(set(stamps)) == len(stamps) else []
 
     def _by_index(self, wanted: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Seek to the wanted frames; return None if the file does not decode as its packets promise."""
+        """Seek to the wanted frames; return None if the file does not decode as its packets announce."""
         if not self._index:
             return None
         self._check_end(wanted, len(self._index))
+        if not self._can_seek:
+            return None
         found, stamps, keys = {}, self._index, sorted(self._keys)
         frames, position = None, -1  # of the last decoded frame
         for index in wanted:
             key = keys[max(bisect_right(keys, stamps[index]) - 1, 0)]
-            if frames is None or (position < index and stamps[position] < key):
-                self._container.seek(key, stream=self._stream)
-                frames, position = self._decoded(), -1
+            first = bisect_left(stamps, key)  # the key frame itself, unless an edit list hides it
+            if frames is None or position < first - 1:
+                frames, position = self._decoded_from(key), first - 1
             while position < index:
                 frame = next(frames, None)
-                if frame is None:
+                position += 1
+                if frame is None or frame.pts != stamps[position] or frame.is_corrupt:
+                    self._can_seek = False
                     return None
-                if position < 0 and (frame.pts is None or frame.pts < key or frame.pts < stamps[0]):
-                    continue  # leading pictures, which refer to frames before the key frame
-                following = bisect_right(stamps, frame.pts) - 1 if position < 0 else position + 1
-                if following < 0 or following >= len(stamps) or stamps[following] != frame.pts or following > index:
-                    return None
-                position = following
             found[index] = self._pixels(frame)
         return found
+
+    def _decoded_from(self, key: int) -> Iterator[av.VideoFrame]:
+        """Decode from a key frame to the end; nothing if the file cannot be sought."""
+        try:
+            self._container.seek(key, stream=self._stream)
+        except av.error.FFmpegError:
+            return
+        for frame in self._decoded():
+            # Leading pictures of the key frame refer to frames before it.
+            if frame.pts is not None and frame.pts >= key:
+                yield frame
 
     def _check_end(self, wanted: Sequence[int], count: int) -> None:
         if wanted and wanted[-1] >= count:
@@ -237,8 +281,8 @@ class VideoReader:
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as RGB, by the colour matrix and range that it declares, upright."""
         rgb = frame.reformat(
-            width=self._stream.width or frame.width,
-            height=self._stream.height or frame.height,
+            width=self._size[0] or frame.width,
+            height=self._size[1] or frame.height,
             format='rgb24',
             src_color_range=frame.color_range or None,
         ).to_ndarray()
@@ -257,6 +301,13 @@ def _upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     if abs(b) > abs(a):  # rows become columns
         pixels, a, d = pixels.swapaxes(0, 1), c, b
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
+
+def _missing_bytes(avi: Path) -> int:
+    """Return how many bytes a file has less than its RIFF header declares."""
+    with avi.open('rb') as file:
+        _, declared = struct.unpack('<4sI', file.read(8))
+    return max(8 + declared - avi.stat().st_size, 0) if declared != UNKNOWN_SIZE else 0
 
 
 def _plausible(rate: object) -> float | None:

@@ -75,7 +75,7 @@ def test_invalid_group_pattern(pattern, message):
 
 
 def test_entries_that_are_not_clips_are_named(tmp_path):
-    write_files(tmp_path, 'A/a.avi', 'B/b.avi', 'B/b.mpg', 'README.txt', '.hidden/h.avi', 'A/.h.avi', 'A/notes/n.txt')
+    write_files(tmp_path, 'A/a.avi', 'B/b.avi', 'B/b.gif', 'README.txt', '.hidden/h.avi', 'A/.h.avi', 'A/notes/n.txt')
     (tmp_path / 'A/loop').symlink_to(tmp_path / 'A')
     (tmp_path / 'self').symlink_to(tmp_path)
     (tmp_path / 'A/bad\nname.avi').touch()
@@ -85,7 +85,7 @@ def test_entries_that_are_not_clips_are_named(tmp_path):
     clips, ignored = scan(tmp_path, tmp_path)
     assert [clip.path for clip in clips] == ['A/a.avi', 'B/b.avi']
     assert sorted(ignored) == ["'A/bad\\nname.avi'", "'A/bad\\udcff.avi'", "'bad\\nclass'", 'A/loop', 'A/notes',
-                               'B/b.mpg', 'README.txt', 'empty', 'self']  # fmt: skip
+                               'B/b.gif', 'README.txt', 'empty', 'self']  # fmt: skip
     assert ignored['A/loop'] == 'a link to a folder'
     assert ignored['empty'] == 'a folder without a clip'
     assert 'rename it' in ignored["'bad\\nclass'"]

@@ -9,7 +9,11 @@ from pathlib import Path
 from ...utils.errors import UserError
 from ..manifest import UNPRINTABLE, Clip
 
-VIDEO_SUFFIXES = ('.avi', '.mp4', '.mkv', '.mov', '.webm')
+# Of the containers of `video_reader.py`.
+VIDEO_SUFFIXES = (
+    *('.avi', '.mp4', '.mkv', '.mov', '.webm', '.3gp', '.asf', '.flv', '.m2ts', '.m4v'),
+    *('.mpeg', '.mpg', '.mts', '.ogv', '.ts', '.vob', '.wmv'),
+)
 # Position of the group in a file name without its suffix.
 GROUP_PATTERNS = {
     'ucf50': r'_g(\d+)_c\d+$',

@@ -1,0 +1,1 @@
+"""Marked videos, on which every decoder and every reader of the package is checked and timed."""
