@@ -10,7 +10,7 @@ from pathlib import Path
 
 from command_line import ArgumentParser, add_cfg_options, config_file, parse_options, run, share
 
-# As in tvn_mmaction.evaluation.
+# As in tvn_mmaction.evaluation.report.
 EVALUATIONS = ('top_k_accuracy', 'mean_class_accuracy', 'confusion_matrix', 'hardest')
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from tests.reliability.faults import SignalHook
 from tests.reliability.test_resume import assert_same_bits, train, training_state
 from tests.small_experiment import REPOSITORY, call_tool, write_config, write_data
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.apis.pretraining import pretrain, pretraining_config, start_from
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.dependencies import pretraining_file
@@ -66,7 +66,7 @@ def test_training_starts_from_its_pretraining(tmp_path, data_root, pretext):
     """One command does both; with a learning rate of 0 the backbone does not change."""
     work = tmp_path / 'work'
     options = {'optim_wrapper.optimizer.lr': 0.0, 'train_cfg.max_epochs': 1}
-    result = apis.train(read_config(write_both(tmp_path, data_root, pretext), str(work), options=options))
+    result = train_test.train(read_config(write_both(tmp_path, data_root, pretext), str(work), options=options))
     assert result.protocol.initial_weights == 'pretrain on the same clips'
     assert result.costs['pretraining_seconds'] > 0
     before, after = weights(work / 'pretraining/epoch_2.pth'), weights(work / 'epoch_1.pth')
@@ -156,7 +156,7 @@ def test_pretraining_of_another_recipe_is_refused(tmp_path, data_root):
         other = {**elsewhere, f'pretraining.options.{option}': here}
         message = rf'shared holds a training of another .*{re.escape(f"{option} is {there} there and {here} here")}'
         with pytest.raises(UserError, match=message):
-            apis.train(read_config(file, str(tmp_path / 'two'), options=other))
+            train_test.train(read_config(file, str(tmp_path / 'two'), options=other))
 
 
 def test_config_digest_depends_on_the_recipe_and_not_on_its_folder(tmp_path, data_root):
@@ -220,9 +220,9 @@ def test_option_pretrains_any_network_of_frames(tmp_path, data_root, name, recip
     options['pretraining.options.train_cfg.max_epochs'] = 1
     if name != 'tsn_r18':
         with pytest.raises(UserError, match=r'agree on frames, pixels and channels'):
-            apis.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
+            train_test.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
         return
-    result = apis.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
+    result = train_test.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
     assert result.protocol.initial_weights == f'{Path(recipe).stem} on the same clips'
 
 
@@ -251,7 +251,7 @@ def test_option_pretrains_any_network_of_frames(tmp_path, data_root, name, recip
 def test_invalid_pretraining_is_refused(tmp_path, data_root, options, message):
     file = write_both(tmp_path, data_root)
     with pytest.raises(UserError, match=message):
-        apis.train(read_config(file, str(tmp_path / 'work'), options=options))
+        train_test.train(read_config(file, str(tmp_path / 'work'), options=options))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.small_experiment import write_config, write_data
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.checks.seen_clips import KEY, check_leakage, seen_clips
 from tvn_mmaction.config.loading import read_config
@@ -35,7 +35,7 @@ def read(tmp_path_factory):
 def trained(read) -> dict[str, Path]:
     """A checkpoint trained on the groups 01, 02 and 09, and one that names the clips of `read`'s training as seen."""
     plan = read({'split.protocol': 'logo', 'split.fold': 2})
-    apis.train(plan.config)
+    train_test.train(plan.config)
     other = Path(plan.config.work_dir, 'epoch_1.pth')
     checkpoint = torch.load(other, weights_only=True)
     plan = read({})
@@ -49,7 +49,7 @@ def test_weights_that_have_seen_the_test_are_refused(read, trained, use, monkeyp
     message = r'was trained on 6 of the 6 clips of val_dataloader.* would be no test'
     plan = read(USES[use](trained['other']), 'leaks')
     with pytest.raises(UserError, match=message):
-        apis.train(plan.config)
+        train_test.train(plan.config)
     assert not list(Path(plan.config.work_dir).glob('*.pth'))
     monkeypatch.setenv('HOME', str(trained['other'].parent))
     with pytest.raises(UserError, match=message):

@@ -8,7 +8,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 
 from tests.small_experiment import REPOSITORY, write_config, write_data
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.config.loaders import dataset_of, datasets
 from tvn_mmaction.config.loading import configure_training, printed, read_config, resolve
 from tvn_mmaction.utils.errors import UserError
@@ -117,7 +117,7 @@ def test_scaling_of_an_unknown_learning_rate_is_refused(tmp_path, data_root):
 def test_checkpoint_of_another_model_is_refused(tmp_path, config_file):
     torch.save({'state_dict': {'cls_head.fc_cls.weight': torch.zeros(5, 8)}}, tmp_path / 'other.pth')
     with pytest.raises(UserError, match=r'other\.pth does not fit the model of .*tiny\.py: .*cls_head'):
-        apis.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')
+        train_test.test(read_config(config_file, work_dir=str(tmp_path / 'work')), tmp_path / 'other.pth')
 
 
 def test_misspelt_option_suggests_similar_names(config_file):
@@ -157,7 +157,7 @@ def test_architecture_of_the_readme_trains(tmp_path, data_root):
 def test_invalid_model_suggests_the_argument(tmp_path, config_file):
     config = read_config(config_file, work_dir=str(tmp_path), options={'model.cls_head.num_clases': 3})
     with pytest.raises(UserError, match=r'tiny\.py: model\.cls_head\.num_clases is 3, .* Use num_classes'):
-        apis.train(config)
+        train_test.train(config)
 
 
 def test_part_of_a_config_is_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.small_experiment import write_config, write_data
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.config.loaders import dataset_of
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.datasets.transforms.pipeline_inspection import input_size
@@ -113,9 +113,9 @@ def test_result_has_the_views_and_their_cost(config_file, tmp_path):
     """On videos that move: the scores of several views are not those of one."""
     config = read_config(config_file, str(tmp_path / 'one'), options={'train_cfg.max_epochs': 1})
     configure_training(config)
-    one = apis.train(config)
+    one = train_test.train(config)
     several = read_config(config_file, str(tmp_path / 'several'), options={'views.clips': 3, 'views.crops': 3})
-    tested = apis.test(several, tmp_path / 'one/epoch_1.pth')
+    tested = train_test.test(several, tmp_path / 'one/epoch_1.pth')
     assert (one.protocol.views, tested.protocol.views) == (1, 9)
     assert tested.costs['gmacs_per_video'] == pytest.approx(9 * one.costs['gmacs_per_video'])
     table = views_table([one, tested]).splitlines()

@@ -11,7 +11,7 @@ from mmaction.registry import MODELS
 from tests.configs.test_configs import resolved, tiny
 from tests.small_experiment import REPOSITORY
 from tests.videos import write_video
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.datasets.demo import ACTIONS, draw_demo
 from tvn_mmaction.datasets.demo_audio import BANDS, DemoAudioDataset, draw_sound
@@ -63,8 +63,8 @@ def test_test_of_the_checkpoint_repeats_the_training(name, request, tmp_path):
     folder, protocol = ('demo_root', 'group5') if 'demo' in name else ('data_root', 'ucf101like')
     data_root = str(request.getfixturevalue(folder))
     options = {**ONE_STEP, **tiny(file), 'split.protocol': protocol}
-    trained = apis.train(read_config(file, str(tmp_path / 'work'), data_root, options))
-    again = apis.test(
+    trained = train_test.train(read_config(file, str(tmp_path / 'work'), data_root, options))
+    again = train_test.test(
         read_config(file, str(tmp_path / 'again'), data_root, options), str(tmp_path / 'work/epoch_1.pth')
     )
     assert len(trained.history) == 1 and trained.metrics == again.metrics
@@ -108,7 +108,7 @@ def test_training_starts_from_weights_of_other_classes(data_root, tmp_path, capf
     torch.save({'state_dict': published.state_dict(), 'meta': {}}, weights)
     options = {**ONE_STEP, **tiny(file), 'split.protocol': 'ucf101like', 'optim_wrapper.optimizer.lr': 0.0}
     options |= {'pretrained': True, 'pretrained_weights': str(weights)}
-    result = apis.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
+    result = train_test.train(read_config(file, str(tmp_path / 'work'), str(data_root), options))
     assert result.protocol.initial_weights == str(weights)
     trained = torch.load(tmp_path / 'work/epoch_1.pth', weights_only=True)['state_dict']
     assert trained['cls_head.fc_cls.weight'].shape == (2, 1280)

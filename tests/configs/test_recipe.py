@@ -17,7 +17,7 @@ from torch import nn
 
 from tests.configs.test_configs import build
 from tests.small_experiment import PARTS, REPOSITORY, STRONG, write_config, write_data
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.config.loaders import dataset_of, datasets
 from tvn_mmaction.config.loading import config_name, read_config
 from tvn_mmaction.experiments.comparison.comparison_plan import configs_on_equal_terms
@@ -243,7 +243,7 @@ def experiment(tmp_path_factory):
     folder = tmp_path_factory.mktemp('strong')
     file = write_config(folder, write_data(folder), f"{STRONG}custom_hooks = [dict(type='KeepWeights')]\n")
     KeepWeights.steps.clear()
-    result = apis.train(read_config(file, str(folder / 'run')))
+    result = train_test.train(read_config(file, str(folder / 'run')))
     return folder, file, result, list(KeepWeights.steps)
 
 
@@ -265,7 +265,7 @@ def test_averaged_weights_are_those_of_the_closed_form(experiment):
 
 def test_averaged_weights_are_tested_after_training_and_from_the_checkpoint(experiment):
     folder, file, result, _ = experiment
-    again = apis.test(read_config(file, str(folder / 'again')), folder / 'run/epoch_2.pth')
+    again = train_test.test(read_config(file, str(folder / 'again')), folder / 'run/epoch_2.pth')
     assert again.metrics == result.metrics
     first, second = (np.load(folder / name / 'scores.npz') for name in ('run', 'again'))
     assert np.array_equal(first['scores'], second['scores'])
@@ -285,8 +285,8 @@ def test_record_has_the_augmentation_and_no_accuracy_on_mixed_labels(experiment)
 @pytest.mark.slow
 def test_average_is_left_out_by_one_option(experiment, tmp_path):
     _, file, _, _ = experiment
-    apis.train(read_config(file, str(tmp_path), options={'default_hooks.ema': None, 'train_cfg.max_epochs': 1}))
+    train_test.train(read_config(file, str(tmp_path), options={'default_hooks.ema': None, 'train_cfg.max_epochs': 1}))
     saved = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert 'ema_state_dict' not in saved
     with pytest.raises(UserError, match=r'holds a training of another configuration \(default_hooks\.ema'):
-        apis.train(read_config(file, str(tmp_path), options={'train_cfg.max_epochs': 1}))
+        train_test.train(read_config(file, str(tmp_path), options={'train_cfg.max_epochs': 1}))

@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from tests.configs.test_configs import tiny
 from tests.processes import interrupted_when
 from tests.small_experiment import REPOSITORY, break_clip, call_tool, write_config, write_data
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.checks.artifacts import check_training_artifacts
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.loaders import build_dataset, build_without_videos
@@ -48,7 +48,7 @@ def experiment(tmp_path_factory):
     file = write_config(folder, write_data(folder), 'train_cfg = dict(max_epochs=1)\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        apis.train(read_config(file, 'trained'))
+        train_test.train(read_config(file, 'trained'))
     return folder, file, folder / 'trained/epoch_1.pth'
 
 
@@ -220,7 +220,7 @@ def test_recurrent_network_is_trained_and_tested(experiment, extracted, tmp_path
     monkeypatch.setattr('decord.VideoReader', None)  # no video is decoded
     config = read_config(tmp_path / 'gru.py', str(tmp_path / 'work'))
     assert config.model.backbone.in_channels == 8
-    result = apis.train(config)
+    result = train_test.train(config)
     assert result.protocol.split == 'ucf101like' and result.protocol.initial_weights == 'scratch'
     assert (result.protocol.train_clips, result.protocol.test_clips) == (6, 6)
     network = sum(parameter.numel() for parameter in MODELS.build(config.model).parameters())
@@ -229,7 +229,7 @@ def test_recurrent_network_is_trained_and_tested(experiment, extracted, tmp_path
     for pipeline in (result.protocol.train_pipeline, result.protocol.test_pipeline):
         assert pipeline[:-2] == record.test_pipeline and pipeline[-2]['length'] == 3
     assert '| 2 × 32 × 32 |' in results_table([result])  # input of the upstream network
-    again = apis.test(read_config(tmp_path / 'gru.py', str(tmp_path / 'again')), tmp_path / 'work/epoch_2.pth')
+    again = train_test.test(read_config(tmp_path / 'gru.py', str(tmp_path / 'again')), tmp_path / 'work/epoch_2.pth')
     assert again.metrics == result.metrics
 
 
@@ -282,9 +282,9 @@ def test_features_of_other_clips_are_refused_before_the_training(experiment, ext
     message = r'features lacks 1 of the 6 clips of {}_dataloader, the first one is .*{}\. .*extract_features\.py on'
     name = Path(test['filename']).name
     with pytest.raises(UserError, match=message.format('val', name)):
-        apis.train(config)
+        train_test.train(config)
     with pytest.raises(UserError, match=message.format('test', name)):
-        apis.test(config, experiment[2])
+        train_test.test(config, experiment[2])
     assert not list(tmp_path.glob('work/*.pth'))
 
 

@@ -16,7 +16,7 @@ from tests.frame_selection.planted_videos import (
     write_selector,
 )
 from tests.small_experiment import REPOSITORY, call_tool
-from tvn_mmaction import apis
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
@@ -40,7 +40,7 @@ def train(file: Path, data_root: Path, work_dir: Path, **options) -> Path:
     """Return the last checkpoint."""
     settings = read_config(file, str(work_dir), str(data_root), options)
     configure_training(settings, validate=False)
-    result = apis.train(settings)
+    result = train_test.train(settings)
     return work_dir / result.checkpoint
 
 
@@ -257,7 +257,7 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
     def interrupted(*what):
         if next(counted) == 2:
             raise KeyboardInterrupt
-        return apis.test(*what)
+        return train_test.test(*what)
 
     monkeypatch.setattr(compare, 'test', interrupted)
     with pytest.raises(KeyboardInterrupt, match=r'2 of 6 tests are finished, in .*\. Repeat'):
@@ -353,7 +353,7 @@ def test_result_of_a_leaking_selector_has_no_split(folder, tmp_path, capsys):
         settings = selecting(folder, tmp_path, selection=str(file))
         settings.work_dir = str(tmp_path / file.stem)
         configure_training(settings, validate=False)
-        found[file.stem] = apis.train(settings)
+        found[file.stem] = train_test.train(settings)
         output = capsys.readouterr().err
         # Before the first epoch.
         assert ('state no split: ' in output.partition('epoch   1/')[0]) == (file.stem == 'leaking')
@@ -374,7 +374,7 @@ def test_selection_of_other_clips_is_refused_before_the_training(folder, tmp_pat
     configure_training(settings, validate=False)
     message = rf'lacking\.json lacks 1 of the 18 clips of train_dataloader, the first .*{Path(train_clip.path).name}'
     with pytest.raises(UserError, match=message):
-        apis.train(settings)
+        train_test.train(settings)
     with pytest.raises(UserError, match=rf'lacking\.json lacks 1 of the .*{Path(train_clip.path).name}'):
         plan_cross_validation(settings, 'group5').choose([0])
 

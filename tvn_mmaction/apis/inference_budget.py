@@ -21,22 +21,14 @@ TOOL = 'python tools/calibrate.py'
 
 
 def check_exits(config: Config) -> None:
-    """Check that the network of a config has early exits; unknown networks fail when they are built.
-
-    Raises:
-        UserError: The network has no early exits.
-    """
+    """Check that the network of a config has early exits; unknown networks fail when they are built."""
     kind = MODELS.get(config.model.type)
     if kind and not issubclass(kind, EarlyExits):
         raise UserError(f'{config.filename}: {kind.__name__} has no early exits. Name a config of configs/early_exit/.')
 
 
 def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mapping[str, Any], budget: float) -> None:
-    """Set the thresholds of a checkpoint for a budget.
-
-    Raises:
-        UserError: It has no thresholds, or not for this budget, or they are for another backbone or other clips.
-    """
+    """Set the thresholds of a checkpoint for a budget."""
     if 'calibration' not in meta:
         raise UserError(
             f'--budget {budget:g}: {checkpoint} has no thresholds. Create a checkpoint with thresholds: {TOOL} '
@@ -76,13 +68,7 @@ def budget_options(meta: Mapping[str, Any], budget: float) -> dict[str, Any]:
 
 
 def budget_costs(exits: Sequence[int], meta: Mapping[str, Any], budget: float) -> dict[str, float]:
-    """Return the costs of a test under a budget: `gmacs_per_video`, and `exit0_share` and so on for each exit.
-
-    Args:
-        exits: The exit of each clip.
-        meta: The meta of the calibrated checkpoint.
-        budget: The budget.
-    """
+    """Return the costs of a test under a budget: `gmacs_per_video`, and `exit0_share` and so on for each exit."""
     calibration = Calibration.from_meta(meta['calibration'])
     macs = calibration.macs.under(calibration.policy(budget).thresholds)
     shares = exit_shares(np.array(exits), len(macs))

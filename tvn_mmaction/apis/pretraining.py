@@ -29,19 +29,10 @@ FOLLOWED = ('split', 'decoder', 'randomness', 'broken_clips')  # variables copie
 
 
 def pretrain(plan: RunPlan) -> Path | None:
-    """Run the pretraining of a config unless it is complete, and return its checkpoint.
+    """Run the pretraining of a config unless it is complete, and return its checkpoint; None if there is nothing to do.
 
     It trains in the folder `pretraining` of the work directory, or in `pretraining.work_dir`, and resumes an
     interrupted pretraining there. It reads the training clips only and is not tested.
-
-    Args:
-        plan: The plan of a config as `configure_training` leaves it.
-
-    Returns:
-        The last checkpoint; None if the config has no pretraining, or resumes a checkpoint of its own.
-
-    Raises:
-        UserError: As `pretraining_plan`, the folder has another training, or as any training.
     """
     config = plan.config
     if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
@@ -68,9 +59,6 @@ def pretraining_config(config: Config) -> Config:
 
     A pretraining that classifies gets the head, too. It copies the variables `FOLLOWED`, frames and size of
     the clip, and then applies `pretraining.options`.
-
-    Raises:
-        UserError: It is missing, cannot be read with these options, or counts no epochs.
     """
     file, own = pretraining_file(config), config.pretraining
     if not file.is_file():
@@ -123,12 +111,7 @@ def _by_dotted_name(options: Mapping[str, Any], place: str = '') -> dict[str, An
 
 
 def pretraining_plan(plan: RunPlan) -> RunPlan:
-    """Return the plan of `pretraining_config` after checking that the training can start from its backbone.
-
-    Raises:
-        UserError: As `pretraining_config`; or the pretraining reads other clips than the training, or has another
-            backbone.
-    """
+    """Return the plan of `pretraining_config` after checking that the training can start from its backbone."""
     stage = RunPlan(pretraining_config(plan.config))
     _check_same_clips(plan, stage)
     _check_same_backbone(plan.config, stage.config)

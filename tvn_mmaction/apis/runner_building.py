@@ -30,16 +30,7 @@ LOCK_S = 20  # the data loaders of a process that was killed hold its lock for s
 
 
 def build_runner(config: Config, training: bool) -> TerminalRunner:
-    """Build model, data, schedule and evaluation of a run, and connect its processes.
-
-    Args:
-        config: As `read_config` returns it.
-        training: Whether it is to be trained, and not only tested.
-
-    Raises:
-        UserError: A part of the config cannot be built, the network does not take the clips, the weights to start from
-            are of another one, or the processes do not find each other.
-    """
+    """Build model, data, schedule and evaluation of a run, and connect its processes."""
     _check_launcher(config.get('launcher', 'none'))
     with explain_config_errors(config):
         runner = TerminalRunner.from_resolved(config)
@@ -74,11 +65,7 @@ def network_of(runner: TerminalRunner) -> nn.Module:
 
 
 def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
-    """Load weights into a runner's network, and return the checkpoint: `state_dict`, and `meta`, which may be empty.
-
-    Raises:
-        UserError: It could run code, or is of another model.
-    """
+    """Load weights into a runner's network, and return the checkpoint: `state_dict`, and `meta`, which may be empty."""
     try:
         loaded = runner.load_checkpoint(str(checkpoint), strict=True)
         return {'meta': loaded.get('meta', {}), 'state_dict': loaded.get('state_dict', loaded)}
@@ -94,11 +81,7 @@ def load_weights(runner: TerminalRunner, checkpoint: Path) -> dict[str, Any]:
 
 
 def lock_work_dir(folder: Path, config: Config) -> AbstractContextManager[None]:
-    """Keep other trainings out of a folder, for a `with` block; of several processes, the first one does it for all.
-
-    Raises:
-        UserError: Another process works there.
-    """
+    """Keep other trainings out of a folder, for a `with` block; of several processes, the first one does it for all."""
     return folder_lock(folder, LOCK_S) if is_first_process(config.get('launcher', 'none')) else nullcontext()
 
 

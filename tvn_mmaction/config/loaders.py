@@ -69,11 +69,7 @@ def pipeline_steps(config: Config, kind: str) -> list[Config]:
 
 
 def use_data_root(config: Config, data_root: str) -> None:
-    """Let every data set of a config read the clips of one folder.
-
-    Raises:
-        UserError: No data set has a `data_root`.
-    """
+    """Let every data set of a config read the clips of one folder."""
     rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
     if not rooted:
         raise UserError(
@@ -141,11 +137,7 @@ def build_without_videos(config: Config, loader: str) -> BaseDataset:
 
 
 def available_clips(config: Config, loader: str, count: int, **changes: Any) -> Subset | None:
-    """Return up to `count` clips of a loader, evenly chosen; None if its data root has none.
-
-    Raises:
-        UserError: There are clips, but something is wrong with them.
-    """
+    """Return up to `count` clips of a loader, evenly chosen; None if its data root has none."""
     try:
         dataset = build_dataset(config, loader, **changes)
     except (UserError, OSError):

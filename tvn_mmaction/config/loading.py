@@ -92,13 +92,6 @@ def resolve(config: Config, change: Change | None = None) -> None:
     """Name the types of the runner, replace references by values, and let everything follow the variables, in order.
 
     A config that is resolved stays as it is.
-
-    Args:
-        config: Changed in place.
-        change: By the command line; by default there is none.
-
-    Raises:
-        UserError: A variable has a value that it cannot have, or something cannot follow it.
     """
     if change is None:
         _check_printed(config)

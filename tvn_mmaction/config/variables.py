@@ -274,11 +274,7 @@ def _follow(part: Any, clip: Mapping[str, int], place: str, options: Mapping[str
 
 
 def use_epochs(config: Config, epochs: int) -> None:
-    """Change the epochs of the training, and let its schedule end with the last one.
-
-    Raises:
-        UserError: It does not train by epochs.
-    """
+    """Change the epochs of the training, and let its schedule end with the last one."""
     before = config.train_cfg.get('max_epochs')
     config.train_cfg.max_epochs = epochs
     if epochs != before:

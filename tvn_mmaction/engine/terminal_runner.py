@@ -144,11 +144,7 @@ class TerminalRunner(Runner):
         super().register_hooks(hooks, custom_hooks)
 
     def _check_training(self) -> None:
-        """Check what a training reads, as `tvn_mmaction.apis.train` does.
-
-        Raises:
-            UserError: It is missing, or has seen clips of the test; or the config has a pretraining.
-        """
+        """Check what a training reads, as `apis.train_test.train` does."""
         is_resumed = self._resume and (self._load_from or newest_checkpoint(self.work_dir))
         if self.cfg.get('pretraining') and not is_resumed:
             raise UserError(

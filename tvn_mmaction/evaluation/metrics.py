@@ -1,4 +1,4 @@
-"""Accuracies with 95 % intervals, computed from the scores of all test clips."""
+"""Scores of all test clips, also of unreadable ones, and accuracies with 95 % intervals computed from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from mmaction.evaluation import ConfusionMatrix, top_k_accuracy
 from mmaction.evaluation.metrics import AccMetric
-from mmaction.registry import METRICS
+from mmaction.registry import EVALUATOR, METRICS
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> lis
     """Return the most confused pairs of classes, up to `count`, as dicts of `true`, `predicted` and `clips`."""
     pairs = sorted((-counts[i, j], i, j) for i, j in zip(*counts.nonzero(), strict=True) if i != j)
     return [{'true': classes[i], 'predicted': classes[j], 'clips': int(-clips)} for clips, i, j in pairs[:count]]
+
+
+@EVALUATOR.register_module()
+class BrokenClipEvaluator(Evaluator):
+    """MMEngine's evaluator, which counts unreadable clips as wrong.
+
+    The scores of such a clip are 0 for its own class and equal for all others.
+    """
+
+    def process(self, data_samples: Sequence[BaseDataElement], data_batch: dict | None = None) -> None:
+        """Process a batch; see `Evaluator.process`."""
+        for sample in data_samples:
+            if 'broken_clips' in sample:
+                sample.pred_score.fill_(1 / max(len(sample.pred_score) - 1, 1))[sample.gt_label] = 0
+        super().process(data_samples, data_batch)
 
 
 @METRICS.register_module()

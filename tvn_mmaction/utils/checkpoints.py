@@ -88,11 +88,7 @@ def write_weights(file: Path, state_dict: Mapping[str, Tensor], meta: Mapping[st
 
 
 def read_weights(file: Path) -> dict[str, Any]:
-    """Return the checkpoint of a file: `state_dict`, on the CPU, and `meta`, empty if another program wrote it.
-
-    Raises:
-        Exception: The file is damaged or of another format; safetensors and JSON raise their own errors.
-    """
+    """Return the checkpoint of a file: `state_dict`, on the CPU, and `meta`, empty if another program wrote it."""
     with safe_open(file, 'pt') as opened:
         meta = json.loads((opened.metadata() or {}).get(META_KEY, '{}'))
         if not isinstance(meta, dict):
@@ -112,9 +108,6 @@ def newest_checkpoint(folder: Path) -> ReadableCheckpoint | None:
 
     This is the checkpoint named in `last_checkpoint`, even if the folder was moved since. After a process died while
     writing, that name may be empty or the checkpoint incomplete; then it is the previous one.
-
-    Raises:
-        UserError: No checkpoint loads although there should be one.
     """
     last = Path(folder, 'last_checkpoint')
     if not last.exists():
@@ -151,11 +144,7 @@ def _meta_of(checkpoint: Path, changed_ns: int) -> dict[str, Any]:
 
 
 def checkpoint_file(checkpoint: str | Path) -> Path:
-    """Return the path of an existing checkpoint; `~` is the home folder.
-
-    Raises:
-        UserError: The file does not exist.
-    """
+    """Return the path of an existing checkpoint; `~` is the home folder."""
     checkpoint = Path(checkpoint).expanduser()
     if not checkpoint.is_file():
         raise UserError(f'no checkpoint at {checkpoint}. Name a file such as work_dirs/tvn1_ucf50/epoch_40.pth.')
@@ -172,13 +161,6 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Load a checkpoint file as tensors and plain data, without executing code, neither now nor on resuming.
 
     Only with torch's own variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD may the file contain and run any code.
-
-    Args:
-        filename: the file; `~` is the home folder. `.safetensors` files are those of `write_weights`.
-        map_location: as for `torch.load`.
-
-    Raises:
-        UserError: the file is missing, is not a checkpoint, or holds more than plain data.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
@@ -221,24 +203,12 @@ def _refused_globals(path: Path, error: Exception) -> str:
 
 
 def load_from_storage(filename: str, map_location: Any = None) -> NoReturn:
-    """Refuse a checkpoint from an unsupported storage.
-
-    Raises:
-        UserError: always.
-    """
+    """Refuse a checkpoint from an unsupported storage."""
     raise UserError(f'{filename} is no file and no http address. Download the checkpoint, and give the file.')
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download a checkpoint into torch's cache, once for all processes, and load it with `load_from_local`.
-
-    Args:
-        filename: the URL.
-        map_location: as for `torch.load`.
-
-    Raises:
-        UserError: the download fails, or `load_from_local` refuses the file.
-    """
+    """Download a checkpoint into torch's cache, once for all processes, and load it with `load_from_local`."""
     path = Path(torch.hub.get_dir(), 'checkpoints', PurePosixPath(urlparse(filename).path).name)
     if is_main_process() and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,9 +224,6 @@ def read_static_config(text: str, file: Path) -> Config:
     """Read the config that a checkpoint keeps as Python text, without running it.
 
     MMEngine writes assignments of literals and of calls of `dict`, and nothing else is read.
-
-    Raises:
-        UserError: It is more than that.
     """
     try:
         tree = ast.parse(text)

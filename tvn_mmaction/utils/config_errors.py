@@ -23,15 +23,7 @@ Part = tuple[Any, Any, Registry | None]  # of a config, its class (None if unkno
 
 @contextmanager
 def explain_config_errors(config: Config, file: str | Path | None = None) -> Iterator[None]:
-    """Turn errors raised while parts of a config are built into a `UserError` with part, value and remedy.
-
-    Args:
-        config: The config that is built.
-        file: The config's file, `config.filename` by default.
-
-    Raises:
-        UserError: A part cannot be built.
-    """
+    """Turn errors raised while parts of a config are built into a `UserError` with part, value and remedy."""
     with ExitStack() as stack:
         for owner, method, part_of in BUILDERS:
             stack.enter_context(_part_in_errors(owner, method, part_of))

@@ -1,4 +1,4 @@
-"""Atomic writes, YAML, folder locks and digests."""
+"""Atomic writes, folder locks and digests."""
 
 import errno
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, first_line
+from .errors import UserError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -21,8 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8) to a synced temporary file in the same folder, then rename it to `path`.
 
-    Raises:
-        UserError: The disk is full; a previous file at `path` is unchanged.
+    On a full disk, a previous file at `path` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,43 +70,11 @@ def write_record(path: Path, record: Any) -> None:
     write_atomically(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + '\n')
 
 
-def read_yaml(path: Path, what: str, remedy: str) -> Any:
-    """Return the content of a YAML file written by a user.
-
-    Args:
-        path: The file.
-        what: Its content in words, for the error.
-        remedy: What to do if the file is missing.
-
-    Raises:
-        UserError: The file does not exist or is not YAML.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Reads 1e-3 as a number, as YAML 1.2 does, unlike the YAML 1.1 of PyYAML."""
-
-    number = re.compile(r'[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$')
-    Loader.add_implicit_resolver('tag:yaml.org,2002:float', number, list('-+0123456789'))
-    if not path.is_file():
-        raise UserError(f'no {what} at {path}. {remedy}')
-    try:
-        return Loader(path.read_text(encoding='utf-8')).get_single_data()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{path} is not YAML ({first_line(error)}). Correct it.') from None
-
-
 @contextmanager
 def folder_lock(folder: Path, wait_s: float = 0, option: str = '--work-dir') -> Iterator[None]:
-    """Create a folder and lock it against other processes; the lock ends with the process.
+    """Create a folder and lock it, after waiting for another process; the lock ends with the process.
 
-    Args:
-        folder: The folder.
-        wait_s: Seconds to wait for another process.
-        option: Command line option for another folder, for the error.
-
-    Raises:
-        UserError: Another process keeps the folder locked for longer than `wait_s`.
+    In the error, `option` is the command line option for another folder.
     """
     from filelock import FileLock, Timeout  # here, because it imports asyncio, which is slow
 

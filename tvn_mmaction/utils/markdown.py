@@ -5,13 +5,7 @@ from typing import Any
 
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]], aligned: bool = False) -> str:
-    """Return a table, one line per row, with a line break at the end.
-
-    Args:
-        header: Column titles.
-        rows: Cells, as many per row as there are columns.
-        aligned: Pad the cells to equal widths, for reading in a terminal.
-    """
+    """Return a table, one line per row, with a line break at the end; aligned for reading in a terminal."""
     lines = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) if aligned else 0 for column in zip(*lines, strict=True)]
     lines.insert(1, ['-' * max(width, 3) for width in widths])

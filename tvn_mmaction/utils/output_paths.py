@@ -12,15 +12,7 @@ LONGEST = 60  # characters of a value in an error
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Create a writable folder and its parents.
-
-    Args:
-        folder: The folder.
-        option: Command line option for another folder, for the error.
-
-    Raises:
-        UserError: The folder cannot be created or is not writable.
-    """
+    """Create a writable folder and its parents; `option` of the command line can name another one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -31,11 +23,7 @@ def make_folder(folder: Path, option: str) -> None:
 
 
 def check_file(file: Path, option: str) -> None:
-    """Check that a file can be written, and create its folder.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Check that a file can be written, and create its folder."""
     if file.is_dir():
         raise UserError(f'{option} {file} is a folder. Name a file.')
     make_folder(file.parent, option)
@@ -44,14 +32,7 @@ def check_file(file: Path, option: str) -> None:
 def check_overwrites(file: Path, fields: Mapping[str, Any], option: str, ignored: Collection[str] = ()) -> None:
     """Check that a new record overwrites only an earlier record of the same measurement.
 
-    Args:
-        file: JSON file, which may be missing.
-        fields: Fields that have to be equal in both records.
-        option: Command line option for another file or folder, for the error.
-        ignored: Names in the fields that may differ.
-
-    Raises:
-        UserError: The file is another record, or not a record.
+    Both have equal `fields`, but for the `ignored` names in them; `option` of the command line can name another file.
     """
     if not file.exists():
         return

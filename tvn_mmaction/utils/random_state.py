@@ -34,9 +34,6 @@ def seeded(*numbers: int) -> Iterator[None]:
     """Seed the generators in a `with` block from `numbers` alone, and restore their state afterwards.
 
     This concerns the CPU generators, which transforms use.
-
-    Args:
-        numbers: Numbers of 0 or more, such as seed, epoch and index.
     """
     outside = random.getstate(), np.random.get_state(), torch.get_rng_state()
     python, numpy, torch_ = np.random.SeedSequence(numbers).generate_state(3).tolist()

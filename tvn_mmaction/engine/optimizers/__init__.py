@@ -1,5 +1,3 @@
 """Optimizer wrappers."""
 
-from .bfloat16_optim_wrapper import BFloat16OptimWrapper
-
-__all__ = ['BFloat16OptimWrapper']
+from . import bfloat16_optim_wrapper  # noqa: F401 - registers it

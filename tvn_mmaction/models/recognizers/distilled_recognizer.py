@@ -48,7 +48,7 @@ class DistilledRecognizer2D(Recognizer2D):
         """Return the losses of clips `(N, T, C, H, W)`, including `loss_distillation`, and the accuracies.
 
         Raises:
-            UserError: A teacher cannot be loaded or does not match; `apis.train` checks it before the training.
+            UserError: A teacher cannot be loaded or does not match; `train_test.train` checks it before the training.
         """
         features, arguments = self.extract_feat(inputs, data_samples=data_samples)
         scores = self.cls_head(features, **arguments)
