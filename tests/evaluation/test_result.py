@@ -84,6 +84,29 @@ def test_scores_survive_and_never_run_code(scores, tmp_path):
         Scores.load(tmp_path / 'attack.npz')
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'labels': np.array([0, 0, 1, 5])},
+        {'labels': np.array([0, -1, 1, 1])},
+        {'labels': np.array([0.5, 0, 1, 1])},
+        {'labels': np.array([0, 1])},
+        {'scores': np.zeros((4, 3), np.float32)},
+        {'scores': np.zeros(4, np.float32)},
+        {'scores': np.array([['a', 'b']] * 4)},
+        {'clips': np.array([1, 2, 3, 4])},
+        {'groups': np.array(['01'])},
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(tmp_path, change):
+    whole = {'clips': list('abcd'), 'classes': ['A', 'B'], 'labels': np.array([0, 0, 1, 1]), 'scores': np.eye(4)[:, :2]}
+    np.savez(tmp_path / 'scores.npz', **whole)
+    Scores.load(tmp_path / 'scores.npz')
+    np.savez(tmp_path / 'changed.npz', **whole | change)
+    with pytest.raises(UserError, match=r'changed\.npz contains no scores'):
+        Scores.load(tmp_path / 'changed.npz')
+
+
 def test_description_has_intervals_leakage_and_files(result, tmp_path):
     (tmp_path / 'result.json').touch()
     text = describe(result, tmp_path)

@@ -193,7 +193,7 @@ def test_interruption_keeps_finished_clips(folder, tmp_path, monkeypatch):
         ('selector.py nowhere.pth', r'nowhere\.pth is not a file\. Give the path of a checkpoint'),
         ('selector.py selector/epoch_1.pth --candidates 4', r'of another network, method or config\. Name another'),
         ('recognizer.py --method random', r'of another network, method or config\. Name another'),
-        ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder: name a file'),
+        ('selector.py selector/epoch_1.pth --out lists', r'--out .*lists is a folder\. Name a file'),
         ('selector.py selector/epoch_1.pth --out selector.py', r'is not a valid selection of frames'),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -83,6 +84,19 @@ def test_invalid_record_is_refused(content, tmp_path):
     path.write_text(content)
     with pytest.raises(UserError, match=r'record\.json is not a valid nested record \(.+\)\. Name another file, or'):
         Nested.load(path)
+
+
+@pytest.mark.parametrize('path', ['recipes/ablation_test', 'early_exit', 'frame_selection', 'cross_validation', ''])
+def test_record_with_a_value_of_another_type_is_refused(path, tmp_path):
+    path = min((RESULTS / path).rglob('*.json'), key=lambda path: path.stat().st_size)
+    kind = CLASSES.get(path.name, CLASSES.get(path.parent.name, Result))
+    fields = json.loads(path.read_text())
+    for name, hint in get_type_hints(kind).items():
+        if name in fields and hint is not Any:
+            wrong = 'text' if hint is not str else ['list']
+            (tmp_path / 'changed.json').write_text(json.dumps(fields | {name: wrong}))
+            with pytest.raises(UserError, match=r'changed\.json is not a valid'):
+                kind.load(tmp_path / 'changed.json')
 
 
 def test_missing_record_and_other_schema_version_are_refused(tmp_path):

@@ -13,6 +13,7 @@ from ..utils.errors import UserError
 from ..utils.io import write_atomically
 
 FILE_NAME, SUMMARY_NAME = 'manifest.csv', 'summary.json'
+SHA256 = re.compile('[0-9a-f]{64}')
 UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, moves a cursor or is not text
 
 
@@ -141,6 +142,8 @@ def _checked(clip: Clip) -> Clip:
         raise ValueError(f'{clip.path!a} is not the path of a clip')
     if clip.class_name in ('', '.', '..') or '/' in clip.class_name or UNPRINTABLE.search(clip.class_name):
         raise ValueError(f'{clip.class_name!a} is not the name of a class')
+    if clip.sha256 and not SHA256.fullmatch(clip.sha256):  # the name of a file of features
+        raise ValueError(f'{clip.sha256!a} is not a SHA-256')
     return clip
 
 

@@ -1,6 +1,7 @@
 """Result of a tested network: protocol, metrics and costs as JSON record, and the scores of every clip."""
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from ..utils.errors import UserError
 from ..utils.io import write_atomically
 from ..utils.record import Record
 from .metrics import Estimate
+
+LARGEST_SCORES = 4 << 30  # bytes; 100,000 clips of 10,000 classes
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Protocol:
     train_list_sha256: str | None  # of clips and labels, not of their location
     test_list_sha256: str | None
     train_pipeline: list[dict] | None
-    test_pipeline: list[dict]
+    test_pipeline: list[dict] | None
     views: int  # clips × crops whose scores are averaged per video
     average_clips: str | None  # 'prob' or 'score'
     epochs: int | None
@@ -55,7 +58,7 @@ class Result(Record):
     protocol: Protocol
     metrics: dict[str, Estimate]
     # parameters, gmacs_per_video, train_seconds, test_seconds; optionally of pretraining, optical flow and early exits
-    costs: dict[str, float]
+    costs: dict[str, float | None]
     environment: dict[str, Any]
     history: list[dict] = field(default_factory=list)  # one entry per epoch
     # Clips that could not be read, with reasons: in the training replaced by others, in the test counted as wrong.
@@ -78,6 +81,24 @@ class Scores:
     labels: np.ndarray
     scores: np.ndarray
     groups: list[str] | None = None  # of each clip, if known
+
+    def check(self) -> None:
+        """Check types and shapes.
+
+        Raises:
+            ValueError: They do not fit each other.
+        """
+        clips, classes = len(self.clips), len(self.classes)
+        if self.scores.dtype.kind != 'f' or self.scores.shape != (clips, classes) or not clips:
+            raise ValueError(f'{self.scores.dtype} scores {self.scores.shape} of {clips} clips and {classes} classes')
+        if self.labels.dtype.kind not in 'iu' or self.labels.shape != (clips,):
+            raise ValueError(f'{self.labels.dtype} labels {self.labels.shape} of {clips} clips')
+        if not 0 <= self.labels.min() <= self.labels.max() < classes:
+            raise ValueError(f'labels beyond the {classes} classes')
+        if self.groups is not None and len(self.groups) != clips:
+            raise ValueError(f'{len(self.groups)} groups of {clips} clips')
+        if not all(isinstance(name, str) for name in (*self.clips, *self.classes, *(self.groups or ()))):
+            raise ValueError('names that are not text')
 
     @property
     def videos(self) -> list[str]:
@@ -113,10 +134,15 @@ class Scores:
             UserError: The file does not exist or contains no scores.
         """
         try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > LARGEST_SCORES:
+                    raise ValueError(f'it unpacks to more than {LARGEST_SCORES >> 30} GiB')
             with np.load(path, allow_pickle=False) as arrays:
                 groups = arrays['groups'].tolist() if 'groups' in arrays else None  # earlier releases stored none
                 names = arrays['clips'].tolist(), arrays['classes'].tolist()
-                return cls(*names, arrays['labels'], arrays['scores'], groups)
+                scores = cls(*names, arrays['labels'], arrays['scores'], groups)
+            scores.check()
+            return scores
         except Exception as error:  # NumPy, zip and zlib raise their own errors
             raise UserError(
                 f'{path} contains no scores ({error}). Test the checkpoint again with tools/test.py.'

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import UserError
@@ -46,7 +47,7 @@ class Record:
                 raise ValueError(f'schema version {fields["schema_version"]}, this release reads {cls.schema_version}')
             return cls.from_fields(fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = str(error) if isinstance(error, ValueError) else repr(error)
+            reason = repr(error) if isinstance(error, KeyError) else str(error)
             raise UserError(
                 f'{path} is not a valid {cls.kind} ({reason}). Name another file, or remove {cls.to_remove} and create '
                 f'it again with {cls.tool}.'
@@ -66,26 +67,42 @@ class Record:
         return from_plain(cls, fields)
 
 
-def from_plain(kind: Any, value: Any) -> Any:
+def from_plain(kind: Any, value: Any, name: str = 'the record') -> Any:
     """Return plain data as the annotated type, the inverse of `dataclasses.asdict`.
 
     Args:
-        kind: A dataclass, or a list, dict or optional of one; data of other types, and None, is returned as it is.
+        kind: A dataclass, a list, dict or optional of one, or a type of JSON.
         value: Data read from JSON.
+        name: Of the value, for errors.
 
     Raises:
-        TypeError, AttributeError: The fields are not those of the dataclass.
+        TypeError: The value, or a part of it, is not of that type.
     """
-    if value is None:
-        return None
-    if is_dataclass(kind):
-        types = get_type_hints(kind)
-        return kind(**{name: from_plain(types.get(name), part) for name, part in value.items()})
-    origin, types = get_origin(kind), get_args(kind)
+    origin, types = get_origin(kind) or kind, get_args(kind)
     if origin in (Union, UnionType):
-        return from_plain(types[0], value)
+        if value is None and NoneType in types:
+            return None
+        *others, last = (part for part in types if part is not NoneType)
+        for part in others:
+            with suppress(TypeError):
+                return from_plain(part, value, name)
+        return from_plain(last, value, name)
+    if is_dataclass(kind):
+        _check_type(value, dict, name)
+        hints = get_type_hints(kind)
+        return kind(**{field: from_plain(hints.get(field, Any), part, field) for field, part in value.items()})
     if origin in (list, Sequence):
-        return [from_plain(types[0], part) for part in value]
+        _check_type(value, list, name)
+        return [from_plain(types[0], part, name) for part in value] if types else value
     if origin in (dict, Mapping):
-        return {key: from_plain(types[1], part) for key, part in value.items()}
+        _check_type(value, dict, name)
+        return {key: from_plain(types[1], part, f'{name}.{key}') for key, part in value.items()} if types else value
+    if kind is not Any:
+        _check_type(value, kind, name)
     return value
+
+
+def _check_type(value: Any, kind: type, name: str) -> None:
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f'{name} is {value!r:.60} and not of type {kind.__name__}')
