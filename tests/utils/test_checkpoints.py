@@ -1,9 +1,11 @@
-"""Choice of the checkpoint from which a training resumes."""
+"""Choice of the checkpoint from which a training resumes, and hostile files."""
+
+import zipfile
 
 import pytest
 import torch
 
-from tvn_mmaction.utils.checkpoints import newest_checkpoint
+from tvn_mmaction.utils.checkpoints import load_from_local, newest_checkpoint
 from tvn_mmaction.utils.errors import UserError
 
 
@@ -37,3 +39,24 @@ def test_incomplete_checkpoint_falls_back_to_the_previous(folder, share):
     (folder / 'epoch_1.pth').write_bytes(b'')
     with pytest.raises(UserError, match='names no checkpoint that can be read'):
         newest_checkpoint(folder)
+
+
+def test_compressed_checkpoint_is_not_unpacked(tmp_path):
+    torch.save({'state_dict': {'weight': torch.zeros(1 << 20)}}, tmp_path / 'plain.pth')
+    assert load_from_local(tmp_path / 'plain.pth')['state_dict']['weight'].numel() == 1 << 20
+    with (
+        zipfile.ZipFile(tmp_path / 'plain.pth') as plain,
+        zipfile.ZipFile(tmp_path / 'packed.pth', 'w', zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    with pytest.raises(UserError, match=r'packed\.pth is a compressed archive'):
+        load_from_local(tmp_path / 'packed.pth')
+
+
+@pytest.mark.parametrize('header_bytes', [1 << 30, 1 << 62, 10])
+def test_safetensors_header_that_the_file_does_not_have(tmp_path, header_bytes):
+    path = tmp_path / 'weights.safetensors'
+    path.write_bytes(header_bytes.to_bytes(8, 'little') + b'{}')
+    with pytest.raises(UserError, match=r'weights\.safetensors is not a readable checkpoint'):
+        load_from_local(path)

@@ -7,7 +7,9 @@ import os
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
@@ -166,6 +168,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     if not path.is_file():
         raise UserError(f'{path} is not a file. Give the path of a checkpoint.')
     check_digest(path)
+    _check_compression(path)
     # torch reads the variable only if weights_only is not given, and not at all before 2.6. Same values as torch's.
     trusted = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '').lower() in ('1', 'y', 'yes', 'true')
     try:
@@ -183,6 +186,15 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
             f'{path} is not a readable checkpoint ({type(error).__name__}: {reason}). A damaged file has to be '
             'copied, downloaded or saved again.'
         ) from error
+
+
+def _check_compression(path: Path) -> None:
+    """Check that an archive of `torch.save`, which compresses nothing, unpacks to no more than its size."""
+    if not zipfile.is_zipfile(path):
+        return  # read by torch, or refused, in another way
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise UserError(f'{path} is a compressed archive, which checkpoints are not. Use another file.')
 
 
 def _without_config(checkpoint: Any) -> Any:

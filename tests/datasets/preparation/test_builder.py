@@ -186,7 +186,7 @@ def test_class_without_a_readable_clip(tmp_path):
 
 def test_manifest_round_trip(tmp_path):
     clips = [
-        Clip('A/a, "b".avi', 'A', '01', 12, 1795252290839209917, 7, 29.97, 320, 240, 0.2336, 'ab', ''),
+        Clip('A/a, "b".avi', 'A', '01', 12, 1795252290839209917, 7, 29.97, 320, 240, 0.2336, 'ab' * 32, ''),
         Clip('B/ü .avi', 'B', 'ü .avi', problem='it does not open, reads "x"'),
     ]
     write_manifest(tmp_path / 'manifest.csv', clips)
