@@ -15,6 +15,7 @@ Learned fusion weights need scores on a validation that no network was trained o
 """
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -124,9 +125,11 @@ def compare(args: argparse.Namespace) -> int:
         configs = configs_on_equal_terms(
             args.configs, work_dir, args.data_root, options, args.protocol, args.own_input, args.pretrained
         )
-        benchmark = load_or_measure(configs, work_dir / 'benchmark.json', BENCHMARK_ROUNDS)
-        configs = apply_train_budget(configs, budget, benchmark, work_dir)
-        jobs = jobs_of(configs)
+        measure = functools.cache(lambda: load_or_measure(configs, work_dir / 'benchmark.json', BENCHMARK_ROUNDS))
+        jobs = jobs_of(apply_train_budget(configs, budget, measure, work_dir))
+        for job in jobs:
+            job.result()  # refuses results of other clips before minutes of measuring
+        measure()
         succeeded = run_jobs(args, jobs, 'networks')
         comparison = load_comparison(work_dir, [job.name for job in jobs if job.result()])
         frames = middle_frames(configs[0], 'test_dataloader', comparison.disputed_clips)

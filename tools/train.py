@@ -70,6 +70,7 @@ def main(args: argparse.Namespace) -> int:
 
 def next_step(args: argparse.Namespace, config: Config, checkpoint: Path) -> str | None:
     """Return the suggested next command, or None if the model cannot be used on its own."""
+    from mmaction.models import Recognizer2D, Recognizer3D
     from mmaction.registry import MODELS
 
     from tvn_mmaction.deploy.inference_network import deployed_pipeline
@@ -82,6 +83,8 @@ def next_step(args: argparse.Namespace, config: Config, checkpoint: Path) -> str
         return next_command(args, 'select_frames', args.config, checkpoint)
     if issubclass(MODELS.get(config.model.type) or object, EarlyExits):
         return next_command(args, 'calibrate', args.config, checkpoint)
+    if not issubclass(MODELS.get(config.model.type) or object, (Recognizer2D, Recognizer3D)):
+        return None  # such as the audio network
     try:
         deployed_pipeline(config)
     except UserError:

@@ -92,6 +92,15 @@ def test_second_run_trains_only_networks_without_a_result(second, folder):
 
 
 @pytest.mark.slow
+def test_result_of_other_clips_is_refused_before_measuring(second, folder):
+    (folder / 'compared/benchmark.json').rename(folder / 'benchmark.json')
+    refused = compare(folder, 'other.py', 'fragile.py', '--protocol', 'videowise')
+    assert refused.returncode == 2 and 'holds the result of other clips' in refused.stderr
+    assert not (folder / 'compared/benchmark.json').exists()
+    (folder / 'benchmark.json').rename(folder / 'compared/benchmark.json')
+
+
+@pytest.mark.slow
 def test_report_has_every_network_and_frames_of_clips(second, folder):
     page = (folder / 'compared/report/report.html').read_text(encoding='utf-8')
     for name in ('tiny', 'other', 'fragile'):

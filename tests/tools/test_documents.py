@@ -76,6 +76,17 @@ def test_documented_command_is_accepted(source, command, monkeypatch, capsys):
     assert not capsys.readouterr().err, 'deprecated option'
 
 
+def test_documented_trainings_do_not_share_a_work_directory():
+    """The tools refuse a folder that has another training, so the commands could not be run one after another."""
+    commands_of: dict[tuple[str, ...], set[str]] = {}
+    for source, (tool, *words) in DOCUMENTED:
+        if source.suffix == '.md' and tool in ('tools/train.py', 'tools/compare.py') and words[0] != 'fuse':
+            named = words[words.index('--work-dir') + 1] if '--work-dir' in words else words[0]
+            folder = tool, named, *({'pretrained=True'} & {*words})
+            commands_of.setdefault(folder, set()).add(' '.join(words))
+    assert [found for found in commands_of.values() if len(found) > 1] == []
+
+
 @pytest.mark.parametrize('document', DOCUMENTS, ids=relative)
 def test_options_in_sentences_exist(document):
     """Such as `tools/compare.py fuse A B … --out FOLDER`, and options alone, such as `--resume`."""

@@ -1,14 +1,17 @@
 """`tools/train.py` and `tools/test.py`, from videos to results."""
 
 import json
+import runpy
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.small_experiment import REPOSITORY, run_process, run_tool, write_config, write_data
+from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.evaluation.result import Result, Scores
 
 TRAIN, TEST = REPOSITORY / 'tools/train.py', REPOSITORY / 'tools/test.py'
@@ -45,6 +48,14 @@ def test_training_writes_its_files_and_result(experiment):
     scores = Scores.load(work_dir / 'scores.npz')
     assert scores.clips[0] == 'Biking/v_Biking_g01_c01.avi' and scores.classes == ['Biking', 'Diving', 'Fencing']
     assert (scores.scores.argmax(1) == scores.labels).mean() == pytest.approx(result.metrics['top1'].value)
+
+
+def test_no_prediction_is_suggested_for_sounds(monkeypatch):
+    monkeypatch.syspath_prepend(str(TRAIN.parent))
+    next_step = runpy.run_path(str(TRAIN))['next_step']
+    for name, suggested in (('tvn1_demo', 'tools/predict.py'), ('baselines/audio_r18_demo', 'None')):
+        config = read_config(REPOSITORY / f'configs/{name}.py')
+        assert suggested in str(next_step(None, config, Path('epoch_1.pth')))
 
 
 def test_test_of_the_checkpoint_repeats_the_result(experiment):

@@ -1,6 +1,7 @@
 """Loaders of a config: their data sets, the clips of these, and the number of classes."""
 
 import copy
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,12 @@ def use_classes_of_data(config: Config) -> None:
             continue
         classes = len(classes_of(read_manifest(root)))
         if use_class_count(config, classes) and is_main_process():
-            console.print(f'{root} has {classes} classes: the classifier too', highlight=False, soft_wrap=True)
+            _announce(f'{root} has {classes} classes, and so does the classifier')
+
+
+@functools.cache  # once, although a comparison reads many configs
+def _announce(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def use_class_count(config: Config, classes: int) -> bool:

@@ -139,12 +139,12 @@ def test_minutes_are_converted_into_epochs(configs, folder):
     speeds = (1.0, 2.0, 0.01, 1.0)  # clips per second; 6 train and 6 test clips
     models = [costs(name, speed) for name, speed in zip(names, speeds, strict=True)]
     benchmark = Benchmark(names[0], 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
-    allowed = apply_train_budget(configs, TrainBudget(minutes=1), benchmark, folder / 'same')
+    allowed = apply_train_budget(configs, TrainBudget(minutes=1), lambda: benchmark, folder / 'same')
     assert [config.train_cfg.max_epochs for config in allowed] == [8, 16, 1, 8]
     assert [config.param_scheduler[-1].end for config in allowed] == [8, 16, 1, 8]
     assert {config.train_cfg.max_epochs for config in configs} == {2}
     assert allowed[1].options['train_cfg.max_epochs'] == 16
-    same = apply_train_budget(configs, TrainBudget(epochs=4), benchmark, folder / 'same')
+    same = apply_train_budget(configs, TrainBudget(epochs=4), lambda: benchmark, folder / 'same')
     assert {config.train_cfg.max_epochs for config in same} == {4}
     assert [job.epochs for job in jobs_of(same)] == [4] * 4
 
@@ -174,7 +174,7 @@ def test_network_with_a_result_keeps_its_epochs(configs, folder):
     result.save(Path(kept[1].work_dir) / 'result.json')
     models = [costs(Path(config.filename).stem, 1.0) for config in kept]
     benchmark = Benchmark('tiny', 'cpu', 2, 'float32', 'contiguous', 1, {}, models)
-    allowed = apply_train_budget(kept, TrainBudget(minutes=1), benchmark, folder / 'other')
+    allowed = apply_train_budget(kept, TrainBudget(minutes=1), lambda: benchmark, folder / 'other')
     assert [config.train_cfg.max_epochs for config in allowed] == [8, 5]
 
 

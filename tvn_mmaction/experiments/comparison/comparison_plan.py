@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,24 +166,27 @@ def _clip_options(config: Config, reference: Config) -> dict[str, int]:
 
 
 def apply_train_budget(
-    configs: Sequence[Config], budget: TrainBudget, benchmark: Benchmark, work_dir: Path
+    configs: Sequence[Config], budget: TrainBudget, measure: Callable[[], Benchmark], work_dir: Path
 ) -> list[Config]:
     """Return the configs with the epochs and schedules that fit into the budget.
 
-    The minutes of an epoch are estimated from the benchmark. A network that has a result keeps its epochs.
+    The minutes of an epoch are estimated from a benchmark, which is measured only for this. A network that has a result
+    keeps its epochs.
 
     Raises:
         UserError: A config is not trained by epochs.
     """
     clips = [len(build_without_videos(configs[0], loader)) for loader in ('train_dataloader', 'test_dataloader')]
     allowed = []
-    for config, costs in zip(copy.deepcopy(list(configs)), benchmark.models, strict=True):
+    for number, config in enumerate(copy.deepcopy(list(configs))):
         epochs = budget.epochs
-        if budget.minutes:
+        result = Path(config.work_dir, 'result.json')
+        if budget.minutes and result.exists():
+            epochs = Result.load(result).protocol.epochs
+        elif budget.minutes:
+            costs, device = measure().models[number], measure().device
             workers = config.train_dataloader.num_workers
-            epochs = max(1, int(60 * budget.minutes / epoch_seconds(costs, *clips, workers, benchmark.device)))
-            result = Path(config.work_dir, 'result.json')
-            epochs = Result.load(result).protocol.epochs if result.exists() else epochs
+            epochs = max(1, int(60 * budget.minutes / epoch_seconds(costs, *clips, workers, device)))
         if epochs:
             config.options['train_cfg.max_epochs'] = epochs
             use_epochs(config, epochs)
