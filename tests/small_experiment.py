@@ -126,12 +126,14 @@ def run_tool(tool: Path, *arguments: str | Path, folder: Path) -> subprocess.Com
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def run_process(*arguments: str | Path, folder: Path, timeout: float = 170) -> subprocess.CompletedProcess:
-    """Run a Python program in a folder, in a process of its own with one thread."""
+def run_process(
+    *arguments: str | Path, folder: Path, timeout: float = 170, **variables: str
+) -> subprocess.CompletedProcess:
+    """Run a Python program in a folder, in a process of its own with one thread and more environment variables."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {'OMP_NUM_THREADS': '1', 'COLUMNS': '200'},
+        env=os.environ | {'OMP_NUM_THREADS': '1', 'COLUMNS': '200', **variables},
         capture_output=True,
         text=True,
         timeout=timeout,

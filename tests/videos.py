@@ -1,7 +1,9 @@
 """Small videos for tests, intact and broken."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -37,4 +39,27 @@ def write_truncated(path: Path, byte_count: int = 300) -> Path:
     """Write a video that ends within its header, like an aborted download."""
     write_video(path)
     path.write_bytes(path.read_bytes()[:byte_count])
+    return path
+
+
+def write_film(
+    path: Path, parts: Sequence[tuple[int, float]], fps: int = 10, codec: str = 'mpeg4', sound: str | None = 'aac'
+) -> Path:
+    """Write a video of parts, each a brightness and seconds, with a tone as long as the video."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), 'w') as film:
+        pictures = film.add_stream(codec, rate=fps, width=64, height=48, pix_fmt='yuv420p')
+        tone = film.add_stream(sound, rate=8000) if sound else None
+        for brightness, seconds in parts:
+            for _ in range(round(seconds * fps)):
+                pixels = np.full((48, 64, 3), brightness, np.uint8)
+                film.mux(pictures.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
+        film.mux(pictures.encode(None))
+        if tone:
+            length = round(8000 * sum(seconds for _, seconds in parts))
+            samples = (8000 * np.sin(np.arange(length) / 4)).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(samples, format='s16', layout='mono')
+            frame.sample_rate = 8000
+            film.mux(tone.encode(frame))
+            film.mux(tone.encode(None))
     return path

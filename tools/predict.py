@@ -2,6 +2,7 @@
 
 python tools/predict.py clip.avi videos/ --model work_dirs/tvn1_demo/epoch_12.pth
 python tools/predict.py clip.avi --model tvn1.onnx --annotate labelled.mp4
+python tools/predict.py film.mp4 --model tvn1.onnx --every 1s --window 3s --threshold 0.6 --out film.srt
 python tools/predict.py 0 --model tvn1.xml                      # the first camera
 python tools/predict.py clip.avi --model tvn1.xml --live        # a file, at its own speed
 """
@@ -9,11 +10,15 @@ python tools/predict.py clip.avi --model tvn1.xml --live        # a file, at its
 import argparse
 import glob
 import json
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from command_line import ArgumentParser, config_file, count, run
+from command_line import ArgumentParser, config_file, count, run, share
+
+TIMELINES = ('.csv', '.jsonl', '.srt')  # suffixes of --out: tvn_mmaction.deploy.timeline.FORMATS
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,14 +34,34 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', action='store_true', help='print a JSON object per line instead of a table')
     parser.add_argument('--annotate', type=Path, metavar='OUT.mp4', help='write the video with its label on it')
     parser.add_argument('--live', action='store_true', help='play a file at its own speed and label it live')
+    timeline = parser.add_argument_group('timeline of long videos')
+    timeline.add_argument('--every', type=seconds, metavar='TIME', help='label a window of frames this often, as in 1s')
+    timeline.add_argument('--window', type=seconds, metavar='TIME', help='length of a window (3s)')
+    timeline.add_argument('--threshold', type=share, metavar='P', help='least probability of a label (no limit)')
+    timeline.add_argument('--smooth', type=count, metavar='N', help='average N neighbouring windows (1)')
+    timeline.add_argument('--out', type=Path, metavar='FILE', help=f'write the segments: {", ".join(TIMELINES)}')
     args = parser.parse_args()
+    for option in ('window', 'threshold', 'smooth', 'out'):
+        if getattr(args, option) is not None and not args.every:
+            parser.error(f'--{option} {getattr(args, option)}: only a timeline has it. Add --every.')
+    if args.out and args.out.suffix.lower() not in TIMELINES:
+        parser.error(f'--out {args.out}: the suffix is unknown. Use one of {", ".join(TIMELINES)}.')
     live = args.live or any(is_live(word) for word in args.inputs)
     if (live or args.annotate) and len(args.inputs) > 1:
         parser.error(f'{len(args.inputs)} inputs: live recognition and --annotate take one. Give one.')
     if live and args.json:
         parser.error('--json: a live video has no table. Leave it out.')
+    if live and args.every:
+        parser.error('--every: a live video has no timeline. Leave it out, or name a file without --live.')
     args.live = live
     return args
+
+
+def seconds(text: str) -> float:
+    """Return a time above 0 in seconds, such as 1, 0.5s or 2s; an argument `type`."""
+    if not re.fullmatch(r'\d+(\.\d+)?s?', text) or not float(text.removesuffix('s')):
+        raise argparse.ArgumentTypeError(f'{text}: give seconds above 0, such as 1s or 0.5s')
+    return float(text.removesuffix('s'))
 
 
 def is_live(word: str) -> bool:
@@ -61,6 +86,8 @@ def main(args: argparse.Namespace) -> int:
         from tvn_mmaction.utils.errors import UserError
 
         raise UserError(f'--annotate {args.annotate}: {args.inputs[0]} is {len(files)} videos. Name one.')
+    if args.every:
+        return label_timelines(recognizer, files, args)
     predictions = predict(recognizer, files, args)
     if args.annotate and predictions:
         draw(predictions[0], args.annotate)
@@ -98,8 +125,61 @@ def draw(prediction, out: Path) -> None:
 
     (label, *others), (share, *shares) = prediction.labels, prediction.probabilities
     details = [f'{other} {part:.1%}' for other, part in zip(others, shares, strict=True)]
-    frames = annotate(Path(prediction.source), out, Caption(label, share, details))
-    print(f'written: {out}, {frames} frames, without sound', file=sys.stderr)
+    caption = Caption(label, share, details)
+    print(f'written: {annotate(Path(prediction.source), out, lambda time_s: caption)}', file=sys.stderr)
+
+
+def label_timelines(recognizer, files: list[Path], args: argparse.Namespace) -> int:
+    """Print and write the segments of each video, also if interrupted; return 1 if a file broke off."""
+    from tvn_mmaction.deploy.live.overlay import annotate_segments
+    from tvn_mmaction.deploy.timeline import write_timeline
+    from tvn_mmaction.utils.errors import UserError
+    from tvn_mmaction.utils.output_paths import check_file
+
+    if args.out:
+        check_file(args.out, '--out')
+        if args.out.suffix.lower() == '.srt' and len(files) > 1:
+            raise UserError(f'--out {args.out}: subtitles are of one video, and there are {len(files)}. Name one.')
+    segments, broken = [], []
+    try:
+        for file in files:
+            try:
+                for segment in timeline(recognizer, file, args):
+                    segments.append(segment)
+            except UserError as error:
+                broken.append(error)
+    finally:
+        if args.out:
+            write_timeline(args.out, segments)
+            print(f'written: {args.out}, {len(segments)} segments', file=sys.stderr)
+    for reason in broken:
+        print(f'incomplete: {reason}', file=sys.stderr)
+    if args.annotate and not broken:
+        print(f'written: {annotate_segments(files[0], args.annotate, segments)}', file=sys.stderr)
+    return 1 if broken else 0
+
+
+def timeline(recognizer, file: Path, args: argparse.Namespace) -> Iterator:
+    """Print and yield the segments of a video, with a progress bar."""
+    from tvn_mmaction.deploy.timeline import clock, merge_windows
+    from tvn_mmaction.utils.console import progress_bar
+
+    stdout = sys.stdout
+    windows, declared_s = recognizer.score_windows(file, args.every, args.window or 3)
+    with progress_bar() as progress:
+        task = progress.add_task(f'recognising {file.name}', total=declared_s, status='s')
+
+        def tracked() -> Iterator:
+            for window in windows:
+                progress.update(task, completed=window.end_s)
+                yield window
+
+        for segment in merge_windows(tracked(), str(file), recognizer.classes, args.threshold or 0, args.smooth or 1):
+            times = f'{clock(segment.start_s)} - {clock(segment.end_s)}'
+            line = f'{segment.source}  {times}  {segment.label} {segment.probability:.1%}'
+            line = json.dumps(asdict(segment)) if args.json else line
+            print(line, file=sys.stdout if stdout.isatty() else stdout, flush=True)
+            yield segment
 
 
 def row(prediction, width: int) -> str:

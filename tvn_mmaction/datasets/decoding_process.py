@@ -131,7 +131,9 @@ class IsolatedVideo:
     def __init__(self, process: DecodingProcess, path: Path):
         self._process = process
         self._limit_s = decoding_limit_s(path.stat().st_size)
-        self.fps: float = self._ask(open=str(path))[0]['fps']
+        answer = self._ask(open=str(path))[0]
+        self.fps: float = answer['fps']
+        self.declared_s: float | None = answer['declared_s']
         self.damage = ''  # of a file that was iterated to its end; see `VideoReader`
 
     @property
@@ -192,7 +194,7 @@ class _Server:
                 self.reader.close()
             self.iterator, self.reader = iter(()), None
             self.reader = VideoReader(request['open'], self.threads)
-            return {'fps': self.reader.fps}, ()
+            return {'fps': self.reader.fps, 'declared_s': self.reader.declared_s}, ()
         if 'count' in request:
             return {'count': self.reader.frame_count}, ()
         if 'frames' in request:

@@ -50,6 +50,7 @@ class VideoReader:
 
     Attributes:
         fps: The average frame rate, in frames per second.
+        declared_s: The duration that the file declares, in seconds, which may be wrong; None if it declares none.
         damage: Why a file that was read to its end is not whole, '' if it is; what can be read of it is returned.
 
     Raises:
@@ -66,6 +67,7 @@ class VideoReader:
         self._open()
         self._size = self._stream.width, self._stream.height  # later, those of the last decoded frame
         self.fps = _plausible(self._stream.average_rate) or _plausible(self._stream.base_rate) or USUAL_FPS
+        self.declared_s = self._container.duration / av.time_base if self._container.duration else None
 
     def _open(self) -> None:
         try:

@@ -15,8 +15,11 @@ from ..datasets.decoding_process import DecodingProcess
 from ..datasets.preparation.scan import VIDEO_SUFFIXES
 from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..datasets.transforms.standalone_pipeline import FramePipeline
+from ..utils.console import warn
 from ..utils.errors import UserError
 from .engines import Engine, open_engine
+from .live.video_sources import open_video
+from .timeline import Segment, Window, merge_windows, score_windows
 
 LIVE_STRIDE = 10  # frames, for networks whose sampling has no interval; that of the TVN experiment
 
@@ -99,14 +102,59 @@ class VideoRecognizer:
         """Return the probabilities `(classes,)` of `self.frames` frames, RGB `(H, W, 3)` in 0 to 255."""
         return self._probabilities([self.pipeline.of_sampled(frames).numpy()])[0]
 
+    def timeline(
+        self, video: str | Path, every_s: float = 1, window_s: float = 3, threshold: float = 0, smooth: int = 1
+    ) -> Iterator[Segment]:
+        """Yield the segments of a video of any length as soon as they end; see `merge_windows`.
+
+        Args:
+            video: A video file.
+            every_s: Seconds from window to window.
+            window_s: Seconds of a window, whose label stands for the `every_s` seconds around its centre.
+            threshold: Windows whose most probable label is less probable have no label and no segment.
+            smooth: Number of neighbouring windows whose probabilities are averaged.
+
+        Raises:
+            UserError: There is no such file, it cannot be decoded, or an argument is out of range.
+        """
+        windows, _ = self.score_windows(video, every_s, window_s)
+        return merge_windows(windows, str(video), self.classes, threshold, smooth)
+
+    def score_windows(
+        self, video: str | Path, every_s: float = 1, window_s: float = 3
+    ) -> tuple[Iterator[Window], float | None]:
+        """Return the windows of a video, whose results follow as it is decoded, and the seconds that it declares.
+
+        Arguments and errors are those of `timeline`.
+        """
+        if every_s <= 0 or window_s <= 0:
+            raise UserError(f'every_s is {every_s} and window_s is {window_s}. Give seconds above 0.')
+        file = Path(video).expanduser()
+        opened = open_video(file)
+
+        def score() -> Iterator[Window]:
+            window = None
+            try:
+                for window in score_windows(
+                    opened, self.pipeline, self._probabilities, every_s, window_s, self.engine.batch
+                ):
+                    yield window
+            except (OSError, ValueError) as error:
+                raise _undecodable(file, error) from None
+            if window is None:
+                raise UserError(f'{file} holds no frame that can be decoded. Copy or convert it again.')
+            if opened.damage:
+                warn(f'{file}: {opened.damage}. The rest of it has no labels.')
+
+        return score(), opened.declared_s
+
     def _decode(self, file: Path) -> np.ndarray | UserError:
         if not file.is_file():
             return UserError(f'no video at {file}. Name a video file.')
         try:
             return self.pipeline.of_video(file, self.decoding).numpy()
         except Exception as error:  # decoders raise errors of their own
-            reason = str(error).strip().rpartition('\n')[2]
-            return UserError(f'{file} cannot be decoded ({type(error).__name__}: {reason}). Copy or convert it again.')
+            return _undecodable(file, error)
 
     def _recognize(self, group: list[tuple[Path, Future]], topk: int) -> Iterator[tuple[Path, Prediction | UserError]]:
         decoded = [(file, future.result()) for file, future in group]
@@ -152,6 +200,11 @@ def videos_in(folder: Path) -> list[Path]:
     if not videos:
         raise UserError(f'{folder} holds no video. Name a folder with files of {", ".join(VIDEO_SUFFIXES)}.')
     return videos
+
+
+def _undecodable(file: Path, error: Exception) -> UserError:
+    reason = str(error).strip().rpartition('\n')[2]
+    return UserError(f'{file} cannot be decoded ({type(error).__name__}: {reason}). Copy or convert it again.')
 
 
 def _frames(source: Any) -> list[np.ndarray]:

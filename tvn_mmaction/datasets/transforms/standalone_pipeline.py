@@ -42,9 +42,9 @@ class FramePipeline:
         with only_errors():
             return self._of_frames(video.frame_count, video.frames, video.fps)
 
-    def of_clip(self, frames: Sequence[np.ndarray]) -> Tensor:
+    def of_clip(self, frames: Sequence[np.ndarray], fps: float = FPS) -> Tensor:
         """Return the packed frames sampled from a clip, RGB `(H, W, 3)` in 0 to 255."""
-        return self._of_frames(len(frames), lambda indices: [frames[index] for index in indices])
+        return self._of_frames(len(frames), lambda indices: [frames[index] for index in indices], fps)
 
     def of_sampled(self, frames: Sequence[np.ndarray]) -> Tensor:
         """Return these frames packed, RGB `(H, W, 3)` in 0 to 255, without sampling.
@@ -60,9 +60,9 @@ class FramePipeline:
 
         return self._of_frames(FRAMES, take)
 
-    def frame_numbers(self, count: int) -> list[int]:
+    def frame_numbers(self, count: int, fps: float = FPS) -> list[int]:
         """Return the indices of the frames that are sampled from a video of `count` frames."""
-        packed = _described('') | {'total_frames': count, 'avg_fps': FPS}
+        packed = _described('') | {'total_frames': count, 'avg_fps': fps}
         for name, transform in self.steps:
             if not name.endswith('Init') and 'frame_inds' not in packed:
                 packed = transform(packed)

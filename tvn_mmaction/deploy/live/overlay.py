@@ -1,7 +1,8 @@
-"""Labels drawn on frames, and videos of such frames; the sound of a video is not copied."""
+"""Labels drawn on frames, and videos of such frames."""
 
 import os
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 from ...utils.console import progress_bar
 from ...utils.errors import UserError
 from ...utils.output_paths import check_file
+from ..timeline import Segment
+from .sound import copy_sound
 from .video_sources import open_video
 
 SMALLEST_SIDE = 240  # pixels; the text would be illegible on smaller frames
@@ -186,10 +189,15 @@ def check_is_another_file(out: Path, video: Path) -> None:
         raise UserError(f'{out} is the video itself. Name another file.')
 
 
-def annotate(video: Path, out: Path, caption: Caption) -> int:
-    """Write a video with one caption on every frame, without sound, and return its number of frames.
+def annotate(video: Path, out: Path, caption_at: Callable[[float], Caption | None]) -> str:
+    """Write a video with its sound and a caption on every frame, and return a summary.
 
-    An interruption leaves a shorter video.
+    An interruption leaves a shorter video without sound.
+
+    Args:
+        video: The video file.
+        out: The MP4 file to write.
+        caption_at: Returns the caption of a frame by its time in seconds since the first frame.
 
     Raises:
         UserError: `video` holds no frame, or `out` cannot be written.
@@ -197,10 +205,23 @@ def annotate(video: Path, out: Path, caption: Caption) -> int:
     check_is_another_file(out, video)
     source = open_video(video)
     with VideoAnnotator(out, source.fps) as annotator, progress_bar() as progress:
-        task = progress.add_task(f'drawing {video.name}', total=source.frame_count, status='')
+        task = progress.add_task(f'drawing {video.name}', total=source.declared_s, status='s')
         for _, time_s, pixels in source:
-            annotator.write(draw(np.ascontiguousarray(pixels[..., ::-1]), caption), time_s)
-            progress.advance(task)
+            annotator.write(draw(np.ascontiguousarray(pixels[..., ::-1]), caption_at(time_s)), time_s)
+            progress.update(task, completed=time_s)
     if not annotator.frame_count:
         raise UserError(f'{video} has no frame that can be decoded. Copy or convert it again.')
-    return annotator.frame_count
+    return f'{out}, {annotator.frame_count} frames, {copy_sound(video, out)}'
+
+
+def annotate_segments(video: Path, out: Path, segments: Sequence[Segment]) -> str:
+    """Write a video with its sound and the label of each segment, as `annotate`."""
+    starts = [segment.start_s for segment in segments]
+
+    def caption_at(time_s: float) -> Caption | None:
+        place = bisect_right(starts, time_s) - 1
+        if place < 0 or time_s >= segments[place].end_s:
+            return None
+        return Caption(segments[place].label, segments[place].probability)
+
+    return annotate(video, out, caption_at)
