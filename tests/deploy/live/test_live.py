@@ -241,7 +241,8 @@ def test_caption_is_drawn_on_any_size(width, height):
 
 def test_annotated_video_has_every_frame(tmp_path):
     video = write_video(tmp_path / 'video.avi', 30, 64, 48)
-    assert annotate(video, tmp_path / 'out.mp4', CAPTION) == 30
+    summary = annotate(video, tmp_path / 'out.mp4', lambda time_s: CAPTION)
+    assert summary == f'{tmp_path / "out.mp4"}, 30 frames, without sound'
     frames = frames_of(tmp_path / 'out.mp4')
     assert len(frames) == 30 and frames[0].shape == (240, 320, 3)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == '.mp4'] == ['out.mp4']
@@ -267,7 +268,7 @@ def test_invalid_output_is_refused(tmp_path):
         (write_text(tmp_path / 'text.avi'), tmp_path / 'out.mp4', 'does not open as a video'),
     ):
         with pytest.raises(UserError, match=message):
-            annotate(source, out, CAPTION)
+            annotate(source, out, lambda time_s: CAPTION)
     with pytest.raises(UserError, match='is the video itself'):
         viewer.view(itself, Weigher(), itself)
     assert not (tmp_path / 'out.mp4').exists()
