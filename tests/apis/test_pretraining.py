@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.reliability.faults import SignalHook
 from tests.reliability.test_resume import assert_same_bits, train, training_state
-from tests.small_experiment import REPOSITORY, call_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, call_tool, write_config
 from tvn_mmaction.apis import train_test
 from tvn_mmaction.apis.pretraining import pretrain, pretraining_config, start_from
 from tvn_mmaction.checks.run_plan import RunPlan
@@ -44,11 +44,6 @@ for loader, extra in ((train_dataloader, dict()), (val_dataloader, dict(test_mod
 del loader, extra
 """
 PRETRAINED = "pretraining = dict(config='pretrain.py')\n"
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory) -> Path:
-    return write_data(tmp_path_factory.mktemp('data'))
 
 
 def write_both(folder: Path, data_root: Path, pretext: str = CONTRASTIVE, more: str = '') -> Path:

@@ -4,47 +4,27 @@ from dataclasses import replace
 
 import pytest
 
-from tvn_mmaction.benchmark.benchmark_record import Benchmark, ModelCosts, Timing, benchmark_table, describe_benchmark
+from tests.experiments.comparison.synthetic import benchmark_of, entry_of, scores_of
+from tvn_mmaction.benchmark.benchmark_record import Timing, benchmark_table, describe_benchmark
 
 
 @pytest.fixture
 def benchmark():
-    small = ModelCosts(
-        name='small',
+    entries = [entry_of(name, scores_of([0], [0], ['a'])) for name in ('small', 'large')]
+    small = replace(
+        entries[0].costs,
         options={'clip.size': 112},
-        config_sha256='3' * 64,
         input_shape=[1, 2, 3, 112, 112],
         parameters=25_800_000,
-        macs=990_000_000,
         macs_torch=1_000_000_000,
-        macs_difference=None,
         forward={'1': Timing(10, 11.5), '8': Timing(80, 90)},
         train_step=Timing(400, 410),
         train_batch=8,
-        forward_memory_mb=13,
-        train_memory_mb=200,
         data=Timing(7, 8),
     )
-    large = replace(
-        small,
-        name='large',
-        options={},
-        macs_torch=30_000_000_000,
-        forward={'1': Timing(25, 30), '8': Timing(200, 210)},
-        train_step=None,
-        train_memory_mb=None,
-        data=None,
-    )
-    return Benchmark(
-        reference='small',
-        device='cpu',
-        threads=2,
-        precision='float32',
-        memory_format='contiguous',
-        rounds=3,
-        environment={'device': 'Größe'},
-        models=[small, large],
-    )
+    forward = {'1': Timing(25, 30), '8': Timing(200, 210)}
+    large = replace(entries[1].costs, macs_torch=30_000_000_000, forward=forward, train_step=None, train_memory_mb=None)
+    return replace(benchmark_of(entries), models=[small, large])
 
 
 def test_timing_is_median_and_95th_percentile():
@@ -67,4 +47,4 @@ def test_table_has_ratios_to_first_model(benchmark):
 
 def test_description_has_conditions(benchmark):
     text = describe_benchmark(benchmark)
-    assert 'cpu (Größe), 2 threads, float32' in text and '3 rounds' in text and '× is to small' in text
+    assert 'cpu (Großer Prozessor), 2 threads, float32' in text and '30 rounds' in text and '× is to small' in text

@@ -3,16 +3,9 @@
 import pytest
 
 from benchmarks.targets.file_latency import measure_files
-from tests.small_experiment import write_config
 from tests.videos import write_video
 from tvn_mmaction.benchmark.engine_latency import dummy_recognizer, measure_engines
-from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.utils.errors import UserError
-
-
-@pytest.fixture
-def config(tmp_path):
-    return read_config(write_config(tmp_path, tmp_path / 'nowhere'))
 
 
 def test_every_engine_is_measured(config):

@@ -4,22 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.small_experiment import write_config, write_data
 from tvn_mmaction.benchmark.timing import _turns, measure, peak_memory_mb
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.utils.errors import UserError
 
 CPU = torch.device('cpu')
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture
-def config(tmp_path, data_root):
-    return read_config(write_config(tmp_path, data_root))
 
 
 def test_peak_memory_equals_size_of_live_tensors():

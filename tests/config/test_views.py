@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from tests.small_experiment import write_config, write_data
 from tvn_mmaction.apis import train_test
 from tvn_mmaction.config.loaders import dataset_of
 from tvn_mmaction.config.loading import configure_training, read_config
@@ -16,16 +15,6 @@ from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
 
 NEIGHBOURS = "dict(type='SampleFrames', clip_len=2, frame_interval=3, num_clips=1, test_mode=True)"
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture
-def config_file(tmp_path, data_root):
-    return write_config(tmp_path, data_root)
 
 
 def pipeline_of(config, loader='test_dataloader'):

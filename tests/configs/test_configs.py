@@ -15,7 +15,6 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 import tvn_mmaction  # noqa: F401 - registers what the configs name
@@ -36,6 +35,7 @@ from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
 from tvn_mmaction.utils.errors import UserError
 from tvn_mmaction.utils.io import sha256_of
 
+pytestmark = pytest.mark.usefixtures('mmaction_scope')
 FOLDER = Path(__file__).parents[2] / 'configs'
 FILES = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('[!_]*/*.py')])
 CLASSES = 50
@@ -49,14 +49,6 @@ TINY = {
     'timesformer': {'model.backbone.num_transformer_layers': 2},
     'tvn1_distilled': {'model.teacher_share': 0},  # its teachers are to be trained first
 }
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    """Models and pipelines are built under MMAction2's scope, as the runner does."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 def write_data_root(folder: Path, split: dict, subset: str) -> Path:
@@ -125,7 +117,6 @@ every_config = pytest.mark.parametrize('file', FILES, ids=lambda file: file.stem
 every_classifying_config = pytest.mark.parametrize('file', CLASSIFYING_FILES, ids=lambda file: file.stem)
 # Those that need nothing that another tool makes of trained networks.
 every_sampling_config = pytest.mark.parametrize('file', SAMPLING_FILES, ids=lambda file: file.stem)
-every_ucf50_config = pytest.mark.parametrize('file', UCF50_FILES, ids=lambda file: file.stem)
 MAX_FAST_MACS = 20e9
 
 
@@ -214,18 +205,14 @@ def images(config: Config, loader: str) -> int:
     return sampling.clip_len * sampling.get('num_clips', 1) // frames_per_image(config[loader].dataset.pipeline)
 
 
-def test_configs_are_found():
+def test_configs_are_found_and_their_bases_begin_with_a_comment():
     assert {'tvn1_ucf50', 'tvn1_ucf50_first80', 'tvn4_ucf50', 'c3d_ucf50'} <= {file.stem for file in UCF50_FILES}
+    assert all(map(recipe, FOLDER.glob('_base_/*.py')))
 
 
 @every_config
 def test_short_and_begins_with_its_recipe(file):
     assert len(file.read_text(encoding='utf-8').splitlines()) < 30
-    assert recipe(file)
-
-
-@pytest.mark.parametrize('file', sorted(FOLDER.glob('_base_/*.py')), ids=lambda file: file.stem)
-def test_base_begins_with_a_comment(file):
     assert recipe(file)
 
 
@@ -262,20 +249,10 @@ def test_names_no_path_of_a_machine(file):
 
 
 @every_config
-def test_loads_no_pretrained_weights(file):
+def test_no_weights_are_loaded_and_none_chosen_by_test_accuracy(file):
     config = resolved(file)
-    assert config.load_from is None
-    assert config.model.backbone.get('pretrained') is None
-    assert config.model.backbone.get('init_cfg') is None
-
-
-@every_config
-def test_no_checkpoint_is_chosen_by_test_accuracy(file):
-    assert resolved(file).default_hooks.checkpoint.save_best is None
-
-
-def test_base_chooses_no_checkpoint_by_test_accuracy():
-    assert Config.fromfile(FOLDER / '_base_/default_runtime.py').default_hooks.checkpoint.save_best is None
+    assert config.load_from is config.default_hooks.checkpoint.save_best is None
+    assert config.model.backbone.get('pretrained') is config.model.backbone.get('init_cfg') is None
 
 
 @every_sampling_config

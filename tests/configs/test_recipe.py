@@ -12,7 +12,6 @@ from mmaction.registry import HOOKS, MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
 from torch import nn
 
 from tests.configs.test_configs import build
@@ -24,6 +23,7 @@ from tvn_mmaction.experiments.comparison.comparison_plan import configs_on_equal
 from tvn_mmaction.models.backbones.tiny_video_net import TinyVideoNet
 from tvn_mmaction.utils.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmaction_scope')
 CONFIGS = REPOSITORY / 'configs'
 RECIPE = CONFIGS / 'recipes/tvn1_ucf50.py'
 NETWORKS = [CONFIGS / f'recipes/{name}_ucf50.py' for name in ('tvn1', 'tsn_r18', 'tsm_r18', 'x3d_s')]
@@ -39,14 +39,6 @@ TWO_BLOCKS = dict(
 )  # fmt: skip
 
 every_network = pytest.mark.parametrize('file', NETWORKS, ids=lambda file: file.stem)
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    torch.manual_seed(0)
-    np.random.seed(0)
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 @HOOKS.register_module()

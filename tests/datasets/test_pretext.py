@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATASETS, TRANSFORMS
-from mmengine.registry import DefaultScope
 
 from tests.small_experiment import write_config
 from tests.videos import write_video
@@ -17,16 +16,10 @@ from tvn_mmaction.datasets.pretext import ArrowOfTime, PlaybackRate, SamplePart
 from tvn_mmaction.datasets.samplers import SampleKey
 from tvn_mmaction.utils.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmaction_scope')
 RATES = [1, 2, 4]
 FRAMES = 41  # of a video, of which each is brighter than the one before
 REST = [dict(type='DecordDecode'), dict(type='FormatShape', input_format='NCHW'), dict(type='PackActionInputs')]
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    """Pipelines name MMAction2's transforms, as under every config."""
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 @pytest.fixture(scope='module')

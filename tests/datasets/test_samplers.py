@@ -56,11 +56,6 @@ def test_repeated_clips_share_a_batch_but_no_random_numbers():
     assert list(RepeatedSampler(clips, repeats=1, seed=3)) == list(DefaultSampler(clips, seed=3))
 
 
-def test_clip_in_two_batches_has_different_random_numbers():
-    batches = draws(RepeatedSampler(range(9), repeats=3, seed=3), range(9))
-    assert len({draw for batch in batches for draw in batch}) == 9
-
-
 def test_repeats_are_augmented_differently_and_reproducibly():
     class Noise(list):
         """A data set whose samples are drawn."""

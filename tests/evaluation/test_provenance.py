@@ -7,22 +7,12 @@ from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from tests.small_experiment import write_config, write_data
+from tests.small_experiment import write_config
 from tests.videos import write_video
 from tvn_mmaction.config.loaders import build_without_videos
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.evaluation.provenance import config_digest, initial_weights, protocol, training_record, views
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture
-def config(tmp_path, data_root):
-    return read_config(write_config(tmp_path, data_root))
 
 
 def config_of(recognizer, backbone, pipeline):
@@ -119,16 +109,15 @@ def test_leakage_is_counted(tmp_path):
                 )
     shutil.copy(tmp_path / 'videos/A/v_A_g01_c01.avi', tmp_path / 'videos/A/v_A_g02_c01.avi')
     build_data_root(tmp_path / 'videos', tmp_path / 'lists')
-    config = read_config(write_config(tmp_path, tmp_path / 'lists'), options={'split.protocol': 'videowise'})
-    train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
-    stated = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)
-    assert (stated.split, stated.split_seed, stated.test_clips) == ('videowise', 0, 2)
-    assert stated.test_clips_with_sibling_in_train == 2
-
-    config = read_config(write_config(tmp_path, tmp_path / 'lists'), options={'split.protocol': 'logo'})
-    train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
-    stated = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)
-    assert (stated.test_clips_with_sibling_in_train, stated.test_clips_with_copy_in_train) == (0, 1)
+    file, found = write_config(tmp_path, tmp_path / 'lists'), {}
+    for split in ('videowise', 'logo'):
+        config = read_config(file, options={'split.protocol': split})
+        train, test = built(config, 'train_dataloader'), built(config, 'test_dataloader')
+        found[split] = protocol(config, {'training': training_record(config, train)}, train, test, classes=2)
+    single, whole = found.values()
+    assert (single.split, single.split_seed, single.test_clips) == ('videowise', 0, 2)
+    assert single.test_clips_with_sibling_in_train == 2
+    assert (whole.test_clips_with_sibling_in_train, whole.test_clips_with_copy_in_train) == (0, 1)
 
 
 @pytest.mark.parametrize(('trained_on', 'copies'), [('fit', 0), ('train', 3)])

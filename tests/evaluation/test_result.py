@@ -6,6 +6,7 @@ import mmengine
 import numpy as np
 import pytest
 
+from tests.experiments.comparison.synthetic import entry_of, scores_of
 from tvn_mmaction.evaluation.metrics import Estimate
 from tvn_mmaction.evaluation.plots import plot_confusion_matrix, plot_curves
 from tvn_mmaction.evaluation.report import (
@@ -16,7 +17,7 @@ from tvn_mmaction.evaluation.report import (
     views_table,
     write_predictions,
 )
-from tvn_mmaction.evaluation.result import Protocol, Result, Scores
+from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
 
 PNG = b'\x89PNG'
@@ -24,40 +25,19 @@ PNG = b'\x89PNG'
 
 @pytest.fixture
 def result():
-    protocol = Protocol(
-        data='ucf50',
+    pipeline = [{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}]
+    history = [{'epoch': 1, 'loss': 2.0}, {'epoch': 2, 'loss': 1.0, 'train_top1': 0.5, 'test_top1': 0.75}]
+    entry = entry_of(
+        'tvn1_ucf50',
+        scores_of([0, 0, 1, 1], [0, 0, 1, 0], ['Biking', 'Straße']),
+        history=history,
         split='videowise',
-        split_fold=0,
-        split_seed=0,
-        train_clips=8,
-        test_clips=4,
-        classes=2,
         test_clips_with_sibling_in_train=3,
-        test_clips_with_copy_in_train=1,
-        train_list_sha256='2' * 64,
-        test_list_sha256='3' * 64,
-        train_pipeline=[{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}],
-        test_pipeline=[{'type': 'SampleFrames', 'clip_len': 1, 'num_clips': 8}],
-        views=1,
-        average_clips='prob',
-        epochs=2,
-        batch_size=16,
-        precision='float32',
-        training_seed=0,
-        initial_weights='scratch',
+        train_pipeline=pipeline,
+        test_pipeline=pipeline,
     )
-    return Result(
-        name='tvn1_ucf50',
-        options={'train_cfg.max_epochs': 2},
-        config_sha256='0' * 64,
-        checkpoint='epoch_2.pth',
-        checkpoint_sha256='1' * 64,
-        protocol=protocol,
-        metrics={name: Estimate(0.75, 0.3, 0.95) for name in ('top1', 'top5', 'mean_class')},
-        costs={'parameters': 10, 'train_seconds': None, 'test_seconds': 1.5},
-        environment={'device': 'Größe'},
-        history=[{'epoch': 1, 'loss': 2.0}, {'epoch': 2, 'loss': 1.0, 'train_top1': 0.5, 'test_top1': 0.75}],
-    )
+    metrics = {name: Estimate(0.75, 0.3, 0.95) for name in ('top1', 'top5', 'mean_class')}
+    return replace(entry.result, metrics=metrics, costs={'parameters': 10, 'train_seconds': None, 'test_seconds': 1.5})
 
 
 @pytest.fixture

@@ -214,11 +214,8 @@ def test_batch_has_features_of_each_clip(name):
 
 @pytest.mark.slow
 def test_recurrent_network_is_trained_and_tested(experiment, extracted, tmp_path, monkeypatch):
-    folder, _, _ = experiment
-    text = ON_FEATURES.format(repository=REPOSITORY, folder=extracted, data_root=folder / 'lists')
-    (tmp_path / 'gru.py').write_text(text)
+    config = on_features(experiment, extracted, tmp_path)
     monkeypatch.setattr('decord.VideoReader', None)  # no video is decoded
-    config = read_config(tmp_path / 'gru.py', str(tmp_path / 'work'))
     assert config.model.backbone.in_channels == 8
     result = train_test.train(config)
     assert result.protocol.split == 'ucf101like' and result.protocol.initial_weights == 'scratch'
@@ -234,14 +231,11 @@ def test_recurrent_network_is_trained_and_tested(experiment, extracted, tmp_path
 
 
 def test_result_on_leaking_features_has_no_split(experiment, extracted, tmp_path):
-    folder, _, _ = experiment
     shutil.copytree(extracted, tmp_path / 'features')
     record = FeatureRecord.load(extracted)
     record.trained['training'].update(train_list_sha256='5' * 64, initial_weights='k400.pth')
     record.save(tmp_path / 'features')
-    text = ON_FEATURES.format(repository=REPOSITORY, folder=tmp_path / 'features', data_root=folder / 'lists')
-    (tmp_path / 'gru.py').write_text(text)
-    config = read_config(tmp_path / 'gru.py')
+    config = on_features(experiment, tmp_path / 'features', tmp_path)
     train, test = (build_dataset(config, f'{side}_dataloader') for side in ('train', 'test'))
     meta = {'training': training_record(config, train)}
     found = protocol(config, meta, train, test, classes=3)

@@ -318,6 +318,7 @@ TABLE = [
     Misuse('unknown precision', 'export tiny.py epoch_1.pth --precision fp8', ('--precision', "'fp8'", 'choose from')),
     Misuse('precision that the engine does not support', 'export tiny.py epoch_1.pth --precision bf16',
            ('onnxruntime', 'bf16', 'Use one of')),
+    Misuse('export with a missing config', 'export nothing.py epoch_1.pth', ('config', 'nothing.py', 'configs/')),
     Misuse('export of a missing checkpoint', 'export tiny.py nothing.pth -o tiny.onnx',
            ('is not a file', 'nothing.pth', 'Give the path of a checkpoint')),
     Misuse('export of another network', 'export tiny.py other.pth -o tiny.onnx',

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.reliability.faults import TRAPPED, Trap
-from tests.small_experiment import REPOSITORY, break_clip, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, break_clip, call_tool, run_tool, write_config
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
 
@@ -22,11 +22,6 @@ for trapped in (train_dataloader, val_dataloader, test_dataloader):
 custom_imports = dict(imports=['tvn_mmaction', 'tests.reliability.faults'], allow_failed_imports=False)
 """
 LAST_ONE = 'v_Fencing_g09_c01.avi'  # in train, as the trapped one
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture

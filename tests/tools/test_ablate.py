@@ -1,10 +1,8 @@
 """`tools/ablate.py`: trainings as processes, finished ones that are not repeated, and refused command lines."""
 
-import functools
-
 import pytest
 
-from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
 from tests.tools.refusals import check_refused
 from tvn_mmaction.experiments.ablation.ablation_record import Ablation
 from tvn_mmaction.utils.errors import UserError
@@ -13,19 +11,10 @@ TOOL = REPOSITORY / 'tools/ablate.py'
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ablate')
-    write_config(folder, write_data(folder))
+def folder(folder):
     (folder / 'baseline.py').write_text("_base_ = 'tiny.py'\noptim_wrapper = dict(optimizer=dict(lr=0.001))\n")
     (folder / 'own.yaml').write_text('dropout: {model.cls_head.dropout_ratio: 0}\n')
     return folder
-
-
-@pytest.fixture
-def call(folder, monkeypatch):
-    """Call the tool in this process."""
-    monkeypatch.chdir(folder)
-    return functools.partial(call_tool, TOOL, 'tiny.py')
 
 
 @pytest.mark.parametrize(

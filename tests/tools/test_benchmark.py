@@ -7,16 +7,14 @@ import time
 
 import pytest
 
-from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_tool
 from tvn_mmaction.benchmark.benchmark_record import Benchmark
 
 TOOL = REPOSITORY / 'tools/benchmark.py'
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('benchmark')
-    write_config(folder, write_data(folder))
+def folder(folder):
     (folder / 'more.py').write_text("_base_ = 'tiny.py'\nmodel = dict(cls_head=dict(dropout_ratio=0.1))\nextra = 1\n")
     return folder
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.small_experiment import REPOSITORY, call_tool
+from tests.small_experiment import REPOSITORY
 from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.protocols import PROTOCOLS
 from tvn_mmaction.deploy import timeline
@@ -87,17 +87,6 @@ def test_next_command_passes_the_options_on(command_line):
     )
     args.data_root, args.cfg_options = None, []
     assert command_line.next_command(args, 'train', 'other.py') == 'python tools/train.py other.py'
-
-
-@pytest.mark.parametrize(
-    ('tool', 'arguments'), [('export', ['{}', 'a.pth']), ('predict', ['a.avi', '--model', 'a.pth', '--config', '{}'])]
-)
-def test_tools_suggest_the_current_path_of_a_renamed_config(tool, arguments, monkeypatch, capsys):
-    monkeypatch.chdir(REPOSITORY)
-    with pytest.raises(SystemExit) as error:
-        call_tool(REPOSITORY / f'tools/{tool}.py', *(word.format('configs/strong/tvn1_ucf50.py') for word in arguments))
-    assert error.value.code == 2
-    assert 'It is now configs/recipes/tvn1_ucf50.py.' in capsys.readouterr().err
 
 
 def test_interrupted_import_prints_no_traceback(tmp_path):
@@ -238,18 +227,6 @@ def test_former_options_are_checked_but_hidden(command_line, capsys):
         with pytest.raises(SystemExit, match='2'):
             parser.parse_args(words.split())
         assert f'argument {words.split()[0]}: invalid' in capsys.readouterr().err
-
-
-def test_job_arguments_accept_the_former_engine_option(command_line, capsys):
-    parser = argparse.ArgumentParser()
-    command_line.add_job_arguments(parser, 'trainings')
-    args = parser.parse_args(['--engine', 'ray', '--address', 'auto'])
-    command_line.check_job_arguments(parser, args)
-    assert (args.runner, args.address) == ('ray', 'auto')
-    assert '--engine is deprecated' in capsys.readouterr().err
-    with pytest.raises(SystemExit, match='2'):
-        command_line.check_job_arguments(parser, parser.parse_args(['--address', 'auto']))
-    assert 'Add --runner ray' in capsys.readouterr().err
 
 
 def test_unwanted_parts_keep_their_recorded_results(command_line):

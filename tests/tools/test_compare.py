@@ -1,15 +1,13 @@
 """`tools/compare.py` as a process: networks that are trained, measured and reported on equal terms."""
 
 import csv
-import functools
 import os
 
 import pytest
 
-from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_tool
 from tvn_mmaction.benchmark.benchmark_record import Benchmark
 from tvn_mmaction.evaluation.result import Result
-from tvn_mmaction.utils.errors import UserError
 
 TOOL = REPOSITORY / 'tools/compare.py'
 # Two more networks: one with less dropout, and one whose training fails while a file `broken` exists.
@@ -36,9 +34,7 @@ class BrokenHook(Hook):
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('compare')
-    write_config(folder, write_data(folder))
+def folder(folder):
     (folder / 'broken_network.py').write_text(HOOK)
     (folder / 'other.py').write_text(OTHER)
     (folder / 'fragile.py').write_text(FRAGILE)
@@ -107,18 +103,3 @@ def test_report_has_every_network_and_frames_of_clips(second, folder):
         assert name in page
     if 'None: all networks or no network' not in page:
         assert 'src="data:image/jpeg;base64,' in page and 'no frame' not in page
-
-
-@pytest.fixture
-def call(folder, monkeypatch):
-    """Run the tool in this process."""
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
-
-    return functools.partial(call_tool, TOOL)
-
-
-def test_former_name_of_the_train_budget(call, capsys):
-    with pytest.raises(UserError, match='--train-budget epochs=0: give'):
-        call('tiny.py', 'fragile.py', '--budget', 'epochs=0')
-    assert '--budget is deprecated' in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """`tools/cross_validate.py` as a process: folds that are killed, fail, are interrupted and resumed."""
 
-import functools
 import os
 import re
 import signal
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tests.tools.refusals import check_refused
 from tests.videos import write_video
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
@@ -81,9 +80,8 @@ def is_running(process: int) -> bool:
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('cross_validation')
-    write_config(folder, write_data(folder), USE_HOOK)
+def folder(folder):
+    write_config(folder, folder / 'lists', USE_HOOK)
     (folder / 'hold.py').write_text(HOOK)
     return folder
 
@@ -180,14 +178,6 @@ def test_record_of_all_folds(resumed, all_folds):
     assert record.metrics['top1'].value == pytest.approx((scores.scores.argmax(1) == scores.labels).mean())
     for picture in ('folds.png', 'confusion_matrix.png'):
         assert (all_folds / picture).read_bytes().startswith(b'\x89PNG')
-
-
-@pytest.fixture
-def call(folder, monkeypatch):
-    """Call the tool in this process."""
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
-    return functools.partial(call_tool, TOOL, 'tiny.py')
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import mmaction
 import pytest
 import torch
 
-from tests.small_experiment import REPOSITORY, call_tool, run_process, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, call_tool, run_process, run_tool
 
 PRINT, TRAIN = REPOSITORY / 'tools/print_config.py', REPOSITORY / 'tools/train.py'
 STOCK_TOOLS = Path(mmaction.__file__).parent / '.mim/tools'
@@ -17,14 +17,6 @@ SMALL = [
     *(f'{side}_dataloader.{name}' for side in ('train', 'val', 'test')
       for name in ('batch_size=2', 'num_workers=0', 'persistent_workers=False')),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """A folder with the small experiment, `tiny.py`, and its data."""
-    folder = tmp_path_factory.mktemp('print')
-    write_config(folder, write_data(folder))
-    return folder
 
 
 def succeed(tool: Path, *arguments: str | Path, folder: Path) -> subprocess.CompletedProcess:

@@ -1,11 +1,10 @@
 """`tools/sweep.py`: trials with both runners, finished ones that are not repeated, and refused command lines."""
 
-import functools
 import shlex
 
 import pytest
 
-from tests.small_experiment import REPOSITORY, call_tool, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_tool
 from tests.tools.refusals import check_refused
 from tvn_mmaction.experiments.sweep.sweep_record import Sweep
 
@@ -14,18 +13,10 @@ GRID = '--grid optim_wrapper.optimizer.lr=0.01,0.1'
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('sweep')
-    config = write_config(folder, write_data(folder))
+def folder(folder):
+    config = folder / 'tiny.py'
     config.write_text(config.read_text().replace('ucf101like', 'videowise'))  # whose validation needs no five groups
     return folder
-
-
-@pytest.fixture
-def call(folder, monkeypatch):
-    """Call the tool in this process."""
-    monkeypatch.chdir(folder)
-    return functools.partial(call_tool, TOOL, 'tiny.py')
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_extract_interrupted_ends_the_tool(tmp_path, monkeypatch):
     fake.write_text(
         '#!/bin/sh\n'
         'case "$1" in -t*) echo -rw a.avi; exit;; esac\n'  # both listings
-        f'touch "{tmp_path}/.out.part/a.avi"; echo $$ > "{tmp_path}/pid"; exec sleep 60\n'
+        f'touch "{tmp_path}/.out.part/a.avi"; sleep 0.5; echo $$ > "{tmp_path}/pid"; exec sleep 60\n'
     )
     fake.chmod(0o755)
     monkeypatch.setenv('PATH', f'{fake.parent}:{os.environ["PATH"]}')

@@ -11,7 +11,6 @@ from tests.videos import write_empty, write_video
 from tvn_mmaction.datasets.manifest import Clip, read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation import builder as module
 from tvn_mmaction.datasets.preparation.builder import build_data_root
-from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
 from tvn_mmaction.datasets.video_reader import VERSION
 from tvn_mmaction.utils.errors import UserError
 
@@ -155,24 +154,6 @@ def test_duplicate_in_another_group_is_counted_as_leak(tmp_path):
     assert [fold['test_clips_with_copy_in_train'] for fold in summary['folds']] == [1, 0, 0, 1, 0]
     assert not any(fold['test_clips_with_sibling_in_train'] for fold in summary['folds'])
     assert summary['copies'] == [[f'videos/A/v_A_g{name}.avi' for name in ('01_c01', '04_c02')]]
-
-
-def test_complete_archive_by_name(tmp_path, monkeypatch):
-    """With 6,681 empty files and a replaced probe, since the archive is not available."""
-    for name in ucf50_names():
-        path = tmp_path / 'UCF50' / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    monkeypatch.setattr(
-        module, 'probe', lambda clips, _: (clip._replace(frames=80, fps=25.0, sha256=clip.path) for clip in clips)
-    )
-    summary = build_data_root(tmp_path / 'UCF50', tmp_path, 'logo')
-    assert summary['archive'] == 'the complete archive UCF50: 50 classes, 6,681 clips'
-    assert len(summary['folds']) == 25 and summary['dropped'] == 63
-    assert (summary['groups'], summary['clips_without_group'], summary['copies']) == (1264, 0, [])
-    summary = build_data_root(tmp_path / 'UCF50', tmp_path)
-    (fold,) = summary['folds']
-    assert (fold['train_clips'], fold['test_clips'], fold['test_clips_with_sibling_in_train']) == (5679, 1002, 1002)
 
 
 def test_class_without_a_readable_clip(tmp_path):

@@ -6,24 +6,18 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import TRANSFORMS
-from mmengine.registry import DefaultScope
 
 from tests.small_experiment import PARTS
 from tvn_mmaction.datasets.transforms import augmentation
 from tvn_mmaction.datasets.transforms.augmentation import OPERATIONS
 from tvn_mmaction.utils.random_state import random_state, seeded
 
+pytestmark = pytest.mark.usefixtures('mmaction_scope')
 STEPS = PARTS['augmentation']
 OF_FRAMES = {name: step for name, step in STEPS.items() if name != 'span'}
 STILL = {**OF_FRAMES, 'rand_augment': {**STEPS['rand_augment'], 'largest_drift': 0}}
 # So that every step does something to every clip.
 ALWAYS = {**STILL, 'flip': {**STEPS['flip'], 'flip_ratio': 1}, 'erasing': {**STEPS['erasing'], 'erase_prob': 1.0}}
-
-
-@pytest.fixture(autouse=True)
-def mmaction_scope():
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        yield
 
 
 def clip_of(frame: np.ndarray, frames: int = 4) -> dict:

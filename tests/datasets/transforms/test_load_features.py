@@ -8,18 +8,12 @@ from mmaction.datasets import SampleFrames
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
 
-from tests.small_experiment import write_data
 from tvn_mmaction.datasets.manifest import read_manifest
 from tvn_mmaction.datasets.transforms.load_features import FILE_NAME, FeatureRecord, LoadFeatures, file_of
 from tvn_mmaction.utils.errors import UserError
 
 LAYER = 'backbone.layer4'
 CHANNELS = 6
-
-
-@pytest.fixture(scope='module')
-def data_root(tmp_path_factory) -> Path:
-    return write_data(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture

@@ -139,5 +139,5 @@ def test_flow_is_mirrored_with_its_frame():
 
 
 def test_flow_is_not_decoded_from_videos():
-    with pytest.raises(UserError, match=r'decoder is Decord, and .*tvn1_flow1_ucf50.py sees optical flow: leave'):
+    with pytest.raises(UserError, match=r'decoder is Decord, and .*tvn1_flow1_ucf50.py sees optical flow'):
         read_config(REPOSITORY / 'configs/motion/tvn1_flow1_ucf50.py', options={'decoder': 'Decord'})

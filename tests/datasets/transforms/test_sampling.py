@@ -17,23 +17,17 @@ def sampled(total_frames: int, start_index: int = 0, **kwargs) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ('total_frames', 'expected'),
+    ('total_frames', 'expected', 'arguments'),
     [
-        (500, [0, 10, 20, 30, 40, 50, 60, 70]),
-        (71, [0, 10, 20, 30, 40, 50, 60, 70]),
-        (70, [0, 10, 20, 30, 40, 50, 60, 60]),
-        (28, [0, 10, 20, 20, 20, 20, 20, 20]),
-        (10, [0, 0, 0, 0, 0, 0, 0, 0]),
-        (1, [0, 0, 0, 0, 0, 0, 0, 0]),
+        (500, [0, 10, 20, 30, 40, 50, 60, 70], {}),
+        (71, [0, 10, 20, 30, 40, 50, 60, 70], {}),
+        (70, [0, 10, 20, 30, 40, 50, 60, 60], {}),
+        (28, [0, 10, 20, 20, 20, 20, 20, 20], {}),
+        (10, [0, 0, 0, 0, 0, 0, 0, 0], {}),
+        (1, [0, 0, 0, 0, 0, 0, 0, 0], {}),
+        (28, [1, 11, 21, 21, 21, 21, 21, 21], {'start_index': 1}),
+        (9, [0, 3, 6, 6], {'clip_len': 4, 'frame_interval': 3}),
     ],
 )
-def test_first_frames(total_frames, expected):
-    assert sampled(total_frames) == expected
-
-
-def test_start_index_is_added():
-    assert sampled(28, start_index=1) == [1, 11, 21, 21, 21, 21, 21, 21]
-
-
-def test_other_length_and_interval():
-    assert sampled(9, clip_len=4, frame_interval=3) == [0, 3, 6, 6]
+def test_first_frames(total_frames, expected, arguments):
+    assert sampled(total_frames, **arguments) == expected

@@ -66,11 +66,6 @@ def test_selection_with_labels_is_warned_of(tmp_path, capsys, looks):
     assert ('was selected with the labels' in capsys.readouterr().err.replace('\n', ' ')) == looks
 
 
-def test_start_index_is_added(file):
-    transform = SelectedFrames(selection=str(file), clip_len=1, num_clips=2)
-    assert transform.transform({**CLIP, 'start_index': 1})['frame_inds'].tolist() == [8, 13]
-
-
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [

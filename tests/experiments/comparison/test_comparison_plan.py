@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.comparison.synthetic import networks
-from tests.small_experiment import REPOSITORY, write_config, write_data
+from tests.small_experiment import REPOSITORY, write_config
 from tvn_mmaction.benchmark.benchmark_record import Benchmark, ModelCosts, Timing
 from tvn_mmaction.config.loading import configure_training, read_config
 from tvn_mmaction.evaluation.provenance import config_digest
@@ -29,9 +29,8 @@ train_dataloader['dataset']['pipeline'] = [
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('terms')
-    write_config(folder, write_data(folder), MORE)
+def folder(folder):
+    write_config(folder, folder / 'lists', MORE)
     return folder
 
 

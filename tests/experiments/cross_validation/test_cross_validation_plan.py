@@ -11,13 +11,6 @@ from tvn_mmaction.experiments.cross_validation.cross_validation_plan import plan
 from tvn_mmaction.utils.errors import UserError
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('plan')
-    write_config(folder, write_data(folder))
-    return folder
-
-
 @pytest.fixture
 def config(folder, monkeypatch):
     monkeypatch.chdir(folder)
@@ -41,12 +34,6 @@ def test_plan_keeps_protocol_and_options_of_the_config(folder, monkeypatch):
     plan = plan_cross_validation(config)
     assert len(plan.folds) == 3 and plan.folds[0].epochs == 7 and plan.folder.name == 'twothirds_seed3'
     assert plan.folds[0].options['train_cfg.max_epochs'] == 7
-
-
-def test_resumed_training_may_have_another_digest(config):
-    assert len(plan_cross_validation(config, 'logo').folds[0].config_digests) == 1
-    config.load_from = 'pretrained.pth'  # which a resumed training does not load again
-    assert len(plan_cross_validation(config, 'logo').folds[0].config_digests) == 2
 
 
 def test_plan_draws_the_demo_data_set(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.experiments.comparison.synthetic import protocol_of
+from tests.experiments.comparison.synthetic import entry_of
 from tvn_mmaction.evaluation.metrics import Estimate, accuracies
 from tvn_mmaction.evaluation.plots import plot_folds
 from tvn_mmaction.evaluation.result import Result, Scores
@@ -28,8 +28,7 @@ def scores_of(fold: int) -> Scores:
 
 def result_of(fold: int) -> Result:
     scores = scores_of(fold)
-    protocol = protocol_of(
-        scores,
+    protocol = dict(
         split='logo',
         split_fold=fold,
         train_clips=20 - len(scores.clips),
@@ -38,17 +37,13 @@ def result_of(fold: int) -> Result:
         test_list_sha256=f'{fold + 1}' * 64,
         epochs=2,
     )
-    return Result(
-        name='tvn1_ucf50',
-        options={'split.fold': fold},
+    return replace(
+        entry_of(
+            'tvn1_ucf50', scores, options={'split.fold': fold}, history=[{'epoch': 1, 'loss': 2.0}], **protocol
+        ).result,
         config_sha256=f'{fold}' * 64,
-        checkpoint='epoch_2.pth',
-        checkpoint_sha256='1' * 64,
-        protocol=protocol,
-        metrics=accuracies(scores.scores, scores.labels),
         costs={'parameters': 10, 'train_seconds': 60.0, 'test_seconds': 1.5},
         environment={'device': 'Größe', 'threads': 2 if fold else 1},
-        history=[{'epoch': 1, 'loss': 2.0}],
     )
 
 

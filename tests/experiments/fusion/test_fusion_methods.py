@@ -48,11 +48,6 @@ def test_weights_recover_a_planted_optimum(planted):
     )
 
 
-def test_weight_of_one_network_is_1():
-    scores = draw(10)[:1]
-    np.testing.assert_allclose(fit_weights(scores, labels_from(scores[0])), [1])
-
-
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_classifier_learns_systematic_confusions(name):
     """A network that always predicts the next class is fully informative."""

@@ -70,16 +70,6 @@ def test_states_follow_the_remaining_clips(order):
 
 
 @torch.inference_mode()
-def test_interleaved_batches_are_independent():
-    net = build()
-    batches = [torch.randn(2 * 8, 3, *SIZE) for _ in range(2)]
-    expected = [offline(net, batch) for batch in batches]
-    for present in zip(*map(net.exits, batches), strict=True):
-        for features, all_frames in zip(present, expected, strict=True):
-            torch.testing.assert_close(features, all_frames[:, :, : features.shape[2]], rtol=1e-4, atol=1e-4)
-
-
-@torch.inference_mode()
 def test_frames_are_computed_once_and_only_when_needed():
     net = build()
     frames = []

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import ConfigDict
 
-from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES, Architecture, Block, Layer
+from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES, Architecture, Block
 
 BLOCK = {'spatial': ['conv', 3, 2], 'temporal': ['maxpool', 2, 2], 'filters': 8, 'expand': 2}
 ARCH = {'frames': 4, 'frame_stride': 1, 'image_size': 32, 'blocks': [BLOCK, {**BLOCK, 'repeats': 2}]}
@@ -25,28 +25,18 @@ def test_name_and_dict_give_the_same_architecture(name):
     assert Architecture.of(ConfigDict(as_dict(architecture))) == architecture
 
 
-def test_unknown_name_lists_known_names():
-    with pytest.raises(ValueError, match="unknown arch 'tvn5'") as error:
-        Architecture.of('tvn5')
-    assert all(name in str(error.value) for name in ARCHITECTURES)
-
-
 @pytest.mark.parametrize(
     ('field', 'value', 'names'),
     [
         ('spatial', ['dilated', 3, 2], "('dilated', 3, 2)"),
-        ('spatial', ['conv', 0, 1], 'is 0'),
         ('spatial', ['conv', 3, 0], 'is 0'),
         ('temporal', ['depthwise', 3, 1], "('depthwise', 3, 1)"),
         ('temporal', ['conv', -1, 1], 'is -1'),
         ('spatial', ['conv', 3], "('conv', 3)"),
-        ('spatial', ['conv', 1, 1], 'is 1'),
         ('spatial', ['conv', 2.5, 1], 'is 2.5'),
         ('temporal', ['maxpool', 1, 2], "('maxpool', 1, 2)"),
         ('filters', '64', "is '64'"),
         ('spatial_activation', 'gelu', "'gelu'"),
-        ('temporal_activation', 'swish', "'swish'"),
-        ('filters', 0, 'is 0'),
         ('expand', 0, 'is 0'),
         ('repeats', 0, 'is 0'),
         ('squeeze_ratio', -0.1, '-0.1'),
@@ -68,10 +58,8 @@ def test_value_out_of_range_is_named(field, value, names):
         ({**ARCH, 'depth': 18}, "'depth'"),
         ({**ARCH, 'blocks': [{**BLOCK, 'dilation': 2}]}, "'dilation'"),
         ({name: value for name, value in ARCH.items() if name != 'frames'}, "'frames'"),
-        ({name: value for name, value in ARCH.items() if name != 'blocks'}, "'blocks'"),
         ({**ARCH, 'blocks': [{'spatial': ['conv', 3, 1], 'temporal': ['conv', 1, 1], 'expand': 2}]}, "'filters'"),
         ({}, "'blocks'"),
-        (ConfigDict(frames=4), "'blocks'"),
         (None, 'None'),
     ],
 )
@@ -95,27 +83,12 @@ def test_first_repetition_has_strides_and_every_second_a_temporal_layer(block, f
     assert first.spatial == block.spatial
     assert first.temporal == (block.temporal if works_along_time else None)
     assert first.out_frames == (-(-frames // block.temporal.stride) if works_along_time else frames)
+    assert first.skip == (block.skip and first.out_frames == frames)
 
     for index, repetition in enumerate(repetitions[1:], start=1):
         assert repetition.spatial == (block.spatial.kind, block.spatial.kernel, 1)
-        assert repetition.out_frames == first.out_frames
+        assert (repetition.skip, repetition.out_frames) == (block.skip, first.out_frames)
         if index % 2:
             assert repetition.temporal is None
         elif repetition.temporal is not None:
             assert repetition.temporal == (block.temporal.kind, block.temporal.kernel, 1)
-
-
-def test_single_frame_has_no_temporal_convolution():
-    block = Block(spatial=Layer('conv', 3, 2), temporal=Layer('conv', 3, 2), filters=8, expand=2, repeats=5)
-    assert [repetition.temporal for repetition in block.repetitions(1)] == [None] * 5
-    # The first repetition reduces 2 frames to 1, so later ones have none either.
-    assert [repetition.temporal for repetition in block.repetitions(2)] == [block.temporal, None, None, None, None]
-    inner = block.temporal._replace(stride=1)
-    assert [repetition.temporal for repetition in block.repetitions(3)] == [block.temporal, None, inner, None, inner]
-
-
-def test_residual_only_if_number_of_frames_stays():
-    block = Block(**{**BLOCK, 'repeats': 3, 'skip': True})  # max pool over 2 frames, stride 2
-    assert [repetition.skip for repetition in block.repetitions(4)] == [False, True, True]
-    assert [repetition.skip for repetition in block.repetitions(1)] == [True, True, True]
-    assert not any(repetition.skip for repetition in Block(**{**BLOCK, 'repeats': 3}).repetitions(1))

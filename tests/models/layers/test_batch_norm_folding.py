@@ -8,7 +8,7 @@ from torch import nn
 
 from tvn_mmaction.models.backbones.tiny_video_net import ConvNormActivation, Pointwise, TinyVideoNet
 from tvn_mmaction.models.layers import batch_norm_folding as folding
-from tvn_mmaction.models.layers.batch_norm_folding import ClipProduct, Moments, can_fold, fold, layer_by_layer
+from tvn_mmaction.models.layers.batch_norm_folding import ClipProduct, Moments, can_fold, layer_by_layer
 
 from ..backbones.test_tiny_video_net import SMALL
 
@@ -112,9 +112,3 @@ def test_gradients_of_the_functions():
     weights = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
     biases = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(ClipProduct.apply, (x, weights, biases))
-
-
-def test_folded_weight_and_bias_need_no_gradient_of_frozen_layers():
-    conv, norm = ConvNormActivation(Pointwise(4, 8)).eval().requires_grad_(False)
-    weight, bias = fold(conv, norm, torch.randn(2, 4, 6, 6))
-    assert weight.shape == conv.weight.shape and not weight.requires_grad and not bias.requires_grad
