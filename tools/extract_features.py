@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
 
 def extract(args: argparse.Namespace, config: Config) -> bool:
     """Extract the features, and return whether all clips could be read."""
-    from tvn_mmaction.datasets.transforms.load_features import FILE_NAME, HEAD_INPUT
+    from tvn_mmaction.datasets.transforms.load_features import HEAD_INPUT, RECORD_NAME
     from tvn_mmaction.features.extraction import extract_features
     from tvn_mmaction.utils.output_paths import make_folder
 
@@ -91,7 +91,7 @@ def extract(args: argparse.Namespace, config: Config) -> bool:
         raise type(interruption)('interrupted. Repeat the command to continue.') from None
     print(f'{record.layer} of {record.network}, {record.checkpoint}: {record.steps} steps × {record.channels} channels')
     print(f'clips        {record.clips - len(broken)} of {record.clips}, {new} of them new')
-    print(f'in {args.out_dir}: {FILE_NAME}, one SHA256.npy per clip')
+    print(f'in {args.out_dir}: {RECORD_NAME}, one SHA256.npy per clip')
     for name, reason in broken.items():
         print(f'skipped: {name}: {reason}. Run tools/build_ucf50.py again, which leaves it out.', file=sys.stderr)
     if not args.svm:

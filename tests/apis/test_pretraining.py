@@ -14,7 +14,7 @@ from tests.reliability.faults import SignalHook
 from tests.reliability.test_resume import assert_same_bits, train, training_state
 from tests.small_experiment import REPOSITORY, call_tool, write_config
 from tvn_mmaction.apis import train_test
-from tvn_mmaction.apis.pretraining import pretrain, pretraining_config, start_from
+from tvn_mmaction.apis.pretraining import pretraining_config, start_from
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.dependencies import pretraining_file
 from tvn_mmaction.config.loaders import LOADERS
@@ -116,7 +116,7 @@ def pretrained(file: Path, work_dir: Path, at: tuple[str, int] | None = None, **
     SignalHook.at = at
     config = read_config(file, str(work_dir), options=options)
     configure_training(config)
-    return pretrain(RunPlan(config))
+    return train_test.pretrain(RunPlan(config))
 
 
 @pytest.mark.parametrize('pretext', [CONTRASTIVE, pytest.param(RATES, marks=pytest.mark.slow)])

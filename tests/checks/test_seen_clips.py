@@ -8,7 +8,7 @@ import torch
 from tests.small_experiment import write_config, write_data
 from tvn_mmaction.apis import train_test
 from tvn_mmaction.checks.run_plan import RunPlan
-from tvn_mmaction.checks.seen_clips import KEY, check_leakage, seen_clips
+from tvn_mmaction.checks.seen_clips import CLIPS_SEEN, check_leakage, seen_clips
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.evaluation.provenance import initial_weights
 from tvn_mmaction.utils.errors import UserError
@@ -39,7 +39,7 @@ def trained(read) -> dict[str, Path]:
     other = Path(plan.config.work_dir, 'epoch_1.pth')
     checkpoint = torch.load(other, weights_only=True)
     plan = read({})
-    checkpoint['meta'][KEY] = seen_clips(plan.config, plan.dataset('train_dataloader'))
+    checkpoint['meta'][CLIPS_SEEN] = seen_clips(plan.config, plan.dataset('train_dataloader'))
     torch.save(checkpoint, other.with_name('same.pth'))
     return {'other': other, 'same': other.with_name('same.pth')}
 
@@ -61,7 +61,7 @@ def test_weights_that_have_seen_the_test_are_refused(read, trained, use, monkeyp
 
 def test_clips_of_the_same_group_leak_if_whole_groups_are_tested(read, trained, tmp_path):
     checkpoint = torch.load(trained['same'], weights_only=True)
-    checkpoint['meta'][KEY] = [['Biking/v_Biking_g01_c77.avi', '01', 'f' * 64]]
+    checkpoint['meta'][CLIPS_SEEN] = [['Biking/v_Biking_g01_c77.avi', '01', 'f' * 64]]
     torch.save(checkpoint, tmp_path / 'same_group.pth')
     options = USES['load_from'](tmp_path / 'same_group.pth')
     with pytest.raises(UserError, match='was trained on 1 of the 6 clips'):

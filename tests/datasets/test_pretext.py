@@ -10,10 +10,9 @@ from mmaction.registry import DATASETS, TRANSFORMS
 from tests.small_experiment import write_config
 from tests.videos import write_video
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.datasets.fault_tolerant_loader import FaultTolerantDataset
+from tvn_mmaction.datasets.fault_tolerant_loader import FaultTolerantDataset, SampleKey
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.datasets.pretext import ArrowOfTime, PlaybackRate, SamplePart
-from tvn_mmaction.datasets.samplers import SampleKey
 from tvn_mmaction.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('mmaction_scope')

@@ -6,8 +6,12 @@ import numpy as np
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler
 
-from tvn_mmaction.datasets.fault_tolerant_loader import FaultTolerantDataset
-from tvn_mmaction.datasets.samplers import RepeatedSampler, SampleKey, SeededBatchSampler
+from tvn_mmaction.datasets.fault_tolerant_loader import (
+    FaultTolerantDataset,
+    RepeatedSampler,
+    SampleKey,
+    SeededBatchSampler,
+)
 
 
 def draws(sampler, clips: Sized, first: int = 0) -> list[list[SampleKey]]:

@@ -14,7 +14,7 @@ import torch
 from tests.reliability.misuse_table import TABLE, Misuse
 from tests.small_experiment import REPOSITORY, call_tool, exit_code, run_process, write_config, write_data
 from tests.videos import write_empty, write_text, write_video
-from tvn_mmaction.apis import runner_building
+from tvn_mmaction.apis import train_test
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.utils.io import folder_lock
@@ -183,7 +183,7 @@ def check_message(case: Misuse, message: str, port: int) -> None:
 def test_misuse_ends_with_a_message(case, here, port, monkeypatch, capsys):
     for variable in case.environment:
         monkeypatch.setenv(*variable.format(port=port).split('='))
-    monkeypatch.setattr(runner_building, 'LOCK_S', 0.1)
+    monkeypatch.setattr(train_test, 'LOCK_S', 0.1)
     tool, *arguments = shlex.split(case.command.format(configs=CONFIGS, port=port))
     (tool,) = (REPOSITORY / 'tools').rglob(f'{tool}.py')
     with folder_lock(here / 'busy'):

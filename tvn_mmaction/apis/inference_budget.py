@@ -17,7 +17,7 @@ from ..models.recognizers.early_exit_recognizer import EarlyExits
 from ..utils.console import warn
 from ..utils.errors import UserError
 
-TOOL = 'python tools/calibrate.py'
+CALIBRATE = 'python tools/calibrate.py'
 
 
 def check_exits(config: Config) -> None:
@@ -31,7 +31,7 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
     """Set the thresholds of a checkpoint for a budget."""
     if 'calibration' not in meta:
         raise UserError(
-            f'--budget {budget:g}: {checkpoint} has no thresholds. Create a checkpoint with thresholds: {TOOL} '
+            f'--budget {budget:g}: {checkpoint} has no thresholds. Create a checkpoint with thresholds: {CALIBRATE} '
             f'{config.filename} {checkpoint}'
         )
     calibration = Calibration.from_meta(meta['calibration'])
@@ -39,8 +39,8 @@ def use_budget(network: nn.Module, config: Config, checkpoint: Path, meta: Mappi
     if policy is None:
         known = ', '.join(f'{policy.budget:g}' for policy in calibration.settings)
         raise UserError(
-            f'--budget {budget:g}: {checkpoint} has thresholds for {known}. Use one of them, or add it with {TOOL} '
-            f'{config.filename} {checkpoint} --budgets {budget:g}'
+            f'--budget {budget:g}: {checkpoint} has thresholds for {known}. Use one of them, or add it with '
+            f'{CALIBRATE} {config.filename} {checkpoint} --budgets {budget:g}'
         )
     if backbone_digest(config) != calibration.backbone_sha256:
         raise UserError(

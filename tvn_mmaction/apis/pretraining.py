@@ -7,51 +7,20 @@ from typing import Any
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..checks.run_plan import RunPlan
-from ..checks.work_dir import check_resumable
 from ..config.dependencies import pretraining_file, pretraining_folder
 from ..config.loaders import LOADERS, dataset_of
 from ..config.loading import configure_training, read_config
-from ..evaluation.provenance import PRECISIONS
-from ..utils.checkpoints import load_from_local, newest_checkpoint, state_dict_mismatch
+from ..evaluation.provenance import TRAINING_PRECISIONS
+from ..utils.checkpoints import load_from_local, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
-from ..utils.console import console
 from ..utils.errors import UserError
-from ..utils.output_paths import make_folder
 from ..utils.random_state import seeded
-from .runner_building import build_runner, lock_work_dir
 
 FOLLOWED = ('split', 'decoder', 'randomness', 'broken_clips')  # variables copied from the training
-
-
-def pretrain(plan: RunPlan) -> Path | None:
-    """Run the pretraining of a config unless it is complete, and return its checkpoint; None if there is nothing to do.
-
-    It trains in the folder `pretraining` of the work directory, or in `pretraining.work_dir`, and resumes an
-    interrupted pretraining there. It reads the training clips only and is not tested.
-    """
-    config = plan.config
-    if not config.get('pretraining') or (config.get('resume') and config.get('load_from')):
-        return None
-    pretraining = pretraining_plan(plan)
-    stage = pretraining.config
-    folder = Path(stage.work_dir)
-    make_folder(folder, 'pretraining.work_dir')
-    with lock_work_dir(folder, config):
-        check_resumable(pretraining)  # before `resume` is set, which would allow another number of epochs
-        if found := newest_checkpoint(folder):
-            if found.meta.get('epoch') == stage.train_cfg.max_epochs:
-                if is_main_process():
-                    console.print(f'pretraining is complete: {found.path}', highlight=False, soft_wrap=True)
-                return found.path
-            stage.resume, stage.load_from = True, str(found.path)
-        build_runner(stage, training=True).train()
-        barrier()  # the main process has written the last checkpoint
-        return newest_checkpoint(folder).path
 
 
 def pretraining_config(config: Config) -> Config:
@@ -87,7 +56,7 @@ def pretraining_config(config: Config) -> Config:
     dataset_of(stage, 'train_dataloader').update(same_clips)
     configure_training(
         stage,
-        amp=config.optim_wrapper.get('type') in PRECISIONS,
+        amp=config.optim_wrapper.get('type') in TRAINING_PRECISIONS,
         validate=False,
         launcher=config.get('launcher', 'none'),
     )

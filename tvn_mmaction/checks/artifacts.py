@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from ..config.dependencies import foreign_training
 from ..config.loaders import LOADERS, dataset_of
-from ..datasets.transforms.load_features import TOOL, FeatureRecord, file_of
+from ..datasets.transforms.load_features import EXTRACT, FeatureRecord, file_of
 from ..datasets.transforms.selected_frames import Selection
 from ..utils.console import warn
 from ..utils.distributed import is_first_process
@@ -86,4 +86,4 @@ def _artifact_of(step: Mapping[str, Any]) -> tuple[str, str, str, Callable[[str]
         return step['selection'], 'tools/select_frames.py', 'selection', clips.__contains__
     folder = Path(step['folder'])
     FeatureRecord.load(folder)  # raises if there is no record
-    return str(folder), TOOL, 'features.folder', lambda sha256: file_of(folder, sha256).is_file()
+    return str(folder), EXTRACT, 'features.folder', lambda sha256: file_of(folder, sha256).is_file()

@@ -16,7 +16,7 @@ from ..utils.checkpoints import meta_of
 from ..utils.errors import UserError
 from .run_plan import RunPlan
 
-KEY = 'clips_seen'  # in a checkpoint's meta
+CLIPS_SEEN = 'clips_seen'  # in a checkpoint's meta
 
 
 def seen_clips(config: Config, train_dataset: BaseDataset) -> list[list[str]]:
@@ -26,7 +26,7 @@ def seen_clips(config: Config, train_dataset: BaseDataset) -> list[list[str]]:
     """
     seen = [[clip.path, clip.group, clip.sha256] for clip in _relative(clips_of(train_dataset) or ())]
     for file in _upstream_checkpoints(config):
-        seen += meta_of(file).get(KEY, [])
+        seen += meta_of(file).get(CLIPS_SEEN, [])
     return [list(clip) for clip in dict.fromkeys(map(tuple, seen))]
 
 
@@ -47,7 +47,7 @@ def check_leakage(plan: RunPlan) -> None:
         tested = _relative(plan.clips(loader))
         protocol = dataset_of(plan.config, loader).get('protocol')
         for file in files:
-            rows = [row for row in meta_of(file).get(KEY, []) if row[0] not in own]
+            rows = [row for row in meta_of(file).get(CLIPS_SEEN, []) if row[0] not in own]
             seen = [Clip(path, path.partition('/')[0], group, sha256=sha256) for path, group, sha256 in rows]
             leaked = duplicates(tested, seen)
             if not leaked and protocol and PROTOCOLS[protocol].by_group:

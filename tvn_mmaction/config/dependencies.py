@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..datasets.transforms.load_features import FILE_NAME, FeatureRecord, check_features
+from ..datasets.transforms.load_features import RECORD_NAME, FeatureRecord, check_features
 from ..datasets.transforms.selected_frames import Selection
 from ..utils.errors import UserError
 from ..utils.io import sha256_of
@@ -47,7 +47,7 @@ def use_features(config: Config) -> None:
     steps = pipeline_steps(config, 'LoadFeatures')
     for step in steps:
         step.update(features)
-    if Path(features.folder, FILE_NAME).is_file():
+    if Path(features.folder, RECORD_NAME).is_file():
         asked = {name: value for name, value in features.items() if name != 'length'}
         record = check_features(**asked)
         for step in steps:  # so that no training resumes with others

@@ -13,7 +13,7 @@ from ..utils.checkpoints import SAFETENSORS
 from ..utils.errors import UserError, first_line
 from .export.graph_rewrite import optimize_for_inference
 from .inference_network import InferenceNetwork, load_network
-from .metadata import KEY, ModelMetadata
+from .metadata import METADATA_KEY, ModelMetadata
 
 GPU_BATCH = 8  # clips
 # The precision of OpenVINO's layers that are not quantised; by default it would use the fastest one.
@@ -108,7 +108,9 @@ class OnnxRuntimeEngine(Engine):
             ) from None
         if device == 'cuda' and self.session.get_providers()[0] not in providers:
             raise UserError('device cuda: ONNX Runtime cannot load its GPU libraries. Use the CPU.')
-        self.metadata = ModelMetadata.from_json(self.session.get_modelmeta().custom_metadata_map.get(KEY), file)
+        self.metadata = ModelMetadata.from_json(
+            self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY), file
+        )
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """See `Engine`."""
@@ -132,7 +134,7 @@ class OpenVinoEngine(Engine):
         self.core = openvino.Core()
         try:
             self.model = self.core.read_model(file)
-            text = self.model.get_rt_info(KEY).value if self.model.has_rt_info(KEY) else None
+            text = self.model.get_rt_info(METADATA_KEY).value if self.model.has_rt_info(METADATA_KEY) else None
         except Exception as error:
             raise UserError(
                 f'{file} cannot be read by OpenVINO: {first_line(error)}. Export it again with tools/export.py.'

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..config.loaders import dataset_of, use_class_count
 from ..datasets.transforms.standalone_pipeline import dummy_inputs, with_decoder
-from ..evaluation.provenance import environment
+from ..evaluation.provenance import INITIAL_WEIGHTS, environment
 from ..utils.checkpoints import load_from_local, read_static_config, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
 from ..utils.console import warn
@@ -21,8 +21,6 @@ from ..utils.errors import UserError, shorten
 from ..utils.io import sha256_of
 from .allowlist import bounded_building, check_model, check_pipeline
 from .metadata import ModelMetadata, check_classes
-
-INITIALISATION = ('init_cfg', 'pretrained')  # arguments of models that initialise or download weights
 
 
 class Normalisation(nn.Module):
@@ -191,6 +189,6 @@ def deployed_pipeline(config: Config) -> list[dict[str, Any]]:
 def without_initialisation(part: Any) -> Any:
     """Return a model's config without the arguments that initialise or download weights."""
     if isinstance(part, Mapping):
-        kept = {name: value for name, value in part.items() if name not in INITIALISATION}
+        kept = {name: value for name, value in part.items() if name not in INITIAL_WEIGHTS}
         return {name: without_initialisation(value) for name, value in kept.items()}
     return [without_initialisation(value) for value in part] if isinstance(part, list) else part

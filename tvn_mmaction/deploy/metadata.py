@@ -14,7 +14,7 @@ from ..datasets.transforms.standalone_pipeline import with_decoder
 from ..utils.errors import UserError
 from .allowlist import INPUT_NUMBERS, check_pipeline
 
-KEY = 'tvn_mmaction'  # of a file's custom metadata
+METADATA_KEY = 'tvn_mmaction'  # of a file's custom metadata
 SCHEMA_VERSION = 1
 PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 

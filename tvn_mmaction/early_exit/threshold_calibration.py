@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 
 from ..apis.inference_budget import check_exits
-from ..apis.runner_building import build_runner, load_weights
+from ..apis.train_test import build_runner, load_weights
 from ..checks.checkpoint_match import training_mismatch
 from ..checks.run_plan import RunPlan
 from ..config.loaders import build_dataset, dataset_of, evenly

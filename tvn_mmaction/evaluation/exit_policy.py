@@ -13,11 +13,10 @@ from ..models.recognizers.early_exit_recognizer import NEVER
 from ..utils.errors import UserError
 from ..utils.io import sha256_of
 from ..utils.record import from_plain
-from .provenance import environment
+from .provenance import INITIAL_WEIGHTS, environment
 
 MACS, LATENCY = 'macs', 'latency'  # what a budget is a share of
 COST_UNITS = {MACS: 'multiply-accumulates', LATENCY: 'milliseconds'}
-INITIAL_WEIGHTS = ('pretrained', 'init_cfg')  # arguments of a backbone
 
 
 @dataclass(frozen=True)

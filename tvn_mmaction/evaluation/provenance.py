@@ -34,8 +34,9 @@ DECIDING = {
 }
 # Arguments of steps with the location of files, by type of step; the digests of their contents are other arguments.
 STEP_LOCATIONS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
+INITIAL_WEIGHTS = ('init_cfg', 'pretrained')  # arguments of models that initialise or download weights
 # By optimizer wrapper; float32 for all others.
-PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
+TRAINING_PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
 PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
 
 
@@ -50,7 +51,7 @@ def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any
         'options': _plain(config.get('options', {})),
         'train_pipeline': full_pipeline(_pipeline(config, 'train_dataloader')),
         'batch_size': config.train_dataloader.batch_size * get_world_size(),
-        'precision': PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
+        'precision': TRAINING_PRECISIONS.get(config.optim_wrapper.get('type'), 'float32'),
         'initial_weights': initial_weights(config),
         'pretraining_seconds': pretraining_seconds(config),
         'train_list_sha256': list_digest(clips_of(train_dataset)),

@@ -19,7 +19,7 @@ from ..config.dependencies import foreign_training, upstream_models
 from ..config.loaders import build_dataset, dataset_of
 from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset, name_of_clip
-from ..datasets.transforms.load_features import FILE_NAME, HEAD_INPUT, FeatureRecord, file_of
+from ..datasets.transforms.load_features import HEAD_INPUT, RECORD_NAME, FeatureRecord, file_of
 from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..deploy.inference_network import build_recognizer, read_checkpoint
 from ..engine.terminal_runner import BROKEN_CLIPS
@@ -92,7 +92,7 @@ def extract_features(config: Config, checkpoint: Path, folder: Path, layer: str 
 
 def _check_existing(folder: Path, record: FeatureRecord) -> None:
     """Check that the features in a folder were extracted in the same way."""
-    file = Path(folder, FILE_NAME)
+    file = Path(folder, RECORD_NAME)
     if file.is_file():
         FeatureRecord.load(folder)  # refuses those of another release
         same = {name: getattr(record, name) for name in ('network', 'checkpoint_sha256', 'layer', 'test_pipeline')}

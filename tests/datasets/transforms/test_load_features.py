@@ -9,7 +9,7 @@ from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
 
 from tvn_mmaction.datasets.manifest import read_manifest
-from tvn_mmaction.datasets.transforms.load_features import FILE_NAME, FeatureRecord, LoadFeatures, file_of
+from tvn_mmaction.datasets.transforms.load_features import RECORD_NAME, FeatureRecord, LoadFeatures, file_of
 from tvn_mmaction.utils.errors import UserError
 
 LAYER = 'backbone.layer4'
@@ -69,8 +69,8 @@ def test_clips_are_reduced_to_middle_steps_or_padded_with_nan(data_root, folder,
         (lambda folder: None, {'checkpoint_sha256': '2' * 64}, 'features of checkpoint_sha256 1+, and'),
         (lambda folder: None, {'test_pipeline_sha256': '3' * 64}, 'features of test_pipeline_sha256 .*, and'),
         (lambda folder: next(folder.glob('*.npy')).unlink(), {}, 'the features of 11 of 12 clips. Run tools/extract'),
-        (lambda folder: Path(folder, FILE_NAME).unlink(), {}, r'no feature record at .*features\.json\. Create'),
-        (lambda folder: Path(folder, FILE_NAME).write_text('{'), {}, r'features\.json is not a valid feature record'),
+        (lambda folder: Path(folder, RECORD_NAME).unlink(), {}, r'no feature record at .*features\.json\. Create'),
+        (lambda folder: Path(folder, RECORD_NAME).write_text('{'), {}, r'features\.json is not a valid feature record'),
     ],
 )
 def test_unsuitable_features_are_refused(folder, spoil, arguments, message):

@@ -13,8 +13,8 @@ from ...utils.errors import UserError
 from ...utils.io import sha256_of
 from ...utils.record import Record
 
-FILE_NAME = 'features.json'
-TOOL = 'tools/extract_features.py'
+RECORD_NAME = 'features.json'
+EXTRACT = 'tools/extract_features.py'
 HEAD_INPUT = 'input of cls_head'  # stands for the name of a layer
 
 
@@ -22,7 +22,7 @@ HEAD_INPUT = 'input of cls_head'  # stands for the name of a layer
 class FeatureRecord(Record):
     """Origin of the features in a folder: JSON in `features.json`, next to the arrays `(T, C)` in `SHA256.npy`."""
 
-    kind, tool, to_remove = 'feature record', TOOL, 'its folder'
+    kind, tool, to_remove = 'feature record', EXTRACT, 'its folder'
 
     network: str  # name of its config
     checkpoint: str  # file name
@@ -54,12 +54,12 @@ class FeatureRecord(Record):
 
     def save(self, folder: Path) -> None:
         """Write the JSON file, complete or not at all."""
-        super().save(Path(folder, FILE_NAME))
+        super().save(Path(folder, RECORD_NAME))
 
     @classmethod
     def load(cls, folder: Path) -> 'FeatureRecord':
         """Read a file written by `save`."""
-        return super().load(Path(folder, FILE_NAME))
+        return super().load(Path(folder, RECORD_NAME))
 
 
 def file_of(folder: Path, sha256: str) -> Path:
@@ -77,11 +77,11 @@ def read_features(folder: Path, clip: dict[str, Any]) -> np.ndarray:
         raise UserError('features are found by the SHA-256 of a clip, which only UCF50Dataset has. Use that data set.')
     path = file_of(folder, clip['sha256'])
     if not path.is_file():
-        raise UserError(f'{folder} has no features of {clip["filename"]}. Run {TOOL} again to continue.')
+        raise UserError(f'{folder} has no features of {clip["filename"]}. Run {EXTRACT} again to continue.')
     try:
         return np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise UserError(f'{path} holds no features ({error}). Remove it and run {TOOL} again.') from None
+        raise UserError(f'{path} holds no features ({error}). Remove it and run {EXTRACT} again.') from None
 
 
 def check_features(
@@ -109,11 +109,13 @@ def check_features(
         if value is not None and getattr(record, name) != value:
             raise UserError(
                 f'{folder} holds features of {name} {getattr(record, name)}, and the config asks for {value}. Name the '
-                f'folder of those (features.folder in the config), or extract them with {TOOL}.'
+                f'folder of those (features.folder in the config), or extract them with {EXTRACT}.'
             )
     count = sum(1 for _ in Path(folder).glob('*.npy'))
     if count < record.clips:
-        raise UserError(f'{folder} has the features of {count} of {record.clips} clips. Run {TOOL} again to continue.')
+        raise UserError(
+            f'{folder} has the features of {count} of {record.clips} clips. Run {EXTRACT} again to continue.'
+        )
     return record
 
 

@@ -23,7 +23,7 @@ from ...utils.console import progress_bar
 from ...utils.errors import UserError, first_line
 from ..engines import OnnxRuntimeEngine, OpenVinoEngine, check_installed
 from ..inference_network import InferenceNetwork, load_network
-from ..metadata import KEY, ModelMetadata
+from ..metadata import METADATA_KEY, ModelMetadata
 from .graph_rewrite import optimize_for_inference
 
 TOLERANCE = 1e-4  # of scores in fp32, absolute
@@ -227,7 +227,7 @@ class _CalibrationReader:
 def _write_onnx(model: Any, file: Path, metadata: ModelMetadata) -> None:
     import onnx
 
-    onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
     onnx.save(model, file)
 
 
@@ -245,7 +245,7 @@ def _convert_for_openvino(plain: Path, precision: str, calibration: Sequence[np.
 def _write_openvino(model: Any, file: Path, metadata: ModelMetadata) -> None:
     import openvino
 
-    model.set_rt_info(metadata.to_json(), KEY)
+    model.set_rt_info(metadata.to_json(), METADATA_KEY)
     openvino.save_model(model, file, compress_to_fp16=metadata.precision in ('fp16', 'bf16'))
 
 

@@ -10,7 +10,7 @@ from mmengine.dist import get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...checks.seen_clips import KEY, seen_clips
+from ...checks.seen_clips import CLIPS_SEEN, seen_clips
 from ...config.loading import config_name
 from ...evaluation.plots import plot_curves
 from ...evaluation.provenance import training_record
@@ -66,7 +66,7 @@ class EpochHistoryHook(Hook):
         """Store the history and the provenance in the checkpoint."""
         unfinished = {**self.sums, 'seconds': time.perf_counter() - self.started} if self.sums else {}
         checkpoint['meta']['training'] = {**self.training, 'unfinished_epoch': unfinished}
-        checkpoint['meta'][KEY] = self.seen_clips
+        checkpoint['meta'][CLIPS_SEEN] = self.seen_clips
 
     def before_train(self, runner: Runner) -> None:
         """Record the training data before the lists can change, and print the start of the training."""

@@ -15,8 +15,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ...apis.pretraining import pretraining_plan
-from ...apis.runner_building import LOCK_S
-from ...apis.train_test import train
+from ...apis.train_test import LOCK_S, train
 from ...checks.run_plan import RunPlan
 from ...checks.seen_clips import check_leakage
 from ...checks.work_dir import config_mismatch
