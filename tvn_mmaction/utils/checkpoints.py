@@ -227,7 +227,9 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
         try:
             torch.hub.download_url_to_file(filename, str(path))
         except OSError as error:  # URLError is one
-            raise UserError(f'{filename} cannot be downloaded ({error}). Load a copy from a file.') from error
+            raise UserError(
+                f'{filename} cannot be downloaded ({error}). Download it with a browser, and put it at {path}.'
+            ) from error
     barrier()
     return load_from_local(str(path), map_location)
 

@@ -83,11 +83,7 @@ class MultiScaleArchitecture:
 
     @classmethod
     def of(cls, arch: 'str | Mapping[str, Any]') -> 'MultiScaleArchitecture':
-        """Return the architecture with a name in `MULTI_SCALE_ARCHITECTURES`, or the one that a dict defines.
-
-        Raises:
-            ValueError: Unknown name, unknown or missing field, or a value out of range.
-        """
+        """Return the architecture with a name in `MULTI_SCALE_ARCHITECTURES`, or the one that a dict defines."""
         if isinstance(arch, str):
             if arch not in MULTI_SCALE_ARCHITECTURES:
                 known = ', '.join(MULTI_SCALE_ARCHITECTURES)
@@ -130,12 +126,9 @@ def bottleneck(in_channels: int, out_channels: int, factor: int, stride: int = 1
 
 
 class ScaleLayer(nn.Module):
-    """One layer at one scale: it appends features of its own scale and of the next finer one to its input channels.
+    """One layer, from 1, at one scale, from 0, the finest.
 
-    Args:
-        arch: The architecture.
-        scale: The scale, 0 being the finest.
-        layer: The layer, from 1.
+    It appends features of its own scale and of the next finer one to its input channels.
     """
 
     def __init__(self, arch: MultiScaleArchitecture, scale: int, layer: int):
@@ -204,23 +197,11 @@ class MSDNet(BaseModule):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map clips to the features of all exits.
-
-        Args:
-            x: `(N*T, 3, H, W)`, `T = num_segments`; normalised RGB.
-
-        Returns:
-            For each exit `(N, C, T, H', W')`.
-        """
+        """Map frames `(N*T, 3, H, W)`, `T = num_segments`, normalised RGB, to the features of all exits."""
         return tuple(self.exits(x))
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features of the exits; see `layers.exits`.
-
-        Args:
-            x: As for `forward`. `send` takes the places `(M,)` of the clips that continue.
-            wanted: Numbers of the exits, by default all. The convolutions that belong to other exits are skipped.
-        """
+        """Yield the features `(N, C, T, H', W')` of the exits. Convolutions of unwanted exits are skipped."""
         numbers = wanted_positions(range(len(self.exit_layers)), wanted)
         features = []
         for layer in self.stem:

@@ -21,9 +21,6 @@ def visiting_order(frames: int, order: str, exit_count: int) -> list[int]:
     of an odd number the first, the third and so on to the last; of an even number one frame of each pair, alternately
     the later and the earlier one at successive exits, starting with the later. The frames that an exit adds are in the
     order of time: 1, 5, then 3, 7, then 0, 2, 4, 6 for eight frames and three exits.
-
-    Raises:
-        ValueError: Unknown order.
     """
     if order not in ORDERS:
         raise ValueError(f'order is {order!r}; known are {", ".join(ORDERS)}')
@@ -129,16 +126,9 @@ class OnlineResNetTSM(ResNetTSM):
         return tuple(self.exits(x))
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features of the exits; see `layers.exits`. No frame is computed twice.
+        """Yield the features `(N, C, T', H / 32, W / 32)` of the exits: T' frames so far, in visiting order.
 
-        In training all frames are computed at once, so that batch norms see them all.
-
-        Args:
-            x: As for `forward`. `send` takes the places `(M,)` of the clips that continue.
-            wanted: Numbers of the exits, by default all.
-
-        Yields:
-            `(N, C, T', H / 32, W / 32)` of the T' frames so far, in visiting order.
+        No frame is computed twice. In training all frames are computed at once, so that batch norms see them all.
         """
         clips = frames_to_clips(x, self.num_segments)[:, :, self.order]
         features, before, seen = None, None, 0
@@ -156,12 +146,7 @@ class OnlineResNetTSM(ResNetTSM):
     def _visit(self, clips: Tensor, before: list[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
         """Map the next frames `(N, 3, T, H, W)` of clips to features `(N, C, T, H', W')`.
 
-        Args:
-            clips: The frames.
-            before: Channels of the previous frame for each shift; None at the first frame.
-
-        Returns:
-            The features, and the channels of the last frame for each shift.
+        Takes for each shift the channels of the frame before, and returns those of the last frame.
         """
         shifts = [module for module in self.modules() if isinstance(module, OnlineShift)]
         for shift, frame in zip(shifts, before or [None] * len(shifts), strict=True):

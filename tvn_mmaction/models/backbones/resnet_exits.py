@@ -21,13 +21,7 @@ class StageExits:
         return [64 * 2**index * self.block.expansion for index in sorted(set(self.out_indices))]
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features `(N, C, T', H', W')` of the exits; see `layers.exits`.
-
-        Args:
-            x: `(N*T, C, H, W)` with `T = num_segments`, normalised. `send` takes the places `(M,)` of the clips that
-                continue.
-            wanted: Numbers of the exits, by default all.
-        """
+        """Yield the features `(N, C, T', H', W')` of the exits of `(N*T, C, H, W)` with `T = num_segments`."""
         stages = wanted_positions(sorted(set(self.out_indices)), wanted)
         clips = x.shape[0] // self.num_segments
         x = self.maxpool(self.conv1(x))
@@ -42,12 +36,7 @@ class StageExits:
 
 @MODELS.register_module()
 class ResNetWithExits(StageExits, ResNet):
-    """MMAction2's ResNet, as in TSN, with an exit after each stage of `out_indices`.
-
-    Args:
-        num_segments: Frames of a clip, which lie in the batch axis.
-        **kwargs: As for `ResNet`.
-    """
+    """MMAction2's ResNet, as in TSN for clips of `num_segments` frames, with an exit after each of `out_indices`."""
 
     def __init__(self, num_segments: int = 8, **kwargs):
         super().__init__(**kwargs)

@@ -77,11 +77,7 @@ class SlowFusion(BaseModule):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map clips `(N, 3, 10, H, W)`, normalised RGB with `H = W = spatial_size`, to features `(N, 4096)`.
-
-        Raises:
-            ValueError: The clips have a different shape.
-        """
+        """Map clips `(N, 3, 10, H, W)`, normalised RGB with `H = W = spatial_size`, to features `(N, 4096)`."""
         expected = (3, FRAMES, self.spatial_size, self.spatial_size)
         if x.shape[1:] != expected:
             raise ValueError(f'clips of shape {tuple(x.shape[1:])}: give {expected}')

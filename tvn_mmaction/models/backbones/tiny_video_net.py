@@ -97,11 +97,7 @@ class Pointwise(nn.Conv2d):
 class TinyVideoBlock(LayoutPreservingModule):
     """One repetition of a block; its modules are in the order in which the authors' release creates its variables.
 
-    Args:
-        block: The block.
-        repetition: The strides, temporal layer and residual connection of this repetition.
-        in_channels: Channels of the input.
-        drop_path_rate: Probability, per clip in training, of dropping all but the residual connection, if there is one.
+    `drop_path_rate` is the probability, per clip in training, of dropping all but the residual connection.
     """
 
     def __init__(self, block: Block, repetition: Repetition, in_channels: int, drop_path_rate: float = 0):
@@ -294,15 +290,7 @@ class TinyVideoNet(BaseModule):
         return [self.arch.blocks[index].out_channels for index in sorted(set(self.out_indices))]
 
     def exits(self, x: Tensor, wanted: Sequence[int] | None = None) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the features `(N, C, T', H', W')` of the exits, which follow the blocks of `out_indices`.
-
-        Args:
-            x: As for `forward`. `send` takes the places `(M,)` of the clips that continue; see `layers.exits`.
-            wanted: Numbers of the exits, by default all.
-
-        Raises:
-            ValueError: As for `forward`.
-        """
+        """Yield the features `(N, C, T', H', W')` of the exits, which follow the blocks of `out_indices`."""
         exit_blocks = wanted_positions(sorted(set(self.out_indices)), wanted)
         x = self._prepare(x)
         for index, block in enumerate(self.blocks[: exit_blocks[-1] + 1]):

@@ -126,15 +126,7 @@ class Architecture:
 
     @classmethod
     def of(cls, arch: 'str | Mapping[str, Any]') -> 'Architecture':
-        """Return the architecture with a name, or the architecture that the dict of a config defines.
-
-        Args:
-            arch: A name in `ARCHITECTURES`, or a dict of the fields of this class, with `blocks` as dicts of the fields
-                of `Block`.
-
-        Raises:
-            ValueError: Unknown name, unknown or missing field, or a value out of range.
-        """
+        """Return the architecture with a name, or one defined by a dict of these fields and those of `Block`."""
         if isinstance(arch, str):
             if arch not in ARCHITECTURES:
                 raise ValueError(f'unknown arch {arch!r}; known are {", ".join(ARCHITECTURES)}, or give a dict')

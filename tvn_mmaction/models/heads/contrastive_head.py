@@ -64,12 +64,9 @@ class ContrastiveHead(BaseHead):
         self.register_buffer('memorised', torch.tensor(0))  # clips so far
 
     def forward(self, x: Tensor, num_segs: int = 1, **kwargs: Any) -> Tensor:
-        """Map the features of clips to the log probabilities `(N, classes)` of the neighbours' vote.
+        """Map features to the log probabilities `(N, classes)` of the neighbours' vote.
 
-        Args:
-            x: Clips `(N, C, T, H, W)`, or single frames `(N*T, C, H, W)`.
-            num_segs: The number T of frames.
-            **kwargs: Not used.
+        The features are those of clips `(N, C, T, H, W)`, or of single frames `(N*T, C, H, W)` with `T = num_segs`.
         """
         clips = F.normalize(_clips(x, len(x) if x.ndim == 5 else len(x) // num_segs))
         similarity, places = (clips @ self.memory.t()).topk(self.neighbours)
@@ -83,10 +80,7 @@ class ContrastiveHead(BaseHead):
     def loss(self, feats: Tensor, data_samples: list[ActionDataSample], **kwargs: Any) -> dict[str, Tensor]:
         """Return the two losses, and `same_video`: how often the most similar clip is of the same video.
 
-        Args:
-            feats: As for `forward`; the clips of a sample follow each other.
-            data_samples: With `clip_views`; their labels are kept for the vote.
-            **kwargs: Not used.
+        The clips of a sample, as many as its `clip_views`, follow each other; its label is kept for the vote.
         """
         parts, views = data_samples[0].metainfo.get('clip_views', (1, 1))
         clips = _clips(feats, len(data_samples) * parts * views)
@@ -128,12 +122,8 @@ def noise_contrastive_loss(similarity: Tensor, positives: Tensor, negatives: Ten
     """Return the mean loss of all positive pairs against the negatives of the first clip.
 
     The loss of a pair with similarity p is `-log(exp(p) / (exp(p) + sum(exp(n))))` over the similarities n of the
-    negatives: NT-Xent (arXiv 2002.05709, equation 1), but a clip may have several positives or no negative.
-
-    Args:
-        similarity: `(N, N)`, divided by the temperature.
-        positives: `(N, N)`, True for positive pairs.
-        negatives: `(N, N)`, True for negative pairs.
+    negatives: NT-Xent (arXiv 2002.05709, equation 1), but a clip may have several positives or no negative. All three
+    arguments are `(N, N)`; similarities are divided by the temperature.
     """
     against = similarity.masked_fill(~negatives, -torch.inf).logsumexp(1, keepdim=True)
     return (torch.logaddexp(similarity, against) - similarity)[positives].mean()

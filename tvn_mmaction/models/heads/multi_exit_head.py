@@ -75,12 +75,7 @@ class MultiExitHead(BaseHead):
         """Return the losses `loss_exit0`, …, with distillation `loss_distillation0`, …, and the accuracies.
 
         `top1_acc` and `top5_acc` are those of the last exit, as for any other head; those of earlier exits are
-        `top1_acc_exit0`, ….
-
-        Args:
-            feats: Features `(N, C, T, H, W)` of all exits.
-            data_samples: Samples with labels.
-            **kwargs: Not used.
+        `top1_acc_exit0`, …. `feats` are the features `(N, C, T, H, W)` of all exits.
         """
         scores = [self(x, index) for index, x in enumerate(feats)]
         last = len(scores) - 1

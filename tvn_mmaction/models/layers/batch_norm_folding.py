@@ -49,12 +49,7 @@ def _has_hooks(layer: nn.Module) -> bool:
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return weight and bias of the convolution that replaces convolution and batch norm.
 
-    In training mode, it updates the running statistics as `BatchNorm2d` does.
-
-    Args:
-        conv: Without bias; 1 x 1 with stride 1 if `norm` is in training mode.
-        norm: The batch norm after it.
-        x: The input `(N, C, H, W)`; in training mode in `channels_last`.
+    In training mode, it updates the running statistics as `BatchNorm2d` does, and needs what `can_fold` checks.
     """
     mean, variance = norm.running_mean, norm.running_var
     if norm.training:

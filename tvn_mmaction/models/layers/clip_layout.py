@@ -16,10 +16,8 @@ def frames_to_clips(x: Tensor, frames: int) -> Tensor:
 class LayoutPreservingModule(nn.Module):
     """A module of layers on frames that takes clips or frames, and returns the layout it gets.
 
-    So forward hooks see the layout of MMAction2's backbones: clips in `Recognizer3D`, frames in `Recognizer2D`.
-
-    Args:
-        in_frames: Frames of a clip where the input is frames.
+    So forward hooks see the layout of MMAction2's backbones: clips in `Recognizer3D`, frames in `Recognizer2D`, of
+    which `in_frames` are a clip.
     """
 
     def __init__(self, in_frames: int):

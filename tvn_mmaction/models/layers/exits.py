@@ -2,7 +2,8 @@
 
 A backbone with exits has the attribute `exit_channels` and a generator method `exits(x, wanted)`, which yields the
 features of each wanted exit in turn. It computes an exit only when it is asked for, and skips the layers that only
-unwanted exits use. `send(places)` keeps only the clips at these places in the batch; the others have left.
+unwanted exits use. `wanted` are numbers of exits, by default all. `send(places)` keeps only the clips at these places
+`(M,)` in the batch; the others have left.
 """
 
 from collections.abc import Sequence

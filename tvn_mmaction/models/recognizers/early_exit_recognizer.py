@@ -40,13 +40,10 @@ class EarlyExits:
     def extract_feat(
         self, inputs: Tensor, stage: str = 'neck', data_samples: Sequence | None = None, test_mode: bool = False
     ) -> tuple[list[Tensor] | Tensor, dict]:
-        """Return the features of all exits; with `test_mode` only those of the last one, as from the full network.
+        """Map `(N, views * T, C, H, W)` or `(N, views, C, T, H, W)` to the features of all exits.
 
-        Args:
-            inputs: `(N, views * T, C, H, W)` or `(N, views, C, T, H, W)`, normalised.
-            stage: `'head'` returns the scores `(N * views, classes)` of the last exit instead.
-            data_samples: Not used.
-            test_mode: Whether to skip all exits but the last.
+        With `test_mode` only those of the last one, as from the full network; with the stage `'head'` its scores
+        `(N * views, classes)`.
         """
         inputs = inputs.flatten(0, 1)
         if not test_mode and stage != 'head':
@@ -55,12 +52,7 @@ class EarlyExits:
         return self.cls_head(features) if stage == 'head' else features, {}
 
     def exit_scores(self, inputs: Tensor, wanted: Sequence[int]) -> Generator[Tensor, Tensor | None, None]:
-        """Yield the probabilities `(N, classes)` of exits in turn; `send` takes the places `(M,)` of the clips to keep.
-
-        Args:
-            inputs: As for `extract_feat`.
-            wanted: Numbers of the exits, in order.
-        """
+        """Yield the probabilities `(N, classes)` of exits in turn; see `layers.exits`."""
         exits = self.backbone.exits(inputs.flatten(0, 1), wanted)
         clips, places = len(inputs), None
         for index in wanted:
@@ -76,11 +68,6 @@ class EarlyExits:
 
         Each sample gets `pred_score` and `pred_label` of that exit, its number, from 0, as `exit` in the metainfo, and
         `exit_scores` `(exits, classes)` of all exits that were computed for it, the last of which is that exit.
-
-        Args:
-            inputs: As for `extract_feat`.
-            data_samples: Samples of the N clips.
-            **kwargs: Not used.
         """
         scores_of, exit_of = [[] for _ in data_samples], [0] * len(data_samples)
         remaining, places = torch.arange(len(inputs)), None
