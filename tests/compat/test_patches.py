@@ -140,17 +140,6 @@ def test_backbone_initialises_from_scratch(name):
     assert all(weight.any() for weight in trained.values())
 
 
-@pytest.mark.parametrize('shift_place', ['block', 'blockres'])
-@pytest.mark.parametrize('is_shift', [True, False])
-def test_tsm_weights_are_kaiming(shift_place, is_shift):
-    backbone = backbones.ResNetTSM(depth=18, shift_place=shift_place, is_shift=is_shift)
-    backbone.init_weights()
-    for module in backbone.modules():
-        if isinstance(module, torch.nn.Conv2d):
-            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
-            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
-
-
 def test_tin_keeps_its_own_initial_biases():
     backbone = backbones.ResNetTIN(depth=50)
     backbone.init_weights()

@@ -103,13 +103,6 @@ def test_step_follows_the_variable_and_no_test_sees_it():
         assert 'Augmentation' not in [step.type for step in dataset.pipeline]
 
 
-def test_recipe_that_was_written_and_read_again_is_the_same(tmp_path):
-    config = read_config(RECIPE, options={'augmentation.flip': None})
-    config.dump(tmp_path / 'again.py')
-    again = read_config(tmp_path / 'again.py', options={'augmentation.flip': None})
-    assert again.train_dataloader == config.train_dataloader
-
-
 @pytest.mark.slow
 def test_networks_are_compared_with_the_augmentation_and_the_average_of_the_first(tmp_path):
     data_root = str(write_data(tmp_path))
@@ -272,13 +265,3 @@ def test_record_has_the_augmentation_and_no_accuracy_on_mixed_labels(experiment)
     assert 'Augmentation' not in [step['type'] for step in result.protocol.test_pipeline]
     history = json.loads((folder / 'run/history.json').read_text())
     assert all('train_top1' not in entry and 'test_top1' in entry for entry in history)
-
-
-@pytest.mark.slow
-def test_average_is_left_out_by_one_option(experiment, tmp_path):
-    _, file, _, _ = experiment
-    train_test.train(read_config(file, str(tmp_path), options={'default_hooks.ema': None, 'train_cfg.max_epochs': 1}))
-    saved = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
-    assert 'ema_state_dict' not in saved
-    with pytest.raises(UserError, match=r'holds a training of another configuration \(default_hooks\.ema'):
-        train_test.train(read_config(file, str(tmp_path), options={'train_cfg.max_epochs': 1}))

@@ -89,13 +89,6 @@ def test_best_exit_is_used_for_all_clips():
     assert (policy.top1, policy.exit_shares) == (1, [0, 0, 1, 0])
 
 
-def test_most_expensive_of_equally_accurate_policies_is_chosen():
-    scores = scores_of(np.random.default_rng(0).uniform(0.5, 1, (50, EXITS)), np.zeros((50, EXITS), int))
-    policies = fit_budgets(scores, np.zeros(50, int), COSTS, [0.5, 1.0])
-    assert policies[0].cost_share > 0.45
-    assert policies[1].thresholds == [NEVER] * 3
-
-
 def test_thresholds_follow_the_cost_that_is_budgeted():
     """If exits take almost as long as the full network, thresholds fitted to the count exceed a budget of latency."""
     scores, labels = random_scores(60, 0)

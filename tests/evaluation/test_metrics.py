@@ -38,13 +38,6 @@ def test_intervals_contain_the_value_and_shrink_with_more_clips(scored):
         assert many[name].high - many[name].low < estimate.high - estimate.low
 
 
-def test_interval_of_a_thousand_clips_at_80_percent():
-    labels = np.zeros(1002, dtype=int)
-    scores = np.eye(2)[(np.arange(1002) >= 802).astype(int)]
-    estimate = accuracies(scores, labels)['top1']
-    assert estimate.high - estimate.low == pytest.approx(0.05, abs=0.002)
-
-
 def test_confusion_matrix_counts_every_clip(scored):
     scores, labels = scored
     counts = confusion_matrix(scores, labels)

@@ -8,7 +8,6 @@ import pytest
 
 from tests.experiments.comparison.synthetic import entry_of, scores_of
 from tvn_mmaction.evaluation.metrics import Estimate
-from tvn_mmaction.evaluation.plots import plot_confusion_matrix, plot_curves
 from tvn_mmaction.evaluation.report import (
     describe,
     describe_confusions,
@@ -19,8 +18,6 @@ from tvn_mmaction.evaluation.report import (
 )
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
-
-PNG = b'\x89PNG'
 
 
 @pytest.fixture
@@ -130,14 +127,6 @@ def test_predictions_are_written(scores, suffix, tmp_path):
 def test_predictions_in_another_format_are_refused(scores, tmp_path):
     with pytest.raises(UserError, match=r'predictions\.csv'):
         write_predictions(scores, tmp_path / 'predictions.csv')
-
-
-def test_figures_are_png_files(result, tmp_path):
-    plot_curves(result.history, tmp_path / 'curves.png')
-    plot_confusion_matrix(np.array([[3, 1], [0, 0]]), ['Biking', 'Straße'], tmp_path / 'confusion_matrix.png')
-    plot_curves([{'epoch': 1, 'loss': 2.0}], tmp_path / 'one_epoch.png')
-    for name in ('curves.png', 'confusion_matrix.png', 'one_epoch.png'):
-        assert (tmp_path / name).read_bytes().startswith(PNG)
 
 
 def test_hardest_classes_and_groups(scores, tmp_path):

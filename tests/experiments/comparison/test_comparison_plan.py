@@ -183,13 +183,6 @@ def test_missing_variables_of_the_first_config_are_removed_from_all(folder):
     assert not tsn.param_scheduler
 
 
-def test_c3d_may_be_the_first(folder):
-    files = [COMPARE / 'c3d_ucf50.py', folder / 'tiny.py']
-    c3d, tiny = configs_on_equal_terms(files, folder / 'c3d', str(folder / 'lists'), protocol='twothirds')
-    assert steps(c3d)['Resize'].scale == steps(tiny)['Resize'].scale == (112, 112)
-    assert steps(tiny)['SampleFrames'].num_clips == 2
-
-
 @pytest.mark.parametrize(
     ('name', 'message'),
     [

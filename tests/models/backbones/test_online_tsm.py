@@ -70,20 +70,6 @@ def test_states_follow_the_remaining_clips(order):
 
 
 @torch.inference_mode()
-def test_frames_are_computed_once_and_only_when_needed():
-    net = build()
-    frames = []
-    net.conv1.register_forward_hook(lambda module, inputs, output: frames.append(len(output)))
-    exits = net.exits(torch.randn(3 * 8, 3, *SIZE))
-    next(exits)
-    assert frames == [3 * 1]
-    exits.send(torch.tensor([1]))
-    assert frames == [3 * 1, 1 * 1]
-    list(exits)
-    assert frames == [3 * 1, 1 * 1, 1 * 2, 1 * 4]
-
-
-@torch.inference_mode()
 @orders
 def test_frames_of_unwanted_exits_are_computed_with_the_next(order):
     net = build(order=order)

@@ -7,7 +7,7 @@ from mmaction.structures import ActionDataSample
 
 from tests.models.recognizers.test_recognizers import SMALL, as_input
 from tvn_mmaction.models.heads.multi_exit_head import MultiExitHead
-from tvn_mmaction.models.recognizers.early_exit_recognizer import NEVER, SCORED, DynamicRecognizer2D
+from tvn_mmaction.models.recognizers.early_exit_recognizer import SCORED, DynamicRecognizer2D
 from tvn_mmaction.utils.console import only_errors
 
 CLASSES, FRAMES, CLIPS = 5, 4, 6
@@ -90,18 +90,6 @@ def test_exit_scores_equal_truncated_network(name):
 
 
 @backbones
-def test_default_thresholds_run_the_full_network(name):
-    model, views = build(name), clips()
-    samples = predict(model, views)
-    assert {sample.exit for sample in samples} == {len(model.thresholds)}
-    with torch.inference_mode():
-        features, arguments = model.extract_feat(as_input('Recognizer2D', views), test_mode=True)
-        expected = model.cls_head(features, **arguments).softmax(1)
-    torch.testing.assert_close(scores(samples), expected)
-    assert [sample.pred_label.item() for sample in samples] == expected.argmax(1).tolist()
-
-
-@backbones
 @torch.inference_mode()
 def test_unwanted_exits_are_skipped(name):
     model, views = build(name), clips()
@@ -110,12 +98,14 @@ def test_unwanted_exits_are_skipped(name):
     for wanted in ([last], [0, last], [0], list(range(last + 1))[1:]):
         for index, scores_there in zip(wanted, model.exit_scores(inputs, wanted), strict=True):
             torch.testing.assert_close(scores_there, expected[:, index])
-    model.thresholds.fill_(NEVER)
+    model.thresholds.copy_(build(name).thresholds)  # the default: no early exit
     computed = []
     for index, classifier in enumerate(model.cls_head.classifiers):
         classifier.register_forward_hook(lambda module, inputs, output, index=index: computed.append(index))
     samples = predict(model, views)
-    assert computed == [last] and {len(sample.exit_scores) for sample in samples} == {1}
+    assert computed == [last] and {(sample.exit, len(sample.exit_scores)) for sample in samples} == {(last, 1)}
+    torch.testing.assert_close(scores(samples), expected[:, last])
+    assert [sample.pred_label.item() for sample in samples] == expected[:, last].argmax(1).tolist()
     model.thresholds[0] = middle(expected[:, 0].amax(1))
     del computed[:]
     assert {sample.exit for sample in predict(model, views)} == {0, last} and computed == [0, last]
