@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tvn_mmaction.utils.io import Record
 from tvn_mmaction.utils.markdown import markdown_table
-from tvn_mmaction.utils.record import Record
 
 
 @dataclass(frozen=True)

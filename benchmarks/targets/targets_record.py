@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvn_mmaction.benchmark.engine_record import EngineBenchmark
+from tvn_mmaction.utils.io import Record
 from tvn_mmaction.utils.markdown import markdown_table
-from tvn_mmaction.utils.record import Record
 
 
 @dataclass(frozen=True)

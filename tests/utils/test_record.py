@@ -16,7 +16,7 @@ from tvn_mmaction.experiments.ablation.ablation_record import Ablation
 from tvn_mmaction.experiments.cross_validation.cross_validation_record import CrossValidation
 from tvn_mmaction.frame_selection.sampling_record import SamplingComparison
 from tvn_mmaction.utils.errors import UserError
-from tvn_mmaction.utils.record import Record
+from tvn_mmaction.utils.io import Record
 
 RESULTS = REPOSITORY / 'configs/results'
 CLASSES = {  # by file; all others are results

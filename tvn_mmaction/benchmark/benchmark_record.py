@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.result import count_of_threads
+from ..utils.io import Record
 from ..utils.markdown import markdown_table
-from ..utils.record import Record
 
 
 @dataclass(frozen=True)

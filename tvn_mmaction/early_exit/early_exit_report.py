@@ -12,8 +12,8 @@ from ..evaluation.exit_policy import COST_UNITS, Calibration, exit_shares
 from ..evaluation.metrics import Estimate
 from ..evaluation.plots import new_figure, save_figure, style_axes
 from ..evaluation.result import describe_machine
+from ..utils.io import Record
 from ..utils.markdown import markdown_table
-from ..utils.record import Record
 from .threshold_fitting import leaving_exits
 
 

@@ -11,8 +11,7 @@ from mmengine.config import Config
 
 from ..models.recognizers.early_exit_recognizer import NEVER
 from ..utils.errors import UserError
-from ..utils.io import sha256_of
-from ..utils.record import from_plain
+from ..utils.io import from_plain, sha256_of
 from .provenance import INITIAL_WEIGHTS, environment
 
 MACS, LATENCY = 'macs', 'latency'  # what a budget is a share of

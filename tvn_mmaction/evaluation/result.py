@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.io import write_atomically
-from ..utils.record import Record
+from ..utils.io import Record, write_atomically
 from .metrics import Estimate
 
 LARGEST_SCORES = 4 << 30  # bytes; 100,000 clips of 10,000 classes

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.metrics import Estimate
+from ..utils.io import Record
 from ..utils.markdown import markdown_table
-from ..utils.record import Record
 
 # Descriptions of the samplings, in the order of the table.
 SAMPLINGS = {

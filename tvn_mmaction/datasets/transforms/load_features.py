@@ -10,8 +10,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...utils.errors import UserError
-from ...utils.io import sha256_of
-from ...utils.record import Record
+from ...utils.io import Record, sha256_of
 
 RECORD_NAME = 'features.json'
 EXTRACT = 'tools/extract_features.py'

@@ -11,8 +11,7 @@ from mmaction.registry import TRANSFORMS
 
 from ...utils.console import warn
 from ...utils.errors import UserError
-from ...utils.io import sha256_of
-from ...utils.record import Record
+from ...utils.io import Record, sha256_of
 
 SCORE_TOLERANCE = 1e-3  # share of the largest score; decoders and rounding cause differences of this size
 

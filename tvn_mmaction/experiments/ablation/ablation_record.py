@@ -7,8 +7,8 @@ from typing import Any
 
 from ...datasets.protocols import VALIDATION_FOLDS
 from ...evaluation.result import Protocol, describe_machine
+from ...utils.io import Record
 from ...utils.markdown import markdown_table
-from ...utils.record import Record
 from ..significance import SIGNIFICANCE, p_value_text
 
 MAX_NAMED_ROWS = 4  # with missing seeds; the table shows the others by its numbers of seeds

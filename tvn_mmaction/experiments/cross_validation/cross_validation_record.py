@@ -9,8 +9,8 @@ from ...evaluation.metrics import Estimate, accuracies, confusion_matrix, most_c
 from ...evaluation.report import LABELS, confusion_line, describe_leak
 from ...evaluation.result import Protocol, Result, Scores, environment_of
 from ...utils.errors import UserError
+from ...utils.io import Record, from_plain
 from ...utils.markdown import markdown_table
-from ...utils.record import Record, from_plain
 from ..common_protocol import COUNTS, common_protocol, different_fields, summed_counts
 
 CONFUSIONS = 10

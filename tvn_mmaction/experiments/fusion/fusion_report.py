@@ -11,9 +11,8 @@ from ...evaluation.metrics import accuracies, confusion_matrix
 from ...evaluation.plots import plot_class_changes, plot_confusion_matrix
 from ...evaluation.result import Protocol, Result, Scores
 from ...utils.errors import UserError
-from ...utils.io import sha256_of
+from ...utils.io import Record, sha256_of
 from ...utils.output_paths import check_overwrites
-from ...utils.record import Record
 from ..common_protocol import common_protocol, different_fields
 from ..comparison.comparison import ClassChange, Comparison, NetworkDifference, TestedNetwork
 from ..comparison.tables import describe_change

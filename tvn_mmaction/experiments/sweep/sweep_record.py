@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...utils.record import Record
+from ...utils.io import Record
 from ..options_file import option_words
 
 SHOWN_TRIALS = 10
