@@ -99,5 +99,11 @@ def _differences(config: Config, stored: str | None) -> dict[str, str] | None:
 
 
 def _values(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a config's content by dotted name."""
-    return {name: value for name, value in dotted_items(content) if not (isinstance(value, (Mapping, list)) and value)}
+    """Return the values of a config's content by dotted name; of absolute paths, checkpoints store the name only."""
+    values = {
+        name: value for name, value in dotted_items(content) if not (isinstance(value, (Mapping, list)) and value)
+    }
+    paths = {
+        name: Path(value).name for name, value in values.items() if isinstance(value, str) and Path(value).is_absolute()
+    }
+    return values | paths

@@ -36,6 +36,7 @@ END_OF_ARCHIVE = b'PK\5\6'
 END_BYTES = 22
 DIGEST = b'sha256:'
 COMMENT_BYTES = len(DIGEST) + 64
+ABSOLUTE_PATH = re.compile(r"'(?:/|[A-Za-z]:[\\/])[^']*?([^'\\/]*)[\\/]*'")  # as MMEngine writes strings
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -232,6 +233,11 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
             ) from error
     barrier()
     return load_from_local(str(path), map_location)
+
+
+def without_folders(text: str) -> str:
+    """Return the text of a config whose absolute paths, which only this machine has, are the names of their files."""
+    return ABSOLUTE_PATH.sub(r"'\1'", text)
 
 
 def read_static_config(text: str, file: Path) -> Config:

@@ -18,7 +18,7 @@ from torch.utils.data import Subset
 
 from ...config.loaders import available_clips, dataset_of
 from ...datasets.transforms.standalone_pipeline import dummy_inputs
-from ...utils.checkpoints import checkpoint_file, meta_of, write_weights
+from ...utils.checkpoints import checkpoint_file, meta_of, without_folders, write_weights
 from ...utils.console import progress_bar
 from ...utils.errors import UserError, first_line
 from ..engines import OnnxRuntimeEngine, OpenVinoEngine, check_installed
@@ -113,7 +113,9 @@ def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
     """
     network, _ = load_network(checkpoint, config)
     write_weights(
-        file, network.recognizer.state_dict(), {**meta_of(checkpoint_file(checkpoint)), 'cfg': config.pretty_text}
+        file,
+        network.recognizer.state_dict(),
+        {**meta_of(checkpoint_file(checkpoint)), 'cfg': without_folders(config.pretty_text)},
     )
 
 
@@ -156,6 +158,9 @@ def _to_onnx(network: InferenceNetwork, file: Path, metadata: ModelMetadata) -> 
             )
     except Exception as error:
         raise UserError(f'{metadata.name} cannot be exported: {_reason(error)}. Use the checkpoint itself.') from error
+    # The exporter stores the stack of each node, with the paths of this machine.
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
     program.save(file, external_data=False)
 
 

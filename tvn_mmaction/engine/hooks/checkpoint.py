@@ -1,6 +1,6 @@
 """Hooks that save everything an exact resumption needs."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mmaction.registry import HOOKS
@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
-from ...utils.checkpoints import INTERRUPTED
+from ...utils.checkpoints import INTERRUPTED, without_folders
 from ...utils.io import remove_half_written, write_atomically
 from ...utils.random_state import random_state, set_random_state
 
@@ -26,12 +26,21 @@ class AtomicCheckpointHook(CheckpointHook):
         folder = Path(self.out_dir, work_dir.name) if self.out_dir else work_dir
         info = runner.message_hub.runtime_info
         for name in [name for name in info if name.startswith('best_ckpt')]:
-            # MMEngine removes this file or folder once there is a better one, and a checkpoint may name any path.
-            if Path(str(info[name])).resolve().parent != folder.resolve():
-                runner.message_hub.pop_info(name)
+            # MMEngine removes this file once there is a better one, and a checkpoint may name any path.
+            runner.message_hub.update_info(name, str(folder / PurePath(str(info[name])).name))
         super().before_train(runner)
         if is_main_process():
             remove_half_written(Path(self.out_dir))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the names of files and folders, and not where they lie on this machine."""
+        info = checkpoint['message_hub']['runtime_info']
+        for part in (checkpoint['meta'], info):
+            if 'cfg' in part:
+                part['cfg'] = without_folders(part['cfg'])
+        for name in info:
+            if name == 'last_ckpt' or name.startswith('best_ckpt'):
+                info[name] = PurePath(str(info[name])).name
 
     def save_interrupted(self, runner: Runner) -> None:
         """Save an unfinished epoch after one of its steps."""
