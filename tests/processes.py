@@ -20,6 +20,12 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
+def is_running(process: int) -> bool:
+    """Return whether a process runs, and is not one that ended without being waited for."""
+    status = Path(f'/proc/{process}/status')
+    return status.exists() and 'State:\tZ' not in status.read_text()
+
+
 def group_exists(group: int) -> bool:
     """Return whether a process group has a running process."""
     try:

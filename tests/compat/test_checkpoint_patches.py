@@ -1,11 +1,8 @@
 """Patches of upstream's checkpoints: plain data, loaded without running code, for any classifier."""
 
-import functools
 import inspect
 import logging
 import pickle
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from mmengine.runner import Runner
 from mmengine.runner import checkpoint as upstream_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from tests.deploy.live.streams import serve_files
 from tvn_mmaction.compat import patches
 from tvn_mmaction.utils.errors import UserError
 
@@ -158,17 +156,12 @@ def test_downloaded_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
     torch.save({'w': torch.ones(1)}, tmp_path / 'plain.pth')
     torch.save({'w': Malicious(tmp_path / 'victim')}, tmp_path / 'attack.pth')
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    monkeypatch.setattr(SimpleHTTPRequestHandler, 'log_message', lambda *args: None)
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f'http://127.0.0.1:{server.server_port}'
+    with serve_files(tmp_path) as url:
         assert load(f'{url}/plain.pth')['w'] == 1
         with pytest.raises(UserError, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
             load(f'{url}/attack.pth')
         with pytest.raises(UserError, match='cannot be downloaded'):
             load(f'{url}/nowhere.pth')
-        server.shutdown()
     assert not (tmp_path / 'victim').exists()
     assert upstream_checkpoint.load_from_http is patches.load_from_http
 

@@ -4,13 +4,12 @@ import os
 import re
 import shutil
 import sys
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.deploy.live.streams import serve_files
 from tests.small_experiment import run_tool
 from tests.videos import write_empty, write_text, write_truncated, write_video
 
@@ -96,12 +95,9 @@ def test_download_unpack_and_describe(videos, tmp_path, monkeypatch):
     (tmp_path / 'bin/bsdtar').chmod(0o755)
     monkeypatch.setenv('PATH', str(tmp_path / 'bin'), prepend=os.pathsep)
     shutil.make_archive(str(tmp_path / 'site/clips'), 'zip', videos.parent, videos.name)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'site'))
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = ('--download', f'http://127.0.0.1:{server.server_port}/clips.zip', '--out', tmp_path / 'root')
+    with serve_files(tmp_path / 'site') as address:
+        command = ('--download', f'{address}/clips.zip', '--out', tmp_path / 'root')
         first = run(*command)
-        server.shutdown()
     assert first.returncode == 0, first.stderr
     assert 'clips        6 of 2 classes' in first.stdout
     manifest = (tmp_path / 'root/manifest.csv').read_text()

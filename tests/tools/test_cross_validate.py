@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import is_running
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tests.tools.refusals import check_refused
 from tests.videos import write_video
@@ -72,11 +73,6 @@ def wait_for(path: Path, process: subprocess.Popen, seconds: float = 60) -> None
 def process_of(fold: Path) -> int:
     """Return the id of the newest process of a fold."""
     return int(re.findall(r'=== process (\d+)', (fold / 'terminal.log').read_text())[-1])
-
-
-def is_running(process: int) -> bool:
-    status = Path(f'/proc/{process}/status')
-    return status.exists() and 'State:\tZ' not in status.read_text()
 
 
 @pytest.fixture(scope='module')
@@ -241,12 +237,16 @@ def test_own_clips_with_two_commands(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('ending', [signal.SIGTERM, signal.SIGKILL])
-def test_folds_end_with_the_tool(folder, tmp_path, ending):
+@pytest.mark.parametrize(
+    ('runner', 'ending'), [('local', signal.SIGTERM), ('local', signal.SIGKILL), ('ray', signal.SIGINT)]
+)
+def test_folds_end_with_the_tool(folder, tmp_path, runner, ending):
+    if runner == 'ray':
+        pytest.importorskip('ray')
     (folder / 'hold0').touch()
-    process = start(folder, '--folds', '0', '--work-dir', str(tmp_path))
+    process = start(folder, '--runner', runner, '--folds', '0', '--work-dir', str(tmp_path))
     fold = tmp_path / 'twothirds_seed0/fold0'
-    wait_for(fold / 'last_checkpoint', process)
+    wait_for(fold / 'last_checkpoint', process, seconds=120)
     process.send_signal(ending)
     _, _, err = end(process)
     assert ending == signal.SIGKILL or 'interrupted, 0 of 1 folds are finished. Run the same command' in err
@@ -270,16 +270,3 @@ def test_ray_retries_a_killed_worker(folder, tmp_path):
     assert 'fold 0 was retried' in err and '1 of the 3 folds of twothirds' in out
     log = (fold / 'terminal.log').read_text()
     assert log.count('=== process') == 2 and log.count('epoch   1/2') == 1
-
-
-@pytest.mark.slow
-def test_ray_ends_with_the_tool(folder, tmp_path):
-    pytest.importorskip('ray')
-    (folder / 'hold0').touch()
-    process = start(folder, '--runner', 'ray', '--folds', '0', '--work-dir', str(tmp_path))
-    fold = tmp_path / 'twothirds_seed0/fold0'
-    wait_for(fold / 'last_checkpoint', process, seconds=120)
-    process.send_signal(signal.SIGINT)
-    code, _, err = end(process)
-    assert code == 130 and 'interrupted, 0 of 1 folds are finished' in err
-    assert not is_running(process_of(fold))

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 
 from tests.datasets.preparation.test_frame_store import content
 from tests.datasets.transforms.test_motion import texture
+from tests.deploy.test_motion import FLOW
 from tests.small_experiment import REPOSITORY, run_tool, write_config
 from tvn_mmaction.apis.train_test import train
 from tvn_mmaction.config.loading import read_config
@@ -34,15 +35,6 @@ SIDE, STORED = 64, 32
 SPEEDS = {'Left': -4, 'Right': 4, 'Still': 0}  # pixels of the video a frame
 READ = dict(type='FrameStoreInit', flow=True)
 SQUASH = dict(type='Resize', scale=(STORED, STORED), keep_ratio=False)
-FLOW_CONFIG = """
-decoder = 'FrameStore'
-read = dict(type='FrameStoreInit', flow=True)
-common_steps = [dict(type='FrameStoreDecode'), *common_steps[1:]]
-model['backbone']['in_channels'] = 2
-model['data_preprocessor'] = dict(mean=[128], std=[128])
-train_dataloader['dataset']['pipeline'] = [read, sampling, *common_steps]
-val_dataloader['dataset']['pipeline'] = [read, dict(**sampling, test_mode=True), *common_steps]
-"""
 
 
 def write_moving(path: Path, speed: int, frames: int) -> None:
@@ -163,7 +155,7 @@ def test_smallest_frames_of_flow(root):
 def test_results_of_both_streams_are_of_the_same_clips(built, tmp_path):
     """They can be fused clip by clip, and the tables contain the cost of flow."""
     scores, results = [], []
-    for name, more in (('frames', ''), ('flow', FLOW_CONFIG)):
+    for name, more in (('frames', ''), ('flow', FLOW)):
         folder = tmp_path / name
         folder.mkdir()
         file = write_config(folder, built, more)

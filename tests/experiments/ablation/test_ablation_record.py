@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tests.experiments.cross_validation.test_cross_validation_record import result_of
@@ -40,12 +39,6 @@ def record() -> Ablation:
     ]
     protocol = replace(result_of(0).protocol, train_pipeline=None, training_seed=None)
     return Ablation('recipes_tvn1_ucf50', {'clip.size': 96}, protocol, rows, [], {'device': 'CPU', 'threads': 2})
-
-
-def test_mean_and_deviation_over_seeds():
-    row = record().rows[0]
-    assert row.over_seeds('top1') == pytest.approx((0.6, np.std(TOP1['no part'], ddof=1)))
-    assert replace(row, runs=row.runs[:1]).over_seeds('top1') == (0.5, None)
 
 
 def test_table_has_accuracy_and_costs_of_each_row():

@@ -5,10 +5,8 @@ import pytest
 from scipy.special import softmax
 
 from tvn_mmaction.evaluation.metrics import margins_as_scores
-from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.experiments.fusion.fusion_methods import (
     CLASSIFIERS,
-    align_scores,
     error_overlaps,
     fit_weights,
     to_probabilities,
@@ -27,13 +25,6 @@ def labels_from(scores: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return labels sampled from the probabilities of each clip."""
     shares = np.random.default_rng(seed).uniform(size=(len(scores), 1))
     return (scores.cumsum(1) < shares).sum(1).clip(max=CLASSES - 1)
-
-
-def test_average_does_not_depend_on_order():
-    scores = draw(20)
-    np.testing.assert_allclose(weighted_average(scores), weighted_average(scores[[2, 0, 1]]))
-    np.testing.assert_array_equal(weighted_average(scores[:1]), scores[0])
-    np.testing.assert_allclose(weighted_average(scores, [0, 1, 0]), scores[1])
 
 
 @pytest.mark.parametrize('planted', [(0.6, 0.3, 0.1), (0.0, 1.0, 0.0), (0.5, 0.0, 0.5)])
@@ -69,16 +60,6 @@ def test_logits_become_probabilities():
     np.testing.assert_allclose(to_probabilities(logits), softmax(logits, axis=1))
     np.testing.assert_array_equal(to_probabilities(softmax(logits, axis=1)), softmax(logits, axis=1))
     np.testing.assert_allclose(margins_as_scores(np.array([3.0, -1.0])).argmax(1), [1, 0])
-
-
-def test_clips_are_aligned():
-    rows = softmax(np.random.default_rng(0).normal(size=(3, 4)), axis=1)
-    classes, labels = list('wxyz'), np.array([0, 1, 2])
-    one, other = (
-        Scores(list('abc'), classes, labels, rows),
-        Scores(list('cab'), classes, labels[[2, 0, 1]], rows[[2, 0, 1]]),
-    )
-    np.testing.assert_array_equal(*align_scores([one, other]))
 
 
 def test_overlap_shares_sum_to_1():

@@ -4,10 +4,10 @@ import argparse
 import json
 import os
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.processes import is_running
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.experiments.scheduling.job import Job
 from tvn_mmaction.experiments.sweep.sweep_plan import stopped_early
@@ -41,11 +41,6 @@ class PlannedJob(Job):
 
 def processes_of(job: Job) -> list[int]:
     return [int(line) for line in (job.folder / 'processes').read_text().split()]
-
-
-def is_running(process: int) -> bool:
-    status = Path(f'/proc/{process}/status')
-    return status.exists() and 'State:\tZ' not in status.read_text()
 
 
 @pytest.mark.slow

@@ -364,6 +364,14 @@ def test_initial_values_are_those_of_the_release(arch):
     assert any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in network.modules())
 
 
+def test_initial_values_from_a_checkpoint(tmp_path, small):
+    torch.save({f'backbone.{key}': value for key, value in small.state_dict().items()}, tmp_path / 'network.pth')
+    init_cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'network.pth'), 'prefix': 'backbone.'}
+    network = TinyVideoNet(SMALL, init_cfg=init_cfg)
+    network.init_weights()
+    assert all(torch.equal(value, small.state_dict()[key]) for key, value in network.state_dict().items())
+
+
 # Execution modes
 
 
