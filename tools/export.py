@@ -68,14 +68,14 @@ def export_network(config, args: argparse.Namespace) -> None:
         CALIBRATION_CLIPS,
         FEW_CLIPS,
         MANY_CLIPS,
-        clips_of,
         export,
+        labelled_clips,
     )
     from tvn_mmaction.deploy.inference_network import load_network
 
     network, metadata = load_network(args.checkpoint, config)
-    check = clips_of(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)
-    calibration = clips_of(config, 'train_dataloader', CALIBRATION_CLIPS) if args.precision == 'int8' else None
+    check = labelled_clips(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)
+    calibration = labelled_clips(config, 'train_dataloader', CALIBRATION_CLIPS) if args.precision == 'int8' else None
     metadata = export(network, metadata, args.out, args.precision, check, calibration)
     result = metadata.provenance['export']
     checked = f'{result["check_clips"]} clips of the test' if result['check_clips'] else 'noise, as there are no clips'

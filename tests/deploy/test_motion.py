@@ -5,7 +5,7 @@ import pytest
 from tests.deploy.networks import write_checkpoint
 from tvn_mmaction.apis.train_test import test as run_test
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.deploy.export.model_export import clips_of, export
+from tvn_mmaction.deploy.export.model_export import export, labelled_clips
 from tvn_mmaction.deploy.inference_network import load_network
 from tvn_mmaction.deploy.recognizer import load
 from tvn_mmaction.evaluation.result import Scores
@@ -49,7 +49,7 @@ def test_networks_of_differences_are_deployed(exported, more, channels, tmp_path
     if exported:
         network, metadata = load_network(file, config)
         file = tmp_path / 'network.onnx'
-        export(network, metadata, file, 'fp32', clips_of(config, 'test_dataloader'))
+        export(network, metadata, file, 'fp32', labelled_clips(config, 'test_dataloader'))
     scores = Scores.load(tmp_path / 'work/scores.npz')
     recognizer = load(file)
     assert recognizer.metadata.input_shape == [2, channels, 32, 32]

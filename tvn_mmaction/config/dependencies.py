@@ -131,10 +131,7 @@ def upstream_models(pipeline: Sequence[dict]) -> list[FeatureRecord | Selection]
     """Return the records of upstream models that a pipeline needs: features, or selections of frames."""
     features = [FeatureRecord.load(Path(step['folder'])) for step in pipeline if step['type'] == 'LoadFeatures']
     selections = [_selection_in(Path(step['selection'])) for step in pipeline if step['type'] == 'SelectedFrames']
-    return [
-        *features,
-        *(selection for selection in selections if selection.checkpoint_sha256),
-    ]  # a random selection has no network
+    return [*features, *(each for each in selections if each.checkpoint_sha256)]  # a random selection has no network
 
 
 def _selection_in(file: Path) -> Selection:
@@ -152,14 +149,14 @@ def foreign_training(pipeline: Sequence[dict], train_list_sha256: str | None) ->
 
     It may have seen them if it was not trained on exactly the clips of the config, or if its clips are unknown.
     """
-    for made in upstream_models(pipeline):
-        if made.train_list_sha256 != train_list_sha256:
-            of_features = isinstance(made, FeatureRecord)
-            return f'features of {made.network}' if of_features else f'frames selected by {made.config}'
+    for record in upstream_models(pipeline):
+        if record.train_list_sha256 != train_list_sha256:
+            of_features = isinstance(record, FeatureRecord)
+            return f'features of {record.network}' if of_features else f'frames selected by {record.config}'
     return None
 
 
 def full_pipeline(pipeline: Sequence[dict]) -> list[dict]:
     """Return the steps of a pipeline, after those of the feature extraction if it loads features."""
-    sampled = [made.test_pipeline for made in upstream_models(pipeline) if isinstance(made, FeatureRecord)]
+    sampled = [record.test_pipeline for record in upstream_models(pipeline) if isinstance(record, FeatureRecord)]
     return [step for steps in (*sampled, pipeline) for step in steps]

@@ -22,8 +22,8 @@ from .variables import REFERENCE, VARIABLES, Change, check_frames, clip_stride, 
 
 PARTS_FILE = 'parts.yaml'  # of a folder of configs, see tools/ablate.py
 NEEDED = ('model', 'train_dataloader', 'test_dataloader', 'test_evaluator')
-PRINTED = 'printed_with'
-MISSING = object()
+PRINTED = 'printed_with'  # in the text of a resolved config, the values of its variables
+MISSING = object()  # instead of an entry
 PARTS_OF_RUN = (*LOADERS, 'model', 'train_cfg', 'param_scheduler')  # others only name steps for them
 OF_SPLIT = r'.*\.dataset\.(protocol|fold|seed)'  # options instead of which the variable is to be changed
 # Options that a config file need not have.
@@ -61,7 +61,7 @@ def read_config(
         return _read(file, work_dir, data_root, options or {})
     except UserError:
         raise
-    except Exception as error:  # a config is Python, and its values may be anything: all can go wrong
+    except Exception as error:  # a config is Python, and its values may be anything
         given = ' '.join(f'{name}={value}' for name, value in (options or {}).items())
         changed = f' with --cfg-options {shorten(given)}' if given else ''
         raise UserError(f'{file}{changed} cannot be read as a config ({shorten(error)}). Correct it.') from error

@@ -54,7 +54,7 @@ class TerminalRunner(Runner):
     def from_cfg(cls, cfg: Config) -> 'TerminalRunner':
         """Build a runner as MMAction2's own tools do, from a config as it is in its file; see `Runner.from_cfg`.
 
-        What the config asks for and only the tools of this package do ends the process with a sentence.
+        Ends the process with an error if the config needs something that only the tools of this package do.
         """
         config = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(copy.deepcopy(dict(cfg)))
         with _exit_on_user_error():

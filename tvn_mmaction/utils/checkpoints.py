@@ -241,7 +241,7 @@ def without_folders(text: str) -> str:
 
 
 def read_static_config(text: str, file: Path) -> Config:
-    """Read the config that a checkpoint keeps as Python text, without running it.
+    """Read the config that a checkpoint stores as Python text, without running it.
 
     MMEngine writes assignments of literals and of calls of `dict`, and nothing else is read.
     """
@@ -250,7 +250,7 @@ def read_static_config(text: str, file: Path) -> Config:
         return Config({statement.targets[0].id: _literal(statement.value) for statement in tree.body})
     except (SyntaxError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(
-            f'{file} keeps a config that is not plain data ({error}). Name the config that it was trained with.'
+            f'{file} stores a config that is not plain data ({error}). Name the config that it was trained with.'
         ) from None
 
 

@@ -10,7 +10,7 @@ from tests.deploy.networks import write_checkpoint
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.deploy.engines import open_engine
 from tvn_mmaction.deploy.export.graph_rewrite import optimize_for_inference
-from tvn_mmaction.deploy.export.model_export import FORMATS, LabelledClips, clips_of, export
+from tvn_mmaction.deploy.export.model_export import FORMATS, LabelledClips, export, labelled_clips
 from tvn_mmaction.deploy.inference_network import load_network
 from tvn_mmaction.deploy.recognizer import load
 from tvn_mmaction.utils.errors import UserError
@@ -37,8 +37,8 @@ def exported(folder, trained):
     def file_of(suffix, precision):
         if (suffix, precision) not in files:
             file = files[suffix, precision] = folder / f'{precision}{suffix}'
-            calibration = clips_of(config, 'train_dataloader') if precision == 'int8' else None
-            export(network, metadata, file, precision, clips_of(config, 'test_dataloader'), calibration)
+            calibration = labelled_clips(config, 'train_dataloader') if precision == 'int8' else None
+            export(network, metadata, file, precision, labelled_clips(config, 'test_dataloader'), calibration)
         return files[suffix, precision]
 
     return file_of
@@ -63,7 +63,7 @@ def test_file_predicts_like_the_checkpoint(folder, trained, exported, suffix, pr
     assert exported_metadata.precision == precision and exported_metadata.classes == ['Biking', 'Diving', 'Fencing']
     assert replace(exported_metadata, precision='fp32', provenance=metadata.provenance).to_json() == metadata.to_json()
     found = exported_metadata.provenance['export']
-    check = clips_of(config, 'test_dataloader')
+    check = labelled_clips(config, 'test_dataloader')
     clips = np.stack(list(check.inputs))
     answers, plain_answers = (one.engine(clips).argmax(1) for one in (recognizer, plain))
     assert found['check_clips'] == 6 and found['same_answer'] == (answers == plain_answers).mean()
@@ -88,7 +88,7 @@ def test_file_with_other_scores_is_not_written(trained, tmp_path, monkeypatch):
     config, network, metadata = trained
     monkeypatch.setattr('tvn_mmaction.deploy.export.model_export.optimize_for_inference', wrongly_rewritten)
     with pytest.raises(UserError, match='is not written: its scores differ'):
-        export(network, metadata, tmp_path / 'a.onnx', 'fp32', clips_of(config, 'test_dataloader'))
+        export(network, metadata, tmp_path / 'a.onnx', 'fp32', labelled_clips(config, 'test_dataloader'))
     assert not list(tmp_path.iterdir())
 
 
@@ -108,10 +108,10 @@ def test_file_with_unknown_steps_is_refused(exported, tmp_path):
 def test_without_clips_noise_is_checked_and_int8_is_refused(trained, tmp_path):
     config, network, metadata = trained
     config = read_config(config.filename, data_root=str(tmp_path / 'nowhere'))
-    check = clips_of(config, 'test_dataloader')
+    check = labelled_clips(config, 'test_dataloader')
     assert check.labels is None and check.inputs[0].shape == tuple(metadata.input_shape)
     with pytest.raises(UserError, match='int8 needs training clips'):
-        export(network, metadata, tmp_path / 'a.xml', 'int8', check, clips_of(config, 'train_dataloader'))
+        export(network, metadata, tmp_path / 'a.xml', 'int8', check, labelled_clips(config, 'train_dataloader'))
     with pytest.raises(UserError, match=r'onnxruntime does not support bf16\. Use one of fp32, fp16, int8'):
         export(network, metadata, tmp_path / 'a.onnx', 'bf16', check)
 

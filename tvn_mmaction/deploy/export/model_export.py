@@ -119,7 +119,7 @@ def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
     )
 
 
-def clips_of(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:
+def labelled_clips(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:
     """Return up to `count` evenly spread clips of a loader's data set as inputs of the test; noise without data."""
     pipeline = dataset_of(config, 'test_dataloader').pipeline
     clips = available_clips(config, loader, count, pipeline=pipeline, test_mode=True)
