@@ -37,7 +37,7 @@ STEP_LOCATIONS = {'LoadFeatures': 'folder', 'SelectedFrames': 'selection'}
 INITIAL_WEIGHTS = ('init_cfg', 'pretrained')  # arguments of models that initialise or download weights
 # By optimizer wrapper; float32 for all others.
 TRAINING_PRECISIONS = {'AmpOptimWrapper': 'mixed', 'BFloat16OptimWrapper': 'mixed, bfloat16'}
-PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'decord')
+PACKAGES = ('tvn_mmaction', 'mmaction2', 'mmengine', 'mmcv-lite', 'torch', 'numpy', 'opencv-python', 'av', 'decord')
 
 
 def training_record(config: Config, train_dataset: BaseDataset) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from ...config.loaders import build_without_videos
+from ...datasets.video_reader import VideoReader
 from ...utils.io import write_atomically
 from ...version import __version__
 from . import published_results, tables
@@ -44,12 +46,8 @@ def middle_frames(config: Config, loader: str, clips: Sequence[str]) -> dict[str
     wanted = {'/'.join(Path(file).parts[-2:]): file for file in files}
     frames = {}
     for clip in clips:
-        video = cv2.VideoCapture(wanted[clip])
-        video.set(cv2.CAP_PROP_POS_FRAMES, int(video.get(cv2.CAP_PROP_FRAME_COUNT)) // 2)
-        read, frame = video.read()
-        video.release()
-        if read:
-            frames[clip] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        with suppress(OSError, ValueError, IndexError), VideoReader(wanted[clip]) as reader:
+            (frames[clip],) = reader.frames([reader.frame_count // 2])
     return frames
 
 
