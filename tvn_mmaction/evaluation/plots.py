@@ -31,7 +31,11 @@ def style_axes(axes: Axes, grid: str = 'both') -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, complete or not at all."""
+    """Write a PNG, complete or not at all; names are shown as they are, also with dollar signs."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=120, bbox_inches='tight')
     write_atomically(path, buffer.getvalue())
