@@ -100,15 +100,16 @@ def main(args: argparse.Namespace) -> None:
 
 
 def next_command(args: argparse.Namespace, fold_count: int) -> str:
-    """Return the command that trains with the protocol."""
+    """Return the command that trains with the protocol, on optical flow if it was just stored."""
     root = shlex.quote(str(args.out))
     several = fold_count > 1
     options = [f'split.protocol={args.protocol}'] if not several and args.protocol != 'videowise' else []
     options += [f'split.seed={args.seed}'] if args.seed else []
-    options += ['decoder=FrameStore'] if args.frames else []
+    config = 'configs/motion/tvn1_flow10_ucf50.py' if args.frames and args.flow else 'configs/tvn1_ucf50.py'
+    options += ['decoder=FrameStore'] if args.frames and not args.flow else []
     tool, protocol = ('cross_validate', f' --protocol {args.protocol}') if several else ('train', '')
     last = f' --cfg-options {" ".join(options)}' if options else ''
-    return f'python tools/{tool}.py configs/tvn1_ucf50.py --data-root {root}{protocol}{last}'
+    return f'python tools/{tool}.py {config} --data-root {root}{protocol}{last}'
 
 
 def fetch(url: str, out: Path) -> Path:

@@ -33,6 +33,7 @@ RENAMED_CONFIG_FOLDERS = {
 }
 
 
+BLANK = '\x1f'  # stands for a blank while MMEngine parses options
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
@@ -129,7 +130,7 @@ def key_value(text: str) -> str:
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return the values of `KEY=VALUE` words by key, parsed like in all OpenMMLab tools.
+    """Return the values of `KEY=VALUE` words by key, parsed like in all OpenMMLab tools, but with their blanks.
 
     Raises:
         UserError: The brackets of a value do not match or are nested too deeply.
@@ -140,12 +141,22 @@ def parse_options(words: Sequence[str]) -> dict[str, Any]:
 
     parser = argparse.ArgumentParser()
     parser.add_argument('words', nargs='*', action=DictAction)
+    # MMEngine removes all blanks, also those of paths. Only those around the entries of a list mean nothing.
+    words = [re.sub(r'(?<=[\[(,=]) +| +(?=[\]),])', '', word.strip()).replace(' ', BLANK) for word in words]
     try:
-        return parser.parse_args(['--', *words]).words or {}
+        return _with_blanks(parser.parse_args(['--', *words]).words or {})
     except AssertionError as error:
         raise UserError(f'--cfg-options: {error}. Close every bracket.') from None
     except RecursionError:
         raise UserError('--cfg-options: brackets are nested too deeply. Remove some levels.') from None
+
+
+def _with_blanks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_blanks(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_blanks, value))
+    return value.replace(BLANK, ' ') if isinstance(value, str) else value
 
 
 def add_parts(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:

@@ -34,6 +34,11 @@ def videos(tmp_path_factory) -> Path:
     return folder
 
 
+def test_stored_flow_is_trained_next(videos, tmp_path):
+    done = run(videos, '--out', tmp_path, '--frames', '--short-side', '32', '--flow')
+    assert f'next: python tools/train.py configs/motion/tvn1_flow10_ucf50.py --data-root {tmp_path}\n' in done.stdout
+
+
 def test_data_root_of_a_folder_of_videos(videos, tmp_path):
     out = tmp_path / 'my root'
     done = run(videos, '--out', out)

@@ -125,6 +125,13 @@ def test_config_options_are_parsed_like_in_mmengine(command_line):
         command_line.parse_options(['a=[1,2'])
 
 
+def test_blanks_in_values_of_options_are_kept(command_line):
+    """MMEngine's parser removes them, so that a folder with a blank in its name was another one."""
+    words = ['a=input of cls_head', 'b=[x y, 2, (c d , 1)]', 'c= old (data)/my clips ', "d='two words'"]
+    expected = {'a': 'input of cls_head', 'b': ['x y', 2, ('c d', 1)], 'c': 'old (data)/my clips', 'd': 'two words'}
+    assert command_line.parse_options(words) == expected
+
+
 @pytest.mark.parametrize('word', ['a', '=1', ''])
 def test_config_option_without_key_or_value_is_refused(command_line, word, capsys):
     parser = argparse.ArgumentParser()
