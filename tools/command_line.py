@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-# The keys of tvn_mmaction.datasets.PROTOCOLS.
+# The keys of tvn_mmaction.datasets.protocols.PROTOCOLS.
 PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
 # Config options about the data, which apply to any network.
 DATA_OPTIONS = (

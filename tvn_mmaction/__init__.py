@@ -12,7 +12,7 @@ if sys.argv[:1] != ['-m'] or sys.orig_argv[-len(sys.argv)] != __name__:
 
     compat.apply()  # before anything of mmaction.models is imported
 
-    from . import datasets, deploy, engine, evaluation, models
-    from .deploy import load
+    from . import datasets, engine, evaluation, models  # noqa: F401 - registers them
+    from .deploy.recognizer import load
 
-    __all__ += ['datasets', 'deploy', 'engine', 'evaluation', 'load', 'models']
+    __all__ += ['load']

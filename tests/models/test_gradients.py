@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from tests.models.backbones.test_msdnet import SHORT
 from tests.models.recognizers.test_recognizers import SMALL, as_input
-from tvn_mmaction.models import ARCHITECTURES
 from tvn_mmaction.models.backbones.msdnet import MULTI_SCALE_ARCHITECTURES, MultiScaleArchitecture
+from tvn_mmaction.models.backbones.tvn_architectures import ARCHITECTURES
 from tvn_mmaction.utils.console import only_errors
 
 CLASSES = 4

@@ -21,7 +21,7 @@ class Protocol:
     """Conditions of a measurement; None if unknown. Two results are comparable if their protocols are equal."""
 
     data: str  # name of the data root
-    split: str | None  # name in tvn_mmaction.datasets.PROTOCOLS
+    split: str | None  # name in datasets.protocols.PROTOCOLS
     split_fold: int | None
     split_seed: int | None  # None also if the split is not random
     train_clips: int | None

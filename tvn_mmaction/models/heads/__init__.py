@@ -1,7 +1,3 @@
 """Heads: early exits, frame selection, contrastive pretraining."""
 
-from .contrastive_head import ContrastiveHead
-from .frame_selector_head import FrameSelectorHead
-from .multi_exit_head import MultiExitHead
-
-__all__ = ['ContrastiveHead', 'FrameSelectorHead', 'MultiExitHead']
+from . import contrastive_head, frame_selector_head, multi_exit_head  # noqa: F401 - registers them
