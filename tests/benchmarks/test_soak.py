@@ -10,7 +10,6 @@ from benchmarks.soak.kills import survive_kills
 from benchmarks.soak.resource_usage import measure_load, slopes
 from benchmarks.soak.resumes import count_exact_resumes
 from benchmarks.soak.soak_record import Reliability, reliability_table
-from tests.small_experiment import write_config, write_data
 from tvn_mmaction.utils.console import progress_bar
 from tvn_mmaction.utils.errors import UserError
 
@@ -62,10 +61,9 @@ def test_record_round_trip_and_table(tmp_path):
     assert not replace(good, bad_inputs={'tried': 0, 'handled': 0}).is_good
 
 
-@pytest.fixture(scope='module')
-def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('soak')
-    return write_config(folder, write_data(folder))
+@pytest.fixture
+def config(folder):
+    return folder / 'tiny.py'
 
 
 @pytest.mark.slow

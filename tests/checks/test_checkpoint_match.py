@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.small_experiment import write_config, write_data
 from tvn_mmaction.checks.checkpoint_match import training_mismatch
 from tvn_mmaction.checks.run_plan import RunPlan
 from tvn_mmaction.config.loading import read_config
@@ -12,11 +11,9 @@ FIRST = 'train_dataloader.dataset.pipeline.1'
 
 
 @pytest.fixture(scope='module')
-def read(tmp_path_factory):
+def read(folder):
     """A function from options to the plan of a run."""
-    folder = tmp_path_factory.mktemp('trained')
-    file = write_config(folder, write_data(folder))
-    return lambda **options: RunPlan(read_config(file, options=options))
+    return lambda **options: RunPlan(read_config(folder / 'tiny.py', options=options))
 
 
 def meta_of(plan: RunPlan) -> dict:

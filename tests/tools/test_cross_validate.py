@@ -12,7 +12,6 @@ import pytest
 
 from tests.processes import is_running
 from tests.small_experiment import REPOSITORY, run_tool, write_config
-from tests.tools.refusals import check_refused
 from tests.videos import write_video
 from tvn_mmaction.datasets.manifest import read_manifest, write_manifest
 from tvn_mmaction.evaluation.result import Result, Scores
@@ -194,26 +193,6 @@ def test_other_groups_in_the_same_folder_are_refused(resumed, call, folder):
             call('--protocol', 'twothirds')
     finally:
         (data_root / 'manifest.csv').write_bytes(whole)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ('--protocol group5', 'need 5 groups'),
-        ('--folds 3-1', '--folds: 3-1: give'),
-        ('--folds ,', '--folds: ,: give'),
-        ('--workers 0', '--workers: 0: give'),
-        ('--gpus-per-job 2', '--gpus-per-job: 2: give'),
-    ],
-)
-def test_refused_command_lines(call, arguments, message, capsys):
-    check_refused(call, arguments.split(), message, capsys)
-
-
-def test_gpu_share_without_a_gpu_is_refused(call, monkeypatch):
-    monkeypatch.setattr('torch.cuda.device_count', lambda: 0)
-    with pytest.raises(UserError, match=r'there is no GPU\. Leave the option out'):
-        call('--protocol', 'logo', '--gpus-per-job', '0.5')
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.small_experiment import REPOSITORY, run_process, run_tool, write_config, write_data
+from tests.small_experiment import REPOSITORY, run_process, run_tool
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.evaluation.result import Result, Scores
 
@@ -18,10 +18,8 @@ TRAIN, TEST = REPOSITORY / 'tools/train.py', REPOSITORY / 'tools/test.py'
 
 
 @pytest.fixture(scope='module')
-def experiment(tmp_path_factory):
+def experiment(folder):
     """Folder of a small trained experiment, and the process that trained it."""
-    folder = tmp_path_factory.mktemp('experiment')
-    write_config(folder, write_data(folder))
     process = run_process(TRAIN, 'tiny.py', folder=folder)
     assert process.returncode == 0, process.stderr
     return folder, process

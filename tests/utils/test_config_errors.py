@@ -26,10 +26,7 @@ class Part:
             r'Correct it in the config, or with --cfg-options part\.steps=VALUE\.$',
         ),
         (dict(name='a'), r"built with name='a': TypeError: the part fails\. Correct it in the config\.$"),
-        (
-            dict(error=ImportError),
-            r'ImportError: the part fails\. Install the package, or use another type for part\.$',
-        ),
+        (dict(error=ImportError), r'ImportError: the part fails\. Install the package, or use another type'),
         (dict(error=NotImplementedError), r'Use another type for part or for what it contains\.$'),
         (dict(step=1), r'part\.step is 1, but Part has no such argument\. Use steps, or leave it out\.$'),
         (dict(typ='Other'), r"part\.typ is 'Other', but Part has no such argument\. Use type, or leave it out\.$"),

@@ -34,9 +34,8 @@ PARTS = {
 
 
 @pytest.fixture(scope='module')
-def config_file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ablation')
-    return str(write_config(folder, write_data(folder)))
+def config_file(folder):
+    return str(folder / 'tiny.py')
 
 
 @pytest.fixture

@@ -157,15 +157,9 @@ def test_protocol_has_the_common_fields_of_the_members():
     [
         (lambda last: replaced(last, checkpoint_sha256='7' * 64), 'is of other weights .*Two trainings of a config'),
         (lambda last: replaced(last, name='other'), 'has the config other there and network2 in its test'),
-        (
-            lambda last: replaced(last, options={'budget': 0.5}),
-            'has the option budget 0.5 there and None .*same settings',
-        ),
+        (lambda last: replaced(last, options={'budget': 0.5}), 'has the option budget 0.5 there and None'),
         (lambda last: draw('validation', 2, views=10), 'has views 10 there and 1 in its test'),
-        (
-            lambda last: draw('validation', 2, test_pipeline=[{'type': 'A'}]),
-            'has step 0 of the pipeline .*A.* there and',
-        ),
+        (lambda last: draw('validation', 2, test_pipeline=[{'type': 'A'}]), 'has step 0 of the pipeline .*A'),
         (lambda last: trained_on(last, 120), 'was trained on 120 of these 120 clips'),
         (lambda last: trained_on(last, 3), 'was trained on 3 of these 120 clips, more than the 2% that may be'),
         (lambda last: trained_on(last, None), 'it is unknown whether network2'),
