@@ -1,4 +1,4 @@
-"""Train and test networks on equal terms, and report their differences; or fuse the scores of tested networks.
+r"""Train and test networks on equal terms, and report their differences; or fuse the scores of tested networks.
 
     python tools/compare.py configs/tvn1_demo.py configs/baselines/tsn_r18_ucf50.py configs/baselines/x3d_s_ucf50.py
     python tools/compare.py configs/tvn1_ucf50.py configs/baselines/ts?_r50*.py --train-budget epochs=20 --resume
@@ -11,7 +11,8 @@ sampling. Networks that have a result are not trained again.
 Learned fusion weights need scores on a validation that no network was trained on. Train each network with
 --cfg-options train_dataloader.dataset.subset=fit, and test it a second time on the held-out clips:
 
-    python tools/test.py CONFIG CHECKPOINT --work-dir A_val --cfg-options test_dataloader.dataset.subset=validation
+    python tools/test.py CONFIG CHECKPOINT --work-dir A_val \
+        --cfg-options train_dataloader.dataset.subset=fit test_dataloader.dataset.subset=validation
 """
 
 import argparse

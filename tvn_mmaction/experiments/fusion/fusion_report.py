@@ -197,7 +197,10 @@ def _check_validation(
     members: Sequence[TestedNetwork], validation: Sequence[TestedNetwork], names: Sequence[str], method: str
 ) -> None:
     """Raise a UserError unless all networks have results of one validation that none was trained on."""
-    remedy = 'Test each on the validation, with --cfg-options test_dataloader.dataset.subset=validation.'
+    remedy = (
+        'Test each on the validation, with --cfg-options train_dataloader.dataset.subset=fit '
+        'test_dataloader.dataset.subset=validation.'
+    )
     if len(validation) != len(members):
         raise UserError(f'--validation: {len(validation)} results for {len(members)} networks. {remedy}')
     if len(validation) > 1:
