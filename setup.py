@@ -43,7 +43,7 @@ setup(
         'filelock',
         'jinja2',
         'matplotlib',
-        'av>=15',  # decodes all videos; 14 does not know AV1's decoder
+        'av>=17.1,<19',  # decodes all videos; 17.1 limits the threads that convert frames, 19 drops an argument
         'numpy',
         'opencv-python',
         'plotly>=6',

@@ -4,7 +4,7 @@ Ten bits of the number are in a strip across the middle, most significant first,
 green, yellow and blue, clockwise from the top left.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ SIZE = (160, 96)  # width and height; in whole blocks of all codecs
 # Clockwise; they lose less than 0.6 in 8 bits of YUV by BT.601 and BT.709, of limited and full range.
 COLOURS = np.array([(205, 42, 33), (34, 165, 71), (196, 182, 57), (45, 59, 184)], np.uint8)
 DARK, BRIGHT, GREY = 40, 215, 128
+COLOUR_TOLERANCE = 3  # of 255; of decoding and coding
 TIME_BASE = Fraction(1, 1000)
 
 
@@ -71,6 +72,7 @@ def encode(
     colours: Mapping[str, int] | None = None,
     tag: str | None = None,
     audio_s: float = 0,
+    grain: int = 0,
 ) -> None:
     """Write a marked video at 25 frames per second.
 
@@ -88,6 +90,7 @@ def encode(
         colours: `colorspace` and `color_range` of the coded frames, numbers of FFmpeg.
         tag: Codec tag of the container.
         audio_s: Duration of a silent audio stream.
+        grain: Largest change of a pixel by noise, which takes time to decode.
     """
     with av.open(path if hasattr(path, 'write') else str(path), 'w', container, options=container_options) as file:
         stream = add_stream(file, codec, size, pixels, options, colours, tag)
@@ -95,7 +98,7 @@ def encode(
             stream.codec_context.time_base = TIME_BASE
         silence = file.add_stream('aac', 16000) if audio_s else None
         for index, number in enumerate(numbers):
-            frame = to_frame(number, size, pixels, turns, colours)
+            frame = to_frame(number, size, pixels, turns, colours, grain)
             if times_ms:
                 frame.pts, frame.time_base = times_ms[index], TIME_BASE
             file.mux(stream.encode(frame))
@@ -126,11 +129,19 @@ def add_stream(
 
 
 def to_frame(
-    number: int, size: tuple[int, int], pixels: str, turns: int = 0, colours: Mapping[str, int] | None = None
+    number: int,
+    size: tuple[int, int],
+    pixels: str,
+    turns: int = 0,
+    colours: Mapping[str, int] | None = None,
+    grain: int = 0,
 ) -> av.VideoFrame:
     """Return a marked frame for an encoder, which decoding turns by a number of quarter turns, clockwise."""
     shown = size if turns % 2 == 0 else size[::-1]
     picture = np.ascontiguousarray(np.rot90(draw(number, shown), turns))  # counter-clockwise
+    if grain:
+        noise = np.random.default_rng(number).integers(-grain, grain + 1, picture.shape[:2])
+        picture = np.clip(picture + noise[..., None], 0, 255).astype(np.uint8)
     frame = av.VideoFrame.from_ndarray(picture)
     if pixels != 'rgb24':
         known = {f'dst_{name}': value for name, value in (colours or {}).items()}
@@ -147,18 +158,10 @@ def mux_silence(file: Any, stream: Any, duration_s: float) -> None:
     file.mux(stream.encode(None))
 
 
-def packets(path: Path) -> Iterator[av.Packet]:
-    """Yield the packets of the first video stream of a file, in the order of the file."""
-    with av.open(str(path)) as file:
-        for packet in file.demux(file.streams.video[0]):
-            if packet.size:
-                yield packet
-
-
 def remux(
     source: Path,
     target: Path,
-    change: Any = None,
+    change: Callable[[list[av.Packet]], list[av.Packet]] | None = None,
     container: str | None = None,
     container_options: Mapping[str, str] | None = None,
 ) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 # Containers of videos, and no playlists, which open other files and addresses.
 CONTAINERS = 'asf,avi,flv,matroska,mov,mpeg,mpegts,ogg'
@@ -25,6 +26,11 @@ USUAL_FPS = 25.0  # of files that declare no plausible frame rate
 # B-frames of MPEG-4 in AVI are packed into one packet with their successor, and VP8 has references that are not shown.
 INDEXED_CODECS = {'av1', 'h264', 'hevc', 'vp9'}
 INDEXED_CONTAINERS = {'matroska,webm', 'mov,mp4,m4a,3gp,3g2,mj2'}
+INTRA_CODECS = {
+    'dnxhd',
+    'mjpeg',
+    'prores',
+}  # whose frames refer to no other, so that AVI has a time stamp for each, too
 # Frames of a file without an index are kept while they are counted, since most are requested afterwards.
 KEPT_BYTES = 256 << 20
 UNKNOWN_SIZE = 0xFFFFFFFF  # in the header of an AVI that was written to a pipe
@@ -64,6 +70,7 @@ class VideoReader:
         self._kept: list[av.VideoFrame] | None = None
         self._keys: list[int] = []  # time stamps of the key frames, in the order of the file
         self._can_seek = True
+        self._reformatter = VideoReformatter()  # shared by all frames, since setting one up takes longer than its work
         self._open()
         self._size = self._stream.width, self._stream.height  # later, those of the last decoded frame
         self.fps = _plausible(self._stream.average_rate) or _plausible(self._stream.base_rate) or USUAL_FPS
@@ -224,8 +231,9 @@ class VideoReader:
     @cached_property
     def _index(self) -> list[int]:
         """The time stamps of all frames in the order of presentation; empty if packets are not known to be frames."""
-        context, container = self._stream.codec_context, self._container.format.name
-        if context.name.removeprefix('lib') not in INDEXED_CODECS | DECODERS or container not in INDEXED_CONTAINERS:
+        codec, container = self._stream.codec_context.name.removeprefix('lib'), self._container.format.name
+        is_intra = codec in INTRA_CODECS and container in INDEXED_CONTAINERS | {'avi'}
+        if not is_intra and (codec not in INDEXED_CODECS | DECODERS or container not in INDEXED_CONTAINERS):
             return []
         stamps = []
         for packet in self._packets():
@@ -282,11 +290,13 @@ class VideoReader:
 
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as RGB, by the colour matrix and range that it declares, upright."""
-        rgb = frame.reformat(
+        rgb = self._reformatter.reformat(
+            frame,
             width=self._size[0] or frame.width,
             height=self._size[1] or frame.height,
             format='rgb24',
             src_color_range=frame.color_range or None,
+            threads=1,  # starting threads takes longer than converting
         ).to_ndarray()
         return np.ascontiguousarray(_upright(rgb, frame))  # rows may be padded
 
