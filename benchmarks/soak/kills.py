@@ -31,22 +31,12 @@ def survive_kills(
     """Kill one training with SIGKILL at random times, half of them while it saves, and restart it each time.
 
     A kill is survived if a checkpoint loads that is no older than the newest one before, and if the training resumes
-    from it, as the following runs show: the last one runs until it has saved once more.
-
-    Args:
-        config_file: Config of the training, with more epochs than can be reached.
-        work_dir: An empty folder.
-        options: Values that replace the config's.
-        kills: Number of kills.
-        progress: Display of the progress.
-        seed: Seed of the random times.
+    from it, as the following runs show: the last one runs until it has saved once more. The config has more epochs
+    than can be reached.
 
     Returns:
         Plain data: `kills`, `survived`, `while_saving` (kills that left a half-written file), `save_s` (median duration
         of a save), `epochs` trained in the end, `seed`.
-
-    Raises:
-        UserError: A training ends by itself, or makes no progress.
     """
     generator = random.Random(seed)
     task = progress.add_task('kills', total=kills, status='')
@@ -121,11 +111,7 @@ def _epoch_of_newest(work_dir: Path) -> int:
 
 
 def _wait_for_epoch(work_dir: Path, epoch: int, process: BaseProcess) -> None:
-    """Wait until an epoch is saved.
-
-    Raises:
-        UserError: The training ended, or took too long.
-    """
+    """Wait until an epoch is saved."""
     deadline = time.monotonic() + FIRST_S
     while _epoch_of_newest(work_dir) < epoch:
         if not process.is_alive() or time.monotonic() > deadline:

@@ -19,21 +19,7 @@ SETTLED = 0.2  # share of the steps after which memory should be constant
 def measure_load(
     config_file: Path, work_dir: Path, options: Mapping[str, Any], steps: int, progress: Progress
 ) -> dict[str, Any]:
-    """Train for many steps and sample memory, open files and speed.
-
-    Args:
-        config_file: Config of the training, with `steps` steps or slightly more.
-        work_dir: An empty folder.
-        options: Values that replace the config's.
-        steps: Number of training steps.
-        progress: Display of the progress.
-
-    Returns:
-        Plain data, see `slopes`.
-
-    Raises:
-        UserError: The training fails.
-    """
+    """Train for `steps` steps or slightly more, and return the `slopes` of memory, open files and speed."""
     task = progress.add_task('load', total=steps, status='')
     process = start_training(config_file, work_dir, {**options, 'custom_hooks': [dict(type='ResourceMonitorHook')]})
     while process.is_alive():

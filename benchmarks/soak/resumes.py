@@ -26,20 +26,9 @@ def count_exact_resumes(
 ) -> dict[str, Any]:
     """Interrupt trainings twice at random times, alternately with SIGTERM and SIGKILL, and compare their final states.
 
-    Args:
-        config_file: Config of the training.
-        work_dir: An empty folder.
-        options: Values that replace the config's.
-        trials: Number of trainings.
-        progress: Display of the progress.
-        seed: Seed of the random times.
-
     Returns:
         Plain data: `trials`, `exact` (trials with an identical final state), `interruptions` (before the end
         of a run), `seed`.
-
-    Raises:
-        UserError: A training fails.
     """
     generator = random.Random(seed)
     task = progress.add_task('resumes', total=1 + trials, status='')

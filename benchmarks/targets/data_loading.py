@@ -34,21 +34,11 @@ def measure_data_time(
     the same clips once, at the same random frames, with all steps of the train pipeline, in random order of the
     decoders. An additional first round, which is not measured, fills the caches of the file system.
 
-    Args:
-        file: The config.
-        data_root: Folder of the manifest and the frame store, by default the config's.
-        options: Values that replace the config's, by dotted name.
-        rounds: Measurements of each decoder.
-        clips: Number of training clips, evenly chosen, by default all.
-
     Returns:
         Plain data: `ms_per_clip` and `epoch_s` (of all training clips) by decoder, medians over rounds; `ratio`, the
         median over rounds of decoding time to store time, and the `ratio_range`; `pixel_difference`, the mean absolute
         difference of the loaded pixels, 0 to 255; `identical_frames`, whether both loaded the same frame numbers; the
         settings of the store, and the protocol.
-
-    Raises:
-        UserError: The config, its data or its frame store is unusable.
     """
     configs = {
         name: read_config(file, data_root=data_root and str(data_root), options={**(options or {}), 'decoder': name})

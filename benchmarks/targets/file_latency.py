@@ -16,11 +16,6 @@ def measure_files(files: Sequence[Path], recognizer: VideoRecognizer, rounds: in
 
     The lower bound of decoding is the decoder alone, frame by frame, up to the last sampled frame.
 
-    Args:
-        files: Video files.
-        recognizer: Recognizer to measure.
-        rounds: Measurements per file.
-
     Returns:
         Plain data: sums over files of the medians `end_to_end_ms`, `decoding_floor_ms` and `network_ms`; `ratio`, of
         the first to the sum of the other two; and the protocol.

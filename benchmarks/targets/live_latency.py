@@ -12,13 +12,7 @@ from tvn_mmaction.deploy.live.recognition import LiveRecognition
 
 
 class SlowedRecognizer:
-    """A dummy recognizer with a given latency, which measures the brightness of the frames.
-
-    Args:
-        network_ms: Minimum latency.
-        frames: Frames per view.
-        frame_stride: Distance between frames.
-    """
+    """A dummy recognizer with a given latency, which measures the brightness of the frames."""
 
     def __init__(self, network_ms: float, frames: int = 8, frame_stride: int = 1):
         self.network_ms, self.frames, self.frame_stride = network_ms, frames, frame_stride
@@ -33,11 +27,6 @@ class SlowedRecognizer:
 
 def measure_live_delay(seconds: float, network_ms: float, fps: float = 25.0) -> dict[str, float]:
     """Play a file live with a network latency of `network_ms`, and measure the delay of every label.
-
-    Args:
-        seconds: Length of the file.
-        network_ms: Latency of the network.
-        fps: Frames per second of the file.
 
     Returns:
         The arguments; `frames` of the file, `labels` and `dropped` frames; `bound_ms`, two network times and one
