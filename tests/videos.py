@@ -63,3 +63,12 @@ def write_film(
             film.mux(tone.encode(frame))
             film.mux(tone.encode(None))
     return path
+
+
+def write_frames(folder: Path, frame_count: int = 8, width: int = 32, height: int = 24) -> Path:
+    """Write a folder of numbered images that grow brighter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(frame_count):
+        image = np.full((height, width, 3), 255 * index // max(frame_count - 1, 1), np.uint8)
+        assert cv2.imwrite(str(folder / f'img_{index + 1}.jpg'), image)
+    return folder

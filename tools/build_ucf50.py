@@ -1,9 +1,15 @@
-"""Build the data root of UCF50, or of any folder of class folders: manifest, protocols, lists, frame store.
+"""Build the data root of UCF50, or of any other clips with classes: manifest, protocols, lists, frame store.
 
     python tools/build_ucf50.py --download --out data/ucf50
     python tools/build_ucf50.py VIDEOS --out data/mine
+    python tools/build_ucf50.py clips.csv --out data/mine
+    python tools/build_ucf50.py VIDEOS --annotations ucfTrainTestlist --out data/mine
     python tools/build_ucf50.py VIDEOS --out data/mine --frames
     python tools/build_ucf50.py VIDEOS --out data/mine --frames --flow
+
+The layout of the clips is recognised: class folders, train/, val/ and test/ over class folders, a table `path,label`,
+lists of `path label` lines, the official splits of UCF101 and HMDB51; a clip is a video or a folder of numbered images.
+A split that comes with the clips is the protocol `own`. docs/own_data.md has examples.
 
 The clips stay in their folder. With --frames, their decoded frames are stored for training with decoder=FrameStore;
 with --flow, the optical flow between their frames is stored as well, for the configs in configs/motion.
@@ -28,15 +34,17 @@ GROUP_PATTERNS = ('ucf50', 'ucf101', 'hmdb51', 'none')  # those of tvn_mmaction.
 def parse_args() -> argparse.Namespace:
     """Return the command line's arguments."""
     parser = ArgumentParser(description='Build a data root from a folder of clips, for training and testing.')
-    parser.add_argument('videos', type=Path, nargs='?', help='folder that holds one folder of clips per class')
+    parser.add_argument('videos', type=Path, nargs='?', help='folder of the clips, or a table of them')
+    parser.add_argument('--annotations', type=Path, metavar='PATH', help='table, list or folder of lists of the clips')
     parser.add_argument(
         '--download', nargs='?', const='', metavar='URL',
         help='download and unpack an archive into OUT first (default: UCF50 from its publisher, 3.2 GB)',
     )  # fmt: skip
     parser.add_argument('--out', type=Path, default=Path('data/ucf50'), help='the data root to write (%(default)s)')
     parser.add_argument(
-        '--protocol', '--split', choices=PROTOCOLS, default='videowise', metavar='NAME',
-        help=f'protocol of the lists and of the reported leakage, one of {", ".join(PROTOCOLS)} (%(default)s)',
+        '--protocol', '--split', choices=PROTOCOLS, metavar='NAME',
+        help=f'protocol of the lists and of the reported leakage, one of {", ".join(PROTOCOLS)} (own if the clips come '
+        'with a split, else videowise)',
     )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='seed of the protocol (%(default)s)')
     parser.add_argument(
@@ -87,7 +95,7 @@ def main(args: argparse.Namespace) -> None:
         compile_group_pattern(args.group_pattern)  # before hours of download
     try:
         videos = args.videos or fetch(args.download, args.out)
-        summary = build_data_root(videos, args.out, args.protocol, args.seed, args.group_pattern)
+        summary = build_data_root(videos, args.out, args.protocol, args.seed, args.group_pattern, args.annotations)
         print_clips(summary)
         print_protocol(summary)
         if args.frames:
@@ -96,20 +104,20 @@ def main(args: argparse.Namespace) -> None:
         raise type(interruption)('interrupted. Run the same command again to continue.') from None
     written = ['manifest.csv', 'classes.txt', 'lists', 'summary.json', *(['frames.lmdb'] if args.frames else [])]
     print(f'\nwritten to {args.out}: {", ".join(written)}')
-    print(f'next: {next_command(args, fold_count=len(summary["folds"]))}')
+    print(f'next: {next_command(args, summary["protocol"], fold_count=len(summary["folds"]))}')
 
 
-def next_command(args: argparse.Namespace, fold_count: int) -> str:
+def next_command(args: argparse.Namespace, protocol: str, fold_count: int) -> str:
     """Return the command that trains with the protocol, on optical flow if it was just stored."""
     root = shlex.quote(str(args.out))
     several = fold_count > 1
-    options = [f'split.protocol={args.protocol}'] if not several and args.protocol != 'videowise' else []
+    options = [f'split.protocol={protocol}'] if not several and protocol != 'videowise' else []
     options += [f'split.seed={args.seed}'] if args.seed else []
     config = 'configs/motion/tvn1_flow10_ucf50.py' if args.frames and args.flow else 'configs/tvn1_ucf50.py'
     options += ['decoder=FrameStore'] if args.frames and not args.flow else []
-    tool, protocol = ('cross_validate', f' --protocol {args.protocol}') if several else ('train', '')
+    tool, folds = ('cross_validate', f' --protocol {protocol}') if several else ('train', '')
     last = f' --cfg-options {" ".join(options)}' if options else ''
-    return f'python tools/{tool}.py {config} --data-root {root}{protocol}{last}'
+    return f'python tools/{tool}.py {config} --data-root {root}{folds}{last}'
 
 
 def fetch(url: str, out: Path) -> Path:
@@ -128,6 +136,7 @@ def fetch(url: str, out: Path) -> Path:
 def print_clips(summary: dict) -> None:
     """Print the counts of clips, and problems."""
     print(f'this is      {summary["archive"]}')
+    print(f'layout       {summary["layout"]}')
     print(f'clips        {summary["clips"]:,} of {summary["classes"]} classes, {summary["hours"]:.1f} hours')
     print(f'groups       {summary["groups"]:,}')
     if summary['clips_without_group']:
@@ -162,26 +171,32 @@ def print_protocol(summary: dict) -> None:
 
     folds = summary['folds']
     print(f'protocol     {summary["protocol"]}: {protocols.PROTOCOLS[summary["protocol"]].description}')
-    for name in ('train_clips', 'test_clips'):
-        sizes = sorted({fold[name] for fold in folds})
-        print(f'{name.replace("_", " "):13s}' + (f'{sizes[0]}' if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'))
+    for title, name in (('train clips', 'train'), ('validation', 'validation'), ('test clips', 'test')):
+        if sizes := sorted({fold[f'{name}_clips'] for fold in folds if f'{name}_clips' in fold}):
+            print(f'{title:13s}' + (f'{sizes[0]}' if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'))
     if len(folds) > 1:
         print(f'folds        {len(folds)}')
     if summary['dropped']:
         groups = ', '.join(summary['dropped_groups'][:NAMES_SHOWN])
         more = len(summary['dropped_groups']) - NAMES_SHOWN
+        reason = 'that the split uses in no fold' if summary['protocol'] == 'own' else 'that not every class has'
         print(
-            f'dropped      {summary["dropped"]} clips of groups that not every class has: {groups}'
+            f'dropped      {summary["dropped"]} clips of groups {reason}: {groups}'
             + (f' and {more} more' if more > 0 else '')
         )
-    tested = sum(fold['test_clips'] for fold in folds)
-    same_group = sum(fold['test_clips_with_sibling_in_train'] for fold in folds)
-    copies = sum(fold['test_clips_with_copy_in_train'] for fold in folds)
-    print(f'leak         {same_group} of {tested} test clips share their source video with training clips')
-    if same_group:
+    leaks = False
+    for name in ('test', 'validation'):
+        tested, same_group, copies = (
+            sum(fold.get(f'{name}_clips{suffix}', 0) for fold in folds)
+            for suffix in ('', '_with_sibling_in_train', '_with_copy_in_train')
+        )
+        if tested:
+            print(f'leak         {same_group} of {tested} {name} clips share their source video with training clips')
+        if copies:
+            print(f'             {copies} of {tested} {name} clips are also in training, under another name')
+        leaks = leaks or same_group > 0
+    if leaks:
         print('             whole source videos are tested with --cfg-options split.protocol=group5')
-    if copies:
-        print(f'             {copies} of {tested} test clips are also in training, under another name')
 
 
 def print_frames(store: BuiltStore) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # The keys of tvn_mmaction.datasets.protocols.PROTOCOLS.
-PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo')
+PROTOCOLS = ('videowise', 'videowise5', 'ucf101like', 'groups19to25', 'group5', 'twothirds', 'logo', 'own')
 # Config options about the data, which apply to any network.
 DATA_OPTIONS = (
     r'(data_root=|split\.|decoder=|\w+_dataloader\.'

@@ -16,6 +16,8 @@ from tvn_mmaction.datasets.protocols import (
     PROTOCOLS,
     VALIDATION_FOLDS,
     assign_folds,
+    dropped_clips,
+    fold_count,
     subsets,
     validation_split,
 )
@@ -23,7 +25,7 @@ from tvn_mmaction.utils.errors import UserError
 
 UCF50 = clips_of(ucf50_names())
 BY_GROUP = [name for name, protocol in PROTOCOLS.items() if protocol.by_group]
-every_protocol = pytest.mark.parametrize('protocol', PROTOCOLS)
+every_protocol = pytest.mark.parametrize('protocol', [name for name in PROTOCOLS if name != 'own'])
 
 
 def folds_of(clips, protocol, seed=0):
@@ -188,6 +190,48 @@ def test_folds_unsuitable_for_the_clips():
     broken = [clip._replace(problem='x') if clip.group < '08' else clip for clip in clips]
     with pytest.raises(UserError, match='fold 0 has no test clip that can be read'):
         subsets(broken, folds, 0)
+
+
+def own_clips(*splits: str, clips_per_group: int = 1) -> list[Clip]:
+    clips = fake_clips({'A': len(splits), 'B': len(splits)}, clips_per_group)
+    return [clip._replace(split=split) for clip, split in zip(clips, splits * 2, strict=True)]
+
+
+def test_own_split():
+    clips = own_clips('train', 'validation', 'test', 'unused', 'train')
+    folds = assign_folds(clips, 'own')
+    train, test = subsets(clips, folds, 0)
+    assert [clip.split for clip in train] == ['train'] * 4 and [clip.split for clip in test] == ['test'] * 2
+    fit, validation = subsets(clips, validation_split(clips, folds, 0, 'own'), 0)
+    assert fit == train and [clip.split for clip in validation] == ['validation'] * 2
+    assert len(dropped_clips(clips, folds)) == 2
+
+
+def test_own_folds_may_overlap():
+    clips = own_clips('test test', 'train unused', 'unused train', 'train test')
+    first, second = folds_of_own = [subsets(clips, assign_folds(clips, 'own'), fold) for fold in (0, 1)]
+    assert [len(test) for _, test in folds_of_own] == [2, 4]
+    assert set(first.test) & set(second.test) and not set(first.train) & set(second.train)
+    assert fold_count(assign_folds(clips, 'own')) == 2 and not dropped_clips(clips, assign_folds(clips, 'own'))
+    with pytest.raises(UserError, match='no fold 2 among the 2 of the protocol'):
+        subsets(clips, assign_folds(clips, 'own'), 2)
+
+
+@pytest.mark.parametrize('groups', [4, 5])
+def test_validation_of_an_own_split_without_one(groups):
+    """Whole groups are held out if there are enough of them."""
+    clips = own_clips(*('train',) * 2 * groups, 'test', 'test', clips_per_group=2)
+    held = validation_split(clips, assign_folds(clips, 'own'), 0, 'own')
+    fit, validation = subsets(clips, held, 0)
+    assert len(fit) + len(validation) == 4 * groups
+    assert bool(same_group(validation, fit)) == (groups < VALIDATION_FOLDS)
+
+
+def test_unsuitable_own_splits():
+    with pytest.raises(UserError, match=r'own: the clips came without a split\. Use another protocol'):
+        assign_folds(fake_clips({'A': 4}), 'own')
+    with pytest.raises(UserError, match='splits of different lengths'):
+        assign_folds(own_clips('train test', 'test'), 'own')
 
 
 LARGE = 200_000  # clips

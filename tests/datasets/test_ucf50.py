@@ -8,6 +8,7 @@ from mmaction.registry import DATASETS
 
 import tvn_mmaction.datasets.ucf50  # noqa: F401 - registers the data set
 from tests.videos import write_video
+from tvn_mmaction.datasets.fault_tolerant_loader import name_of_clip
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 from tvn_mmaction.utils.errors import UserError
 
@@ -100,3 +101,13 @@ def test_empty_and_missing_lists(plain, tmp_path):
         chosen(plain, tmp_path)
     with pytest.raises(UserError, match=r'no list of clips at .*gone\.txt\. Omit ann_file'):
         build_data_set(plain, ann_file='gone.txt')
+
+
+def test_own_split_and_repeated_names(tmp_path):
+    for role in ('train', 'val', 'test'):
+        for name in ('A', 'B'):
+            write_video(tmp_path / f'v/{role}/{name}/1.avi', len(role + name) + (name == 'A'))
+    build_data_root(tmp_path / 'v', tmp_path)
+    for subset, folder in (('train', 'train'), ('fit', 'train'), ('validation', 'val'), ('test', 'test')):
+        data_set = build_data_set(tmp_path, protocol='own', subset=subset)
+        assert [name_of_clip(data_set, index) for index in (0, 1)] == [f'v/{folder}/A/1.avi', f'v/{folder}/B/1.avi']

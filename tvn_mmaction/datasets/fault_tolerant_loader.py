@@ -204,8 +204,11 @@ class FaultTolerantDataset(Dataset):
 
 
 def name_of_clip(dataset: Dataset, index: int) -> str:
-    """Return the class folder and the file of a clip, or its index if the data set has no files."""
-    file = dataset.get_data_info(index).get('filename')
+    """Return the class folder and the file of a clip, its own name, or its index if the data set has no files."""
+    info = dataset.get_data_info(index)
+    if 'name' in info:
+        return info['name']
+    file = info.get('filename')
     return '/'.join(Path(file).parts[-2:]) if file else f'clip {index}'
 
 

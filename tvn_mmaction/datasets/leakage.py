@@ -19,8 +19,13 @@ def check_groups_are_apart(train: Iterable[Clip], test: Iterable[Clip]) -> None:
 
 def same_group(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:
     """Return the clips that were cut from the same long video as one of the others."""
-    groups = {(clip.class_name, clip.group) for clip in others}
-    return [clip for clip in clips if (clip.class_name, clip.group) in groups]
+    groups = set(map(_source_video, others))
+    return [clip for clip in clips if _source_video(clip) in groups]
+
+
+def _source_video(clip: Clip) -> tuple[str, str]:
+    """Return the class and group of a clip; a clip without a group is its own, even where file names repeat."""
+    return clip.class_name, clip.path if clip.group == clip.file_name else clip.group
 
 
 def duplicates(clips: Iterable[Clip], others: Iterable[Clip]) -> list[Clip]:

@@ -13,6 +13,7 @@ from ..utils.errors import UserError
 from ..utils.io import write_atomically
 
 FILE_NAME, SUMMARY_NAME = 'manifest.csv', 'summary.json'
+ROLES = frozenset(('train', 'validation', 'test', 'unused'))  # of a clip in a fold of the user's split
 SHA256 = re.compile('[0-9a-f]{64}')
 UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, moves a cursor or is not text
 
@@ -20,8 +21,10 @@ UNPRINTABLE = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')  # breaks lines, m
 class Clip(NamedTuple):
     """One row of the manifest: a video file, with class and group from its path and metadata from probing."""
 
-    path: str  # with '/'; relative to the folder of the manifest if the clip lies inside of it, else absolute
-    class_name: str  # name of its folder
+    # With '/'; relative to the folder of the manifest if the clip lies inside of it, else absolute. A clip is a video
+    # file or a folder of numbered images.
+    path: str
+    class_name: str  # name of its folder, or that of an annotation file
     group: str  # the source video that it was cut from, '07' for v_Biking_g07_c02.avi
     bytes: int = 0
     modified_ns: int = 0
@@ -33,6 +36,7 @@ class Clip(NamedTuple):
     sha256: str = ''  # of the file's content
     problem: str = ''  # why the clip cannot be used; it is in no subset then
     reader: int = 0  # version of the video reader that counted the frames; see `video_reader.VERSION`
+    split: str = ''  # by the user: for each fold train, validation, test or unused, separated by spaces; '' without one
 
     @property
     def file_name(self) -> str:
@@ -45,6 +49,8 @@ class Clip(NamedTuple):
         return self.class_name, self.file_name
 
 
+# With a split, and of the releases before it and before the video reader.
+COLUMN_COUNTS = (len(Clip._fields), len(Clip._fields) - 1, len(Clip._fields) - 2)
 NUMBERS = {name: kind for name, kind in Clip.__annotations__.items() if kind is not str}
 
 
@@ -114,7 +120,7 @@ def read_rows(path: Path) -> Iterator[Clip]:
         rows = csv.reader(_whole_lines(file))
         try:
             columns = next(rows, None)
-            if columns not in (list(Clip._fields), list(Clip._fields[:-1])):  # a release before the video reader
+            if columns not in [list(Clip._fields[:count]) for count in COLUMN_COUNTS]:
                 raise ValueError(f'the columns are {columns} and not {list(Clip._fields)}')
             numbers = [(columns.index(name), kind) for name, kind in NUMBERS.items() if name in columns]
             for row in rows:
@@ -144,6 +150,8 @@ def _checked(clip: Clip) -> Clip:
         raise ValueError(f'{clip.class_name!a} is not the name of a class')
     if clip.sha256 and not SHA256.fullmatch(clip.sha256):  # the name of a file of features
         raise ValueError(f'{clip.sha256!a} is not a SHA-256')
+    if not ROLES.issuperset(clip.split.split()):
+        raise ValueError(f'{clip.split!a} is not a split: it has other words than {", ".join(sorted(ROLES))}')
     return clip
 
 

@@ -1,7 +1,8 @@
 """Protocols: the split of clips into training and test, determined by name, fold and seed.
 
 Each protocol assigns every clip the fold that tests it. A fold depends on names (class, file and group) and never on
-the order of the listing, the folder, the machine or the Python version: random choices are made by hashing.
+the order of the listing, the folder, the machine or the Python version: random choices are made by hashing. Only the
+protocol `own`, the split that came with the clips, has folds that may overlap: it assigns a clip a role for each fold.
 """
 
 import hashlib
@@ -16,21 +17,27 @@ from .manifest import Clip
 NEVER_TESTED, DROPPED = -1, -2  # instead of a fold: always in training; neither in training nor in test
 VALIDATION_FOLDS = 5  # of whole groups, into which the training clips are divided
 ONE_GROUP = 1 << 32  # outweighs all clips in balancing folds
+OWN = 'own'
 UCF101_TEST_GROUPS = tuple(f'{number:02d}' for number in range(1, 8))
 LAST_GROUPS = tuple(f'{number:02d}' for number in range(19, 26))
+
+
+# Fold of a clip; or for each fold its role: train, validation, test or unused.
+Assigned = int | tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Rule:
     """Rule by which a protocol divides clips into training and test.
 
-    `assign` takes clips and a seed and returns the fold of each clip, `NEVER_TESTED` or `DROPPED`.
+    `assign` takes clips and a seed and returns the fold of each clip, `NEVER_TESTED` or `DROPPED`, or for each clip its
+    roles by fold.
     """
 
     description: str
     by_group: bool  # tests whole groups: no source video is in both training and test
     seeded: bool  # whether the seed changes the folds
-    assign: Callable[[Sequence[Clip], int], list[int]]
+    assign: Callable[[Sequence[Clip], int], list[Assigned]]
 
 
 class Subsets(NamedTuple):
@@ -40,8 +47,10 @@ class Subsets(NamedTuple):
     test: list[Clip]
 
 
-def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[int]:
+def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[Assigned]:
     """Return for each clip the fold that tests it, from 0; `NEVER_TESTED` or `DROPPED` for the others.
+
+    Of the protocol `own`, return for each clip its roles by fold.
 
     Unusable clips count as well, so that a file that one machine cannot read changes the fold of no other clip.
 
@@ -51,7 +60,7 @@ def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[in
     if protocol not in PROTOCOLS:
         raise UserError(f'unknown protocol {protocol}. Known are {", ".join(PROTOCOLS)}.')
     folds = PROTOCOLS[protocol].assign(clips, seed)
-    if not any(fold >= 0 for fold in folds):
+    if not fold_count(folds):
         raise UserError(
             f'protocol {protocol} tests none of the {len(clips)} clips ({PROTOCOLS[protocol].description}). '
             'Use another one, such as group5, or tools/build_ucf50.py --group-pattern if file names contain the group.'
@@ -59,19 +68,34 @@ def assign_folds(clips: Sequence[Clip], protocol: str, seed: int = 0) -> list[in
     return folds
 
 
-def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
-    """Divide clips into `(train, test)` for one fold of what `assign_folds` returned.
+def fold_count(folds: Sequence[Assigned]) -> int:
+    """Return the number of folds of the result of `assign_folds`."""
+    if folds and isinstance(folds[0], tuple):
+        return len(folds[0])
+    return max([*folds, NEVER_TESTED]) + 1
+
+
+def _role(assigned: Assigned, fold: int) -> str:
+    """Return the role of a clip in a fold: train, validation, test or unused."""
+    if isinstance(assigned, tuple):
+        return assigned[fold]
+    return 'unused' if assigned == DROPPED else 'test' if assigned == fold else 'train'
+
+
+def subsets(clips: Sequence[Clip], folds: Sequence[Assigned], fold: int) -> Subsets:
+    """Divide clips into `(train, test)` for one fold of the result of `assign_folds`.
 
     Raises:
         UserError: The fold is out of range, has no test clip, or no training clip of a tested class.
     """
-    count = max(folds) + 1
+    count = fold_count(folds)
     if not 0 <= fold < count:
         raise UserError(f'there is no fold {fold} among the {count} of the protocol. Use one from 0 to {count - 1}.')
-    train, test = [], []
-    for clip, tested in zip(clips, folds, strict=True):
-        if not clip.problem and tested != DROPPED:
-            (test if tested == fold else train).append(clip)
+    by_role = {'train': [], 'validation': [], 'test': [], 'unused': []}
+    for clip, assigned in zip(clips, folds, strict=True):
+        if not clip.problem:
+            by_role[_role(assigned, fold)].append(clip)
+    train, test = by_role['train'], by_role['test']
     if not test:
         raise UserError(f'fold {fold} has no test clip that can be read. Use another fold or protocol.')
     for class_name in sorted({clip.class_name for clip in test} - {clip.class_name for clip in train}):
@@ -82,26 +106,58 @@ def subsets(clips: Sequence[Clip], folds: Sequence[int], fold: int) -> Subsets:
     return Subsets(train, test)
 
 
-def validation_split(clips: Sequence[Clip], folds: Sequence[int], fold: int, protocol: str, seed: int = 0) -> list[int]:
+def has_own_validation(folds: Sequence[Assigned], fold: int) -> bool:
+    """Return whether the fold of the user's own split has validation clips."""
+    return any(_role(assigned, fold) == 'validation' for assigned in folds)
+
+
+def validation_split(
+    clips: Sequence[Clip], folds: Sequence[Assigned], fold: int, protocol: str, seed: int = 0
+) -> list[int]:
     """Return the validation folds of the training clips of a fold; its test clips are `DROPPED`.
 
     There are five folds of whole groups or, if the protocol does not keep groups together, one fold of 15 % of the
-    clips of each class. Choices made on them leave the test split untouched.
+    clips of each class. Choices made on them leave the test split untouched. The user's own split has its validation
+    clips as the one fold, if there are any, and else folds of whole groups if there are enough.
 
     Raises:
         UserError: There are too few groups.
     """
-    divide = _balanced_groups(VALIDATION_FOLDS) if PROTOCOLS[protocol].by_group else _videowise
-    places = [place for place, tested in enumerate(folds) if tested not in (fold, DROPPED)]
+    if has_own_validation(folds, fold):
+        held_by_role = {'train': NEVER_TESTED, 'validation': 0}
+        return [held_by_role.get(_role(assigned, fold), DROPPED) for assigned in folds]
+    places = [place for place, assigned in enumerate(folds) if _role(assigned, fold) == 'train']
+    groups = {clips[place].group for place in places if clips[place].group != clips[place].file_name}
+    by_group = len(groups) >= VALIDATION_FOLDS if protocol == OWN else PROTOCOLS[protocol].by_group
+    divide = _balanced_groups(VALIDATION_FOLDS) if by_group else _videowise
     held = [DROPPED] * len(clips)
     for place, part in zip(places, divide([clips[place] for place in places], seed), strict=True):
         held[place] = part
     return held
 
 
-def dropped_clips(clips: Sequence[Clip], folds: Sequence[int]) -> int:
-    """Return the number of usable clips in no fold."""
-    return sum(fold == DROPPED and not clip.problem for clip, fold in zip(clips, folds, strict=True))
+def dropped_clips(clips: Sequence[Clip], folds: Sequence[Assigned]) -> list[Clip]:
+    """Return the usable clips in no fold."""
+    return [
+        clip
+        for clip, assigned in zip(clips, folds, strict=True)
+        if not clip.problem and (assigned == DROPPED or (isinstance(assigned, tuple) and set(assigned) == {'unused'}))
+    ]
+
+
+def _own(clips: Sequence[Clip], seed: int) -> list[tuple[str, ...]]:
+    """Return the roles of the split that came with the clips."""
+    roles = [tuple(clip.split.split()) for clip in clips]
+    if len(set(map(len, roles))) > 1:
+        raise UserError(
+            'protocol own: the clips of the manifest have splits of different lengths. Run tools/build_ucf50.py again.'
+        )
+    if roles == [()] * len(clips):
+        raise UserError(
+            'protocol own: the clips came without a split. Use another protocol, or build the data root from folders '
+            'train/ and test/, or from lists with a split.'
+        )
+    return roles
 
 
 def _draw(*names: object) -> bytes:
@@ -194,4 +250,5 @@ PROTOCOLS = {
     'twothirds': Rule('3 folds of whole groups: two thirds train, one third test', True, True, _balanced_groups(3)),
     'logo': Rule('leave one group out: a fold for each group that all classes have', True, False,
                      _leave_one_group_out),
+    OWN: Rule('the split that came with the clips', False, False, _own),
 }  # fmt: skip

@@ -1,5 +1,6 @@
-"""Data set over a data root of `tools/build_ucf50.py`: UCF50 or any other folder of class folders."""
+"""Data set over a data root of `tools/build_ucf50.py`: UCF50 or any other data set of clips and classes."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,8 @@ class UCF50Dataset(VideoDataset):
         protocol: A name in `PROTOCOLS`.
         fold: From 0; protocols with one fold have fold 0 only.
         subset: `'train'` or `'test'`; or, for choices that must not see the test split, `'validation'` or `'fit'` (the
-            training split without validation), into which `validation_split` divides the training clips.
+            training split without validation), into which `validation_split` divides the training clips. Validation
+            clips of the protocol `own` are in `'validation'` only.
         seed: Seed of the protocol.
         validation_fold: Fold of the training clips that is the validation split, from 0.
         ann_file: A list of `path label` lines, relative to `data_root`, that selects clips of the subset.
@@ -66,7 +68,7 @@ class UCF50Dataset(VideoDataset):
         super().__init__(ann_file, data_root=data_root, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one `dict(filename, label, group, sha256, data_root)` per clip."""
+        """Return one `dict(filename, label, group, sha256, data_root)` per clip, with a `name` if its own repeats."""
         protocol, fold, seed, subset, validation_fold = self.split.values()
         folds = assign_folds(self.clips, protocol, seed)
         both = subsets(self.clips, folds, fold)
@@ -81,16 +83,19 @@ class UCF50Dataset(VideoDataset):
         if self.ann_file:
             clips = self._choose(clips, Path(self.ann_file))
         labels = {name: label for label, name in enumerate(classes_of(self.clips))}
+        short_names = Counter(map(_short_name, self.clips))
         data_list = []
         for clip in clips:
             video = Path(self.data_root, clip.path)
-            if not video.is_file():
+            if not video.exists():
                 raise UserError(
                     f'no video at {video}. Build the manifest again: python tools/build_ucf50.py VIDEOS --out '
                     f'{self.data_root}'
                 )
             label = labels[clip.class_name]
             info = {'filename': str(video), 'label': label, 'group': clip.group, 'sha256': clip.sha256}
+            if short_names[_short_name(clip)] > 1:
+                info['name'] = clip.path
             if clip.reader == VERSION:  # an earlier one counts other frames of some videos
                 info['total_frames'] = clip.frames
             data_list.append({**info, 'data_root': self.data_root})  # where FrameStoreInit finds the clip's frames
@@ -120,3 +125,8 @@ class UCF50Dataset(VideoDataset):
         if not lines:
             raise UserError(f'the list of clips at {path} is empty. Omit ann_file to use all clips of the subset.')
         return [allowed[line] for line in lines]
+
+
+def _short_name(clip: Clip) -> str:
+    """Return the folder and file name of a clip, which name it in results."""
+    return '/'.join(clip.path.split('/')[-2:])

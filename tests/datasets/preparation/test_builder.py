@@ -191,6 +191,66 @@ def test_group_pattern_is_remembered_and_changed_groups_are_counted(tmp_path):
     assert not (tmp_path / 'lists/twothirds_seed0').exists()  # its folds are of other groups
 
 
+def test_own_split_has_lists_and_counts_of_what_leaks(tmp_path):
+    for name, length in (('A', 20), ('B', 30)):
+        for role, groups in (('train', (1, 2)), ('val', (3,)), ('test', (2, 4))):  # group 2 leaks
+            for group in groups:
+                write_video(
+                    tmp_path / f'v/{role}/{name}/v_{name}_g{group:02d}_c{len(role):02d}.avi', length + len(role)
+                )
+    shutil.copy(tmp_path / 'v/train/A/v_A_g01_c05.avi', tmp_path / 'v/val/A/v_A_g05_c01.avi')
+    summary = build_data_root(tmp_path / 'v', tmp_path)
+    assert summary['layout'] == 'test/ and train/ and val/ over class folders'
+    assert summary['protocol'] == 'own' and summary['seed'] is None
+    # Clips of one class and length have the same content here.
+    assert summary['folds'] == [
+        {
+            'train_clips': 4,
+            'test_clips': 4,
+            'test_clips_with_sibling_in_train': 2,
+            'test_clips_with_copy_in_train': 0,
+            'validation_clips': 3,
+            'validation_clips_with_sibling_in_train': 0,
+            'validation_clips_with_copy_in_train': 1,
+        }
+    ]
+    lists = {path.name: path.read_text().splitlines() for path in (tmp_path / 'lists/own').iterdir()}
+    assert {name: len(lines) for name, lines in lists.items()} == {
+        'fold0_train.txt': 4, 'fold0_test.txt': 4, 'fold0_validation.txt': 3,
+    }  # fmt: skip
+    assert lists['fold0_validation.txt'][0] == 'v/val/A/v_A_g03_c03.avi 0'
+    assert build_data_root(tmp_path / 'v', tmp_path, 'twothirds')['protocol'] == 'twothirds'
+
+
+def test_changed_split_is_taken_over_without_reading(tmp_path, monkeypatch):
+    for number in range(4):
+        write_video(tmp_path / f'{number}.avi', 5 + number)
+    table = tmp_path / 'clips.csv'
+    table.write_text('path,label,split\n0.avi,A,train\n1.avi,B,train\n2.avi,A,test\n3.avi,B,test\n')
+    build_data_root(table, tmp_path / 'root')
+    reads = count_reads(monkeypatch)
+    table.write_text('path,label,split\n0.avi,A,train\n1.avi,B,train\n2.avi,A,test\n3.avi,B,\n')
+    summary = build_data_root(table, tmp_path / 'root')
+    assert not reads and (summary['folds'][0]['test_clips'], summary['dropped']) == (1, 1)
+    assert [clip.split for clip in read_manifest(tmp_path / 'root')] == ['train', 'test', 'train', 'unused']
+
+
+def test_equal_file_names_are_no_group(tmp_path):
+    for role in ('train', 'test'):
+        for name in ('A', 'B'):
+            write_video(tmp_path / f'v/{role}/{name}/1.avi', len(role + name) + (name == 'A'))
+    (fold,) = build_data_root(tmp_path / 'v', tmp_path)['folds']
+    assert fold['test_clips_with_sibling_in_train'] == 0
+
+
+def test_manifest_of_a_release_without_splits(videos, tmp_path):
+    build_data_root(videos, tmp_path)
+    rows = (tmp_path / 'manifest.csv').read_text().splitlines()
+    assert rows[0].endswith(',reader,split')
+    (tmp_path / 'manifest.csv').write_text(''.join(f'{row.rpartition(",")[0]}\n' for row in rows))
+    assert len(read_manifest(tmp_path)) == 16 and not any(clip.split for clip in read_manifest(tmp_path))
+
+
 def test_lists_with_outdated_labels_are_removed(tmp_path):
     for name in ('B', 'C'):
         for number in range(2):

@@ -1,10 +1,10 @@
-"""Building of a data root from a folder of videos: scan, probe what changed, write manifest, lists and summary."""
+"""Building of a data root from clips: find them, probe those that changed, write manifest, lists and summary."""
 
 import json
 import shutil
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,10 +12,20 @@ from ...utils.errors import UserError
 from ...utils.io import write_atomically
 from ..leakage import check_groups_are_apart, duplicates, same_group
 from ..manifest import FILE_NAME, SUMMARY_NAME, Clip, classes_of, read_rows, write_manifest, write_rows
-from ..protocols import DROPPED, PROTOCOLS, Subsets, assign_folds, dropped_clips, subsets
+from ..protocols import (
+    OWN,
+    PROTOCOLS,
+    Assigned,
+    assign_folds,
+    dropped_clips,
+    fold_count,
+    has_own_validation,
+    subsets,
+    validation_split,
+)
 from ..video_reader import VERSION
+from .layout import find_clips
 from .probe import probe
-from .scan import scan
 from .ucf50_inventory import compare_with_ucf50
 
 # Eight frames at stride 10 span 7 * 10 + 1 frames; shorter clips repeat their last sampled frame.
@@ -23,20 +33,26 @@ FULL_CLIP_FRAMES = 71
 
 
 def build_data_root(
-    videos: Path, data_root: Path, protocol: str = 'videowise', seed: int = 0, group_pattern: str | None = None
+    videos: Path,
+    data_root: Path,
+    protocol: str | None = None,
+    seed: int = 0,
+    group_pattern: str | None = None,
+    annotations: Path | None = None,
 ) -> dict:
-    """Describe the clips `videos/<Class>/<clip>` in a data root.
+    """Describe the clips of a data set of any layout, see `find_clips`, in a data root.
 
     It writes `manifest.csv` with a row per clip, from which `UCF50Dataset` takes any protocol; the lists of one
     protocol for MMAction2's own `VideoDataset`, see `write_lists`; `classes.txt`; and last `summary.json`. Unchanged
     clips that an earlier run has read are not read again, also if that run was interrupted.
 
     Args:
-        videos: The folder that holds one folder per class.
+        videos: The folder that holds one folder per class, or another layout, see `find_clips`.
         data_root: The folder to write into; created if missing.
-        protocol: A name in `PROTOCOLS`.
+        protocol: A name in `PROTOCOLS`; by default `'own'` if the clips come with a split, else `'videowise'`.
         seed: Seed of the protocol.
         group_pattern: Position of the group in names, see `scan`; by default that of the last run, at first `'ucf50'`.
+        annotations: File or folder of annotations that lie elsewhere than the clips.
 
     Returns:
         The content of `summary.json`.
@@ -45,7 +61,8 @@ def build_data_root(
         UserError: The folder, the arguments or the clips are unsuitable.
     """
     group_pattern = group_pattern or _last_group_pattern(data_root) or 'ucf50'
-    found, ignored = scan(videos, data_root, group_pattern)
+    layout, found, ignored = find_clips(videos, data_root, group_pattern, annotations)
+    protocol = protocol or (OWN if any(clip.split for clip in found) else 'videowise')
     folds = assign_folds(found, protocol, seed)  # needs names only: raises before minutes of reading
     try:
         before = _rows_of(data_root / FILE_NAME)
@@ -54,13 +71,14 @@ def build_data_root(
             # Its lists would have wrong labels or leak.
             shutil.rmtree(data_root / 'lists', ignore_errors=True)
         _check_every_class_is_readable(clips)
-        fold_subsets = [subsets(clips, folds, fold) for fold in range(max(folds) + 1)]
+        fold_subsets = [_subsets(clips, folds, fold) for fold in range(fold_count(folds))]
         if PROTOCOLS[protocol].by_group:
-            for train, test in fold_subsets:
-                check_groups_are_apart(train, test)
+            for fold_subset in fold_subsets:
+                check_groups_are_apart(fold_subset['train'], fold_subset['test'])
         write_lists(data_root, classes_of(clips), fold_subsets, protocol, seed)
         summary = {
             'archive': compare_with_ucf50(clips),
+            'layout': layout,
             'group_pattern': group_pattern,
             'regrouped': _regrouped(before, clips),
             **_describe_clips(clips),
@@ -74,15 +92,23 @@ def build_data_root(
     return summary
 
 
+def _subsets(clips: Sequence[Clip], folds: Sequence[Assigned], fold: int) -> dict[str, list[Clip]]:
+    """Return the clips of a fold by subset; validation is one of them where the user's own split has it."""
+    by_name = subsets(clips, folds, fold)._asdict()
+    if has_own_validation(folds, fold):
+        by_name['validation'] = subsets(clips, validation_split(clips, folds, fold, OWN), 0).test
+    return by_name
+
+
 def _last_group_pattern(data_root: Path) -> str | None:
     with suppress(OSError, ValueError, KeyError):
         return json.loads((data_root / SUMMARY_NAME).read_text(encoding='utf-8'))['group_pattern']
     return None
 
 
-def _listed(clips: Sequence[Clip]) -> list[tuple[str, str, str, bool]]:
+def _listed(clips: Sequence[Clip]) -> list[tuple[str, str, str, bool, str]]:
     """Return the fields that lists depend on."""
-    return [(clip.path, clip.class_name, clip.group, bool(clip.problem)) for clip in clips]
+    return [(clip.path, clip.class_name, clip.group, bool(clip.problem), clip.split) for clip in clips]
 
 
 def _regrouped(before: Sequence[Clip], clips: Sequence[Clip]) -> int:
@@ -105,8 +131,11 @@ def _read_what_changed(found: Sequence[Clip], data_root: Path, before: Sequence[
                 write_rows(file, [clip])
                 file.flush()
                 known[_identity(clip)] = clip
-    # Class and group come from the scan: the group pattern may have changed.
-    clips = [known.get(_identity(clip), clip)._replace(class_name=clip.class_name, group=clip.group) for clip in found]
+    # Class, group and split come from the scan: the group pattern or the annotations may have changed.
+    clips = [
+        known.get(_identity(clip), clip)._replace(class_name=clip.class_name, group=clip.group, split=clip.split)
+        for clip in found
+    ]
     write_manifest(data_root / FILE_NAME, clips)
     partial.unlink(missing_ok=True)
     return clips
@@ -143,9 +172,9 @@ def list_file(protocol: str, seed: int, fold: int, subset: str) -> str:
 
 
 def write_lists(
-    data_root: Path, classes: Sequence[str], fold_subsets: Sequence[Subsets], protocol: str, seed: int
+    data_root: Path, classes: Sequence[str], fold_subsets: Sequence[Mapping[str, list[Clip]]], protocol: str, seed: int
 ) -> None:
-    """Write `classes.txt`, and for every fold of a protocol a list of its training and one of its test clips.
+    """Write `classes.txt`, and for every fold of a protocol a list of the clips of each subset.
 
     A list holds one `path label` per line: the label is the class's line in `classes.txt`, counted from 0. MMAction2's
     `VideoDataset` reads it with `data_root` and `data_prefix=dict(video='')`, if no path contains a space.
@@ -153,7 +182,7 @@ def write_lists(
     write_atomically(data_root / 'classes.txt', ''.join(f'{name}\n' for name in classes))
     labels = {name: label for label, name in enumerate(classes)}
     for fold, fold_subset in enumerate(fold_subsets):
-        for subset, clips in fold_subset._asdict().items():
+        for subset, clips in fold_subset.items():
             lines = ''.join(f'{clip.path} {labels[clip.class_name]}\n' for clip in clips)
             write_atomically(data_root / list_file(protocol, seed, fold, subset), lines)
 
@@ -190,20 +219,28 @@ def _copies(clips: Sequence[Clip]) -> list[list[str]]:
 
 
 def _describe_protocol(
-    clips: Sequence[Clip], folds: Sequence[int], fold_subsets: Sequence[Subsets], protocol: str, seed: int
+    clips: Sequence[Clip],
+    folds: Sequence[Assigned],
+    fold_subsets: Sequence[Mapping[str, list[Clip]]],
+    protocol: str,
+    seed: int,
 ) -> dict:
+    dropped = dropped_clips(clips, folds)
     return {
         'protocol': protocol,
         'seed': seed if PROTOCOLS[protocol].seeded else None,
-        'folds': [
-            {
-                'train_clips': len(train),
-                'test_clips': len(test),
-                'test_clips_with_sibling_in_train': len(same_group(test, train)),
-                'test_clips_with_copy_in_train': len(duplicates(test, train)),
-            }
-            for train, test in fold_subsets
-        ],
-        'dropped': dropped_clips(clips, folds),
-        'dropped_groups': sorted({clip.group for clip, fold in zip(clips, folds, strict=True) if fold == DROPPED}),
+        'folds': [_describe_fold(**fold_subset) for fold_subset in fold_subsets],
+        'dropped': len(dropped),
+        'dropped_groups': sorted({clip.group for clip in dropped}),
     }
+
+
+def _describe_fold(train: list[Clip], test: list[Clip], validation: list[Clip] | None = None) -> dict[str, int]:
+    """Return the counts of the clips of a fold, and of those that leak."""
+    counts = {'train_clips': len(train)}
+    for name, clips in (('test', test), ('validation', validation)):
+        if clips is not None:
+            counts[f'{name}_clips'] = len(clips)
+            counts[f'{name}_clips_with_sibling_in_train'] = len(same_group(clips, train))
+            counts[f'{name}_clips_with_copy_in_train'] = len(duplicates(clips, train))
+    return counts

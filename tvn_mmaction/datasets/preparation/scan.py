@@ -1,12 +1,14 @@
-"""Scan of a folder of class folders for clips, with the group in each file name."""
+"""Scan of a folder of class folders for clips: video files, or folders of numbered images."""
 
 import os
 import re
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ...utils.errors import UserError
+from ..frame_folder import NUMBERED, frame_folder_status
 from ..manifest import UNPRINTABLE, Clip
 
 # Of the containers of `video_reader.py`.
@@ -14,6 +16,7 @@ VIDEO_SUFFIXES = (
     *('.avi', '.mp4', '.mkv', '.mov', '.webm', '.3gp', '.asf', '.flv', '.m2ts', '.m4v'),
     *('.mpeg', '.mpg', '.mts', '.ogv', '.ts', '.vob', '.wmv'),
 )
+UNPRINTABLE_NAME = 'its name holds a character that lists cannot contain; rename it'
 # Position of the group in a file name without its suffix.
 GROUP_PATTERNS = {
     'ucf50': r'_g(\d+)_c\d+$',
@@ -27,8 +30,9 @@ GROUP_PATTERNS = {
 def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Clip], dict[str, str]]:
     """Find the clips `videos/<Class>/<clip>`, in order of class and file name by code point.
 
-    The class is the folder and never the file's stem: UCF50's folder Billiards holds `v_Billards_*`. A clip whose name
-    does not match the pattern is a group of its own, under its file name. Hidden files are not clips.
+    A clip is a video file, or a folder of numbered images. The class is the folder and never the file's stem: UCF50's
+    folder Billiards holds `v_Billards_*`. A clip whose name does not match the pattern is a group of its own, under its
+    file name. Hidden files are not clips.
 
     Args:
         videos: The folder that holds one folder per class.
@@ -43,8 +47,29 @@ def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Cl
     Raises:
         UserError: The folder is missing, has no clip at this depth or only one class, or the pattern is invalid.
     """
-    expression = compile_group_pattern(pattern)
-    videos, data_root = Path(videos).resolve(), Path(data_root).resolve()
+    videos = Path(videos).resolve()
+    clips, ignored = scan_classes(videos, Path(data_root).resolve(), compile_group_pattern(pattern))
+    check_clips(clips, videos)
+    return sorted(clips, key=_order), ignored
+
+
+def _order(clip: Clip) -> tuple[str, str, str]:
+    return *clip.sort_key, clip.path
+
+
+def check_clips(clips: Sequence[Clip], videos: Path) -> None:
+    """Check that clips of two or more classes were found."""
+    if not clips:
+        raise UserError(
+            f'{videos} holds no clip <Class>/<clip> with one of the endings {", ".join(VIDEO_SUFFIXES)}. '
+            'Pass the folder that holds one folder of clips per class.'
+        )
+    if len({clip.class_name for clip in clips}) == 1:
+        raise UserError(f'{videos} holds clips of one class only, {clips[0].class_name}. Two or more are needed.')
+
+
+def scan_classes(videos: Path, data_root: Path, expression: re.Pattern) -> tuple[list[Clip], dict[str, str]]:
+    """Find the clips below class folders, in any order, and the reasons for everything that is ignored; see `scan`."""
     if not videos.is_dir():
         raise UserError(f'{videos} is not a folder. Pass the folder that holds one folder of clips per class.')
     if str(videos) != _printable(str(videos)):
@@ -61,7 +86,7 @@ def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Cl
         elif videos.is_relative_to(Path(class_entry.path).resolve()):
             ignored[class_entry.name] = 'a link to a parent folder'
         elif class_entry.name != _printable(class_entry.name):
-            ignored[_printable(class_entry.name)] = 'its name holds a character that lists cannot contain; rename it'
+            ignored[_printable(class_entry.name)] = UNPRINTABLE_NAME
         else:
             found = len(clips)
             for entry in _entries(class_entry.path):
@@ -69,17 +94,10 @@ def scan(videos: Path, data_root: Path, pattern: str = 'ucf50') -> tuple[list[Cl
                 if reason:
                     ignored[_printable(f'{class_entry.name}/{entry.name}')] = reason
                 else:
-                    clips.append(_clip(entry, class_entry.name, data_root, expression))
+                    clips.append(describe(Path(entry.path), class_entry.name, data_root, expression))
             if len(clips) == found:
                 ignored[class_entry.name] = 'a folder without a clip'
-    if not clips:
-        raise UserError(
-            f'{videos} holds no clip <Class>/<clip> with one of the endings {", ".join(VIDEO_SUFFIXES)}. '
-            'Pass the folder that holds one folder of clips per class.'
-        )
-    if len({clip.class_name for clip in clips}) == 1:
-        raise UserError(f'{videos} holds clips of one class only, {clips[0].class_name}. Two or more are needed.')
-    return sorted(clips, key=lambda clip: clip.sort_key), ignored
+    return clips, ignored
 
 
 def compile_group_pattern(pattern: str) -> re.Pattern:
@@ -119,6 +137,8 @@ def _reason_to_ignore(entry: os.DirEntry, videos: Path) -> str:
     if _is_folder(entry):
         if entry.is_symlink():
             return 'a link to a folder'
+        if is_frame_folder(entry.path):
+            return '' if entry.name == _printable(entry.name) else UNPRINTABLE_NAME
         if any(_is_video(inner) for inner in _entries(entry.path)):
             below = Path(entry.path).parent
             raise UserError(
@@ -128,9 +148,7 @@ def _reason_to_ignore(entry: os.DirEntry, videos: Path) -> str:
         return 'a folder'
     if not _is_video(entry):
         return f'not a video by its suffix, one of {", ".join(VIDEO_SUFFIXES)}'
-    if entry.name != _printable(entry.name):
-        return 'its name holds a character that lists cannot contain; rename it'
-    return ''
+    return '' if entry.name == _printable(entry.name) else UNPRINTABLE_NAME
 
 
 def _printable(name: str) -> str:
@@ -138,20 +156,30 @@ def _printable(name: str) -> str:
     return ascii(name) if UNPRINTABLE.search(name) else name
 
 
-def _clip(entry: os.DirEntry, class_name: str, data_root: Path, expression: re.Pattern) -> Clip:
-    path = Path(entry.path)
+def is_frame_folder(folder: str | Path) -> bool:
+    """Return whether a folder holds numbered images and no video."""
+    entries = _entries(folder)
+    return any(NUMBERED.fullmatch(entry.name) for entry in entries) and not any(map(_is_video, entries))
+
+
+def describe(path: Path, class_name: str, data_root: Path, expression: re.Pattern) -> Clip:
+    """Return the clip at a path, with a `problem` if the file or folder of frames cannot be accessed."""
     match = expression.search(path.stem)
     clip = Clip(
         path=(path.relative_to(data_root) if path.is_relative_to(data_root) else path).as_posix(),
         class_name=class_name,
-        group=(match and match[1]) or entry.name,
+        group=(match and match[1]) or path.name,
     )
     try:
-        status = entry.stat()
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            size, modified_ns = frame_folder_status(path)
+            return clip._replace(bytes=size, modified_ns=modified_ns)
     except OSError as error:
-        if entry.is_symlink() and isinstance(error, FileNotFoundError):
-            return clip._replace(problem='a link to a missing file')
-        return clip._replace(problem=error.strerror)
+        missing = 'a link to a missing file' if path.is_symlink() else 'the file is missing'
+        return clip._replace(problem=missing if isinstance(error, FileNotFoundError) else error.strerror)
+    except ValueError as error:
+        return clip._replace(problem=str(error))
     if not stat.S_ISREG(status.st_mode):
         return clip._replace(problem='not a regular file')
     return clip._replace(bytes=status.st_size, modified_ns=status.st_mtime_ns)

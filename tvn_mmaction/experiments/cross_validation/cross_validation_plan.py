@@ -11,7 +11,7 @@ from ...checks.artifacts import check_artifacts
 from ...checks.run_plan import RunPlan
 from ...config.dependencies import foreign_training
 from ...config.loaders import build_without_videos, dataset_of, use_split
-from ...datasets.protocols import assign_folds, dropped_clips
+from ...datasets.protocols import assign_folds, dropped_clips, fold_count
 from ...evaluation.metrics import confusion_matrix
 from ...evaluation.plots import plot_confusion_matrix, plot_folds
 from ...evaluation.provenance import config_digest
@@ -77,11 +77,11 @@ def plan_cross_validation(config: Config, protocol: str | None = None) -> CrossV
     folder = Path(config.work_dir, f'{name}_seed{seed}')
     assigned = assign_folds(dataset.clips, name, seed)
     folds = []
-    for number in range(max(assigned) + 1):
+    for number in range(fold_count(assigned)):
         fold_config = copy.deepcopy(config)
         use_split(fold_config, fold=number)
         folds.append(Job.from_config(fold_config, f'fold {number}', folder / f'fold{number}'))
-    return CrossValidationPlan(config, folds, folder, dropped_clips(dataset.clips, assigned))
+    return CrossValidationPlan(config, folds, folder, len(dropped_clips(dataset.clips, assigned)))
 
 
 def collect_cross_validation(plan: CrossValidationPlan) -> CrossValidation | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
+from ...datasets.protocols import OWN
 from ...evaluation.metrics import Estimate, accuracies, confusion_matrix, most_confused
 from ...evaluation.report import LABELS, confusion_line, describe_leak
 from ...evaluation.result import Protocol, Result, Scores, environment_of
@@ -74,7 +75,7 @@ def pool_folds(
         UserError: The folds do not belong together.
     """
     protocol = _pooled_protocol(results)
-    _check_clips_are_tested_once(results, scores)
+    _check_clips_are_tested_once(results, scores, may_overlap=protocol.split == OWN)
     pooled = Scores.together(scores)
     counts = confusion_matrix(pooled.scores, pooled.labels)
     record = CrossValidation(
@@ -121,7 +122,7 @@ def describe_cross_validation(record: CrossValidation) -> str:
     lines += ['', 'by class (clips):', *_in_columns(_classes_worst_first(record)), '', 'most often confused:']
     lines += [*map(confusion_line, record.confusions), '', *describe_leak(protocol)]
     if record.dropped_clips:
-        lines.append(f'dropped: {record.dropped_clips} clips of groups that not every class has')
+        lines.append(f'dropped: {record.dropped_clips} clips that are in no fold')
     if record.missing:
         lines.append(f'unfinished folds, not included: {", ".join(map(str, record.missing))}')
     return '\n'.join(lines)
@@ -168,14 +169,15 @@ def _pooled_protocol(results: Sequence[Result]) -> Protocol:
     return common_protocol(protocols, **dict.fromkeys(PER_FOLD) | summed_counts(protocols))
 
 
-def _check_clips_are_tested_once(results: Sequence[Result], scores: Sequence[Scores]) -> None:
+def _check_clips_are_tested_once(results: Sequence[Result], scores: Sequence[Scores], may_overlap: bool) -> None:
+    """Check that folds have the same classes, and other test clips unless a split of the user may repeat them."""
     tested_by = {}
     for result, part in zip(results, scores, strict=True):
         fold = result.protocol.split_fold
         if part.classes != scores[0].classes:
             raise UserError(f'fold {fold} has other classes than the first one. Remove its folder and run it again.')
         for clip in part.clips:
-            if clip in tested_by:
+            if clip in tested_by and not may_overlap:
                 raise UserError(
                     f'{clip} is a test clip of fold {tested_by[clip]} and of fold {fold}: the clips have changed '
                     'between the tests. Remove both folders and run the folds again.'
