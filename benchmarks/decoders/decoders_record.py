@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvn_mmaction.utils.record import Record
-
+from tvn_mmaction.utils.io import Record
 from tvn_mmaction.utils.markdown import markdown_table
 
 BASELINE = 'Decord'  # the default of earlier releases
