@@ -14,7 +14,7 @@ from tvn_mmaction.datasets.fault_tolerant_loader import (
 )
 
 
-def draws(sampler, clips: Sized, first: int = 0) -> list[list[SampleKey]]:
+def keys_of(sampler, clips: Sized, first: int = 0) -> list[list[SampleKey]]:
     found = SeededBatchSampler(BatchSampler(sampler, 4, drop_last=False), len(clips), seed=3)
     found.first = first
     return list(found)
@@ -24,23 +24,21 @@ def test_epoch_starts_with_any_batch():
     clips = range(10)
     sampler = DefaultSampler(clips, seed=3)
     sampler.set_epoch(2)
-    whole = draws(sampler, clips)
-    assert sorted(draw.index for batch in whole for draw in batch) == list(clips)
-    assert {(draw.seed, draw.epoch) for batch in whole for draw in batch} == {(3, 2)}
+    whole = keys_of(sampler, clips)
+    assert sorted(key.index for batch in whole for key in batch) == list(clips)
+    assert {(key.seed, key.epoch) for batch in whole for key in batch} == {(3, 2)}
     for first in range(4):
-        assert draws(sampler, clips, first) == whole[first:]
+        assert keys_of(sampler, clips, first) == whole[first:]
 
 
 def test_epochs_of_an_infinite_sampler_are_counted():
     clips = range(8)
     found = SeededBatchSampler(BatchSampler(InfiniteSampler(clips, seed=3), 4, drop_last=False), len(clips), seed=3)
     batches = iter(found)
-    epochs = [{draw.epoch for draw in next(batches)} for _ in range(6)]
+    epochs = [{key.epoch for key in next(batches)} for _ in range(6)]
     assert epochs == [{0}, {0}, {1}, {1}, {2}, {2}]
-    drawn = [
-        draw for _, batch in zip(range(2), SeededBatchSampler(found.batches, 8, 3), strict=False) for draw in batch
-    ]
-    assert len(set(drawn)) == 8
+    keys = [key for _, batch in zip(range(2), SeededBatchSampler(found.batches, 8, 3), strict=False) for key in batch]
+    assert len(set(keys)) == 8
 
 
 def test_repeated_clips_share_a_batch_but_no_random_numbers():
@@ -49,25 +47,25 @@ def test_repeated_clips_share_a_batch_but_no_random_numbers():
     epochs = []
     for epoch in range(8):
         sampler.set_epoch(epoch)
-        batches = draws(sampler, clips)
+        batches = keys_of(sampler, clips)
         assert [len(batch) for batch in batches] == [4, 4, 4]
         for batch in batches:
-            assert sorted(draw.repeat for draw in batch) == [0, 0, 1, 1]
-            assert len({draw.index for draw in batch}) == 2 and len(set(batch)) == 4
-        epochs.append({draw.index for batch in batches for draw in batch})
-        assert draws(sampler, clips, first=1) == batches[1:]
-    assert {len(drawn) for drawn in epochs} == {6} and set().union(*epochs) == set(clips)
+            assert sorted(key.repeat for key in batch) == [0, 0, 1, 1]
+            assert len({key.index for key in batch}) == 2 and len(set(batch)) == 4
+        epochs.append({key.index for batch in batches for key in batch})
+        assert keys_of(sampler, clips, first=1) == batches[1:]
+    assert {len(keys) for keys in epochs} == {6} and set().union(*epochs) == set(clips)
     assert list(RepeatedSampler(clips, repeats=1, seed=3)) == list(DefaultSampler(clips, seed=3))
 
 
 def test_repeats_are_augmented_differently_and_reproducibly():
     class Noise(list):
-        """A data set whose samples are drawn."""
+        """A data set of random samples."""
 
         def __getitem__(self, index: int) -> float:
             return float(np.random.rand())
 
     dataset = FaultTolerantDataset(Noise(range(4)), test_mode=False, time_limit_s=60)
-    (batch,) = draws(RepeatedSampler(dataset, repeats=2, seed=3), dataset)
-    samples = [dataset[draw] for draw in batch]
-    assert len(set(samples)) == 4 and samples == [dataset[draw] for draw in batch]
+    (batch,) = keys_of(RepeatedSampler(dataset, repeats=2, seed=3), dataset)
+    samples = [dataset[key] for key in batch]
+    assert len(set(samples)) == 4 and samples == [dataset[key] for key in batch]

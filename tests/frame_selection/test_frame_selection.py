@@ -25,8 +25,7 @@ from tvn_mmaction.evaluation.provenance import config_digest
 from tvn_mmaction.evaluation.report import results_table
 from tvn_mmaction.evaluation.result import Result
 from tvn_mmaction.experiments.cross_validation.cross_validation_plan import plan_cross_validation
-from tvn_mmaction.frame_selection import sampling_comparison as compare
-from tvn_mmaction.frame_selection import scoring as select
+from tvn_mmaction.frame_selection import sampling_comparison, scoring
 from tvn_mmaction.frame_selection.sampling_record import SAMPLINGS, SamplingComparison, samplings_table
 from tvn_mmaction.utils.errors import UserError
 from tvn_mmaction.utils.io import sha256_of
@@ -133,7 +132,7 @@ def test_selector_with_equal_scores_is_reported(folder, tmp_path, capsys):
 
 
 def test_random_scores_depend_on_clip_and_seed_only(folder):
-    first, other = (select._random(8, seed) for seed in (0, 1))
+    first, other = (scoring._random(8, seed) for seed in (0, 1))
     clips = [{'sha256': clip.sha256} for clip in read_manifest(folder / 'lists')]
     drawn = {tuple(draw(clip)) for clip in clips for draw in (first, other)}
     assert len(drawn) == 48 and {len(scores) for scores in drawn} == {8}
@@ -144,8 +143,8 @@ def test_oracle_scores_are_probabilities_of_the_true_class(folder):
     """The clip of each score repeats one frame."""
     selection = call_select(folder, *recognizer(folder), '--method', 'oracle')
     settings = read_config(recognizer(folder)[0], data_root=str(folder / 'lists'))
-    network, metadata = select.load_network(Path(recognizer(folder)[1]), settings)
-    pipeline = select.FramePipeline(metadata.pipeline)
+    network, metadata = scoring.load_network(Path(recognizer(folder)[1]), settings)
+    pipeline = scoring.FramePipeline(metadata.pipeline)
     clip = read_manifest(folder / 'lists')[0]
     still = pipeline.of_clip(_frames(folder / 'lists' / clip.path)[3:4])
     with torch.no_grad():
@@ -160,14 +159,14 @@ def _frames(path: Path) -> list[np.ndarray]:
 
 
 def test_interruption_keeps_finished_clips(folder, tmp_path, monkeypatch):
-    read, count = select._read, iter(range(100))
+    read, count = scoring._read, iter(range(100))
 
     def interrupted(*clip):
         if next(count) == 5:
             raise KeyboardInterrupt
         return read(*clip)
 
-    monkeypatch.setattr(select, '_read', interrupted)
+    monkeypatch.setattr(scoring, '_read', interrupted)
     out = tmp_path / 'smart.json'
     command = [*smart(folder), '--out', str(out), '--candidates', '8', '--data-root', str(folder / 'lists')]
     with pytest.raises(KeyboardInterrupt, match=r'5 clips are in .*smart\.json\. Repeat the command'):
@@ -221,8 +220,8 @@ def test_trained_selector_finds_salient_frames(folder, tmp_path):
     data_root = folder / 'lists'
     checkpoint = train(write_selector(tmp_path, epochs=8), data_root, tmp_path / 'work')
     settings = read_config(tmp_path / 'selector.py', data_root=str(data_root))
-    found = hits(select.select_frames(settings, checkpoint, 'smart', FRAMES, tmp_path / 'smart.json'), data_root)
-    chance = hits(select.select_frames(settings, None, 'random', FRAMES, tmp_path / 'random.json'), data_root)
+    found = hits(scoring.select_frames(settings, checkpoint, 'smart', FRAMES, tmp_path / 'smart.json'), data_root)
+    chance = hits(scoring.select_frames(settings, None, 'random', FRAMES, tmp_path / 'random.json'), data_root)
     assert found > 0.7 > 0.4 > chance
 
 
@@ -259,7 +258,7 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
             raise KeyboardInterrupt
         return train_test.test(*what)
 
-    monkeypatch.setattr(compare, 'test', interrupted)
+    monkeypatch.setattr(sampling_comparison, 'test', interrupted)
     with pytest.raises(KeyboardInterrupt, match=r'2 of 6 tests are finished, in .*\. Repeat'):
         call_tool(SELECT, *arguments)
     call_tool(SELECT, *arguments)
@@ -284,7 +283,7 @@ def test_selecting_all_candidates_equals_uniform_sampling(folder, tmp_path, caps
     assert f'{(tests["smart"].macs + selected.macs) / 1e9:.2f} G' in table.splitlines()[-2]
     assert ' G |' not in table.splitlines()[-1]  # the oracle has no cost
 
-    monkeypatch.setattr(compare, 'test', None)
+    monkeypatch.setattr(sampling_comparison, 'test', None)
     call_tool(SELECT, *arguments)
     assert SamplingComparison.load(out) == record
     replace(record, name='other').save(out)
@@ -326,7 +325,7 @@ def test_unsuitable_option_is_refused_before_the_tests(folder, tmp_path, option,
 
 def test_recognizer_of_dense_clips_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match=r'samples with SampleFrames and clip_len=2 instead of single frames\. Name a'):
-        compare.compare_samplings(
+        sampling_comparison.compare_samplings(
             str(REPOSITORY / 'configs/baselines/slowonly_r50_ucf50.py'),
             {2: Path(recognizer(folder)[1])},
             folder / 'smart.json',

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tvn_mmaction.engine.hooks import epoch_history as hooks
+from tvn_mmaction.engine.hooks import epoch_history
 from tvn_mmaction.engine.hooks.epoch_history import EpochHistoryHook
 from tvn_mmaction.utils.errors import UserError
 
@@ -32,8 +32,8 @@ def train_epoch(hook, runner, batches):
 
 @pytest.mark.parametrize('subset', ['test', 'validation'])
 def test_means_are_over_clips_instead_of_batches(runner, tmp_path, monkeypatch, subset):
-    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {})
-    monkeypatch.setattr(hooks, 'seen_clips', lambda config, dataset: [])
+    monkeypatch.setattr(epoch_history, 'training_record', lambda config, dataset: {})
+    monkeypatch.setattr(epoch_history, 'seen_clips', lambda config, dataset: [])
     runner.train_dataloader = type('Loader', (), {'dataset': range(5), '__len__': lambda self: 2})()
     metainfo = {'split': {'subset': subset}}
     runner.val_dataloader = SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo))
@@ -48,7 +48,7 @@ def test_means_are_over_clips_instead_of_batches(runner, tmp_path, monkeypatch, 
 
 
 def test_checkpoint_restores_the_history(runner, monkeypatch):
-    monkeypatch.setattr(hooks, 'training_record', lambda config, dataset: {'batch_size': 4})
+    monkeypatch.setattr(epoch_history, 'training_record', lambda config, dataset: {'batch_size': 4})
     past = [{'epoch': 1, 'loss': 2.0}]
     training = {'history': past, 'initial_weights': 'other.pth', 'batch_size': 4}
     hook = EpochHistoryHook()
