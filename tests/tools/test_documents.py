@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.small_experiment import REPOSITORY
+from tvn_mmaction.config.loading import read_config
 
 DOCUMENTS = [REPOSITORY / 'README.md', REPOSITORY / 'configs/README.md', *sorted(REPOSITORY.glob('docs/*.md'))]
 TOOLS = sorted(set((REPOSITORY / 'tools').rglob('*.py')) - {REPOSITORY / 'tools/command_line.py'})
@@ -85,6 +86,20 @@ def test_documented_trainings_do_not_share_a_work_directory():
             folder = tool, named, *({'pretrained=True'} & {*words})
             commands_of.setdefault(folder, set()).add(' '.join(words))
     assert [found for found in commands_of.values() if len(found) > 1] == []
+
+
+EXAMPLES = [
+    text for document in DOCUMENTS
+    for text in re.findall(r'^```python\n(_base_.*?)^```', document.read_text('utf-8'), flags=re.DOTALL | re.MULTILINE)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('text', EXAMPLES)
+def test_example_of_a_config_changes_what_runs(text, tmp_path):
+    base = REPOSITORY / 'configs' / re.match(r"_base_ = '(.+)'", text)[1]
+    (tmp_path / 'example.py').write_text(re.sub(r"'.+'", repr(str(base)), text, count=1))
+    ours, theirs = (read_config(file) for file in (tmp_path / 'example.py', base))
+    assert any(ours[part] != theirs[part] for part in ('model', 'train_dataloader', 'test_dataloader'))
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=relative)
