@@ -12,11 +12,17 @@ def write_video(
     path: Path, frame_count: int = 8, width: int = 32, height: int = 24, fps: float = 25.0, codec: str = 'MJPG'
 ) -> Path:
     """Write a video whose frames grow brighter, so that a decoded frame reveals its position."""
+    brightness = [255 * index // max(frame_count - 1, 1) for index in range(frame_count)]
+    return write_pictures(path, [np.full((height, width, 3), value, np.uint8) for value in brightness], fps, codec)
+
+
+def write_pictures(path: Path, pictures: Sequence[np.ndarray], fps: float = 25.0, codec: str = 'MJPG') -> Path:
+    """Write BGR pictures `(H, W, 3)` as a video."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, pictures[0].shape[1::-1])
     assert writer.isOpened(), path
-    for index in range(frame_count):
-        writer.write(np.full((height, width, 3), 255 * index // max(frame_count - 1, 1), np.uint8))
+    for picture in pictures:
+        writer.write(picture)
     writer.release()
     return path
 

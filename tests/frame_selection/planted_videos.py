@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from tests.small_experiment import REPOSITORY
+from tests.videos import write_pictures
 from tvn_mmaction.datasets.preparation.builder import build_data_root
 
 COLOURS = {'Biking': (255, 0, 0), 'Diving': (0, 255, 0), 'Fencing': (0, 0, 255)}
@@ -58,7 +58,7 @@ def write_planted(folder: Path) -> Path:
             frames = [np.full((32, 32, 3), draws.integers(60, 200), np.uint8) for _ in range(FRAMES)]
             for index in salient_frames(name):
                 frames[index][:] = colour
-            _write(folder / 'videos' / class_name / f'{name}.avi', frames)
+            write_pictures(folder / 'videos' / class_name / f'{name}.avi', frames)
     build_data_root(folder / 'videos', folder / 'lists', 'ucf101like')
     return folder / 'lists'
 
@@ -79,11 +79,3 @@ def _write_config(file: Path, model: str, epochs: int, sampling: str = 'SampleFr
         sampling += "', selection='none.json"
     file.write_text((model + SMALL_DATA).format(repository=REPOSITORY, epochs=epochs, sampling=sampling))
     return file
-
-
-def _write(path: Path, frames: list[np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25.0, frames[0].shape[1::-1])
-    for frame in frames:
-        writer.write(frame)
-    writer.release()

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from mmaction.registry import DATASETS
@@ -15,6 +14,7 @@ from tests.datasets.preparation.test_frame_store import content
 from tests.datasets.transforms.test_motion import texture
 from tests.deploy.test_motion import FLOW
 from tests.small_experiment import REPOSITORY, run_tool, write_config
+from tests.videos import write_pictures
 from tvn_mmaction.apis.train_test import train
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.frame_store_check import check_store
@@ -39,13 +39,9 @@ SQUASH = dict(type='Resize', scale=(STORED, STORED), keep_ratio=False)
 
 def write_moving(path: Path, speed: int, frames: int) -> None:
     """Write a pattern that moves to the right by `speed` pixels a frame."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (SIDE, SIDE))
     pattern = texture(SIDE + 200)
-    for index in range(frames):
-        start = 100 - speed * index
-        writer.write(pattern[:SIDE, start : start + SIDE])
-    writer.release()
+    starts = [100 - speed * index for index in range(frames)]
+    write_pictures(path, [np.ascontiguousarray(pattern[:SIDE, start : start + SIDE]) for start in starts])
 
 
 @pytest.fixture(scope='module')
@@ -198,4 +194,5 @@ def test_tool_builds_the_store(videos, tmp_path):
     assert 'of 10 clips, 32 × 32 px, JPEG quality 80, with optical flow: 0.00 GB' in done.stdout
     assert 'ms a frame on one core' in done.stdout
     assert 'written to root: manifest.csv, classes.txt, lists, summary.json, frames.lmdb\n' in done.stdout
-    assert done.stdout.rstrip().endswith('--data-root root --cfg-options split.protocol=ucf101like decoder=FrameStore')
+    following = 'train.py configs/motion/tvn1_flow10_ucf50.py --data-root root --cfg-options split.protocol=ucf101like'
+    assert done.stdout.rstrip().endswith(following)
