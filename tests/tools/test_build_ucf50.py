@@ -1,7 +1,9 @@
 """Command-line tool that builds a data root."""
 
+import argparse
 import os
 import re
+import runpy
 import shutil
 import sys
 from functools import partial
@@ -78,6 +80,12 @@ def test_clips_without_groups_are_reported(videos, tmp_path):
     assert done.returncode == 0, done.stderr
     assert '6 clips have no group in their name (pattern none): each counts as a group of its own' in done.stdout
     assert 'leak         0 of' in done.stdout
+
+
+def test_next_command_reads_the_stored_frames():
+    args = argparse.Namespace(out='root', seed=0, frames=True, flow=False)
+    command = runpy.run_path(str(TOOL))['next_command'](args, 'videowise', fold_count=1)
+    assert command.endswith('--data-root root --cfg-options decoder=FrameStore')
 
 
 # bsdtar for zip files, so that the test needs no system package; test_archive.py tests the real one.
