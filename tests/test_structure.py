@@ -76,6 +76,19 @@ def test_every_import_names_a_module():
     assert all(target in MODULES for targets in IMPORTS.values() for target in targets)
 
 
+def test_every_import_of_scripts_and_benchmarks_names_a_module():
+    """Most of them are imported by functions, or run for hours, so that no other test may reach them."""
+    missing = [
+        f'{file.relative_to(REPOSITORY)} imports {node.module}'
+        for root in SOURCE_ROOTS[1:]
+        for file in root.rglob('*.py')
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(f'{PACKAGE.name}.')
+        if node.module.removeprefix(f'{PACKAGE.name}.') not in MODULES
+    ]
+    assert not missing
+
+
 def ancestors(name: str) -> set[str]:
     """Return the packages that a module lies in."""
     parts = name.split('.')

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.result import count_of_threads
+from ..utils.io import Record
 from ..utils.markdown import markdown_table
 from .benchmark_record import Timing
 
@@ -28,8 +29,10 @@ class EngineTimes:
 
 
 @dataclass(frozen=True)
-class EngineBenchmark:
+class EngineBenchmark(Record):
     """Networks and engines, measured in turns."""
+
+    kind, tool = 'benchmark of engines', 'tools/benchmark.py --engines'
 
     device: str
     threads: int
@@ -37,6 +40,7 @@ class EngineBenchmark:
     sgemm_gflops: float  # of a 2048³ matrix product in fp32
     environment: dict[str, Any]
     networks: list[EngineTimes]
+    schema_version: int = 1
 
     def sgemm_share(self, network: EngineTimes, engine: str) -> float:
         """Return the speed of a network as a share of that of a large matrix product."""

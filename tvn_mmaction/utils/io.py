@@ -67,11 +67,6 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_record(path: Path, record: Any) -> None:
-    """Write a dataclass as JSON, atomically."""
-    write_atomically(path, json.dumps(asdict(record), indent=2, ensure_ascii=False) + '\n')
-
-
 @contextmanager
 def folder_lock(folder: Path, wait_s: float = 0, option: str = '--work-dir') -> Iterator[None]:
     """Create a folder and lock it, after waiting for another process; the lock ends with the process.

@@ -27,7 +27,6 @@ from tvn_mmaction.datasets.transforms.frame_store import FOLDER, SETTINGS_KEY, S
 from tvn_mmaction.evaluation.report import describe, results_table
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
-from tvn_mmaction.utils.io import write_record
 
 lmdb = pytest.importorskip('lmdb')
 
@@ -178,11 +177,11 @@ def test_cost_of_flow_is_measured_once_for_a_store_and_a_processor(root):
     clips = [clip.sha256 for clip in read_manifest(root)]
     first = flow_cost(root, clips, 'A')
     assert first.frames == '32 × 32 px, JPEG quality 90'
-    write_record(root / FOLDER / FLOW_COST, replace(first, ms=12345.0))
+    replace(first, ms=12345.0).save(root / FOLDER / FLOW_COST)
     assert flow_cost(root, clips, 'A').ms == 12345
     other = flow_cost(root, clips, 'B')
     assert other.ms != 12345 and flow_cost(root, clips, 'B') == other
-    write_record(root / FOLDER / FLOW_COST, replace(other, ms=12345.0))
+    replace(other, ms=12345.0).save(root / FOLDER / FLOW_COST)
     build_frames(root, 24)
     assert flow_cost(root, clips, 'B').frames.startswith('24 × 24 px')
 

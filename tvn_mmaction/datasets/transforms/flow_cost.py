@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from mmengine.fileio import LmdbBackend
 
-from ...utils.io import write_record
+from ...utils.errors import UserError
+from ...utils.io import Record
 from .frame_store import FOLDER, FRAME_KEY, SETTINGS_KEY, StoreSettings, open_reader, store_path
 from .motion import optical_flow
 
@@ -20,13 +21,16 @@ FLOW_PAIRS = 40  # largest number of pairs of frames that are measured
 
 
 @dataclass(frozen=True)
-class FlowCost:
+class FlowCost(Record):
     """Time of computing the flow between two frames of a store on one core, kept as `flow_cost.json` in the store."""
+
+    kind = 'cost of optical flow'
 
     ms: float  # median of pairs of frames, spread over the clips
     pairs: int
     frames: str  # settings of the store, as text
     processor: str
+    schema_version: int = 1
 
 
 def flow_cost(data_root: str | Path, clips: Sequence[str], processor: str) -> FlowCost | None:
@@ -46,14 +50,14 @@ def flow_cost(data_root: str | Path, clips: Sequence[str], processor: str) -> Fl
         return None
     cost = FlowCost(float(np.median(times_ms)), len(times_ms), frames, processor)
     if os.access(path, os.W_OK):
-        write_record(Path(path, FLOW_COST), cost)
+        cost.save(Path(path, FLOW_COST))
     return cost
 
 
 def _saved_cost(file: Path) -> FlowCost | None:
     try:
-        return FlowCost(**json.loads(file.read_text(encoding='utf-8')))
-    except (OSError, ValueError, TypeError):  # missing, or of another release: measure again
+        return FlowCost.load(file)
+    except UserError:  # missing, or of another release: measure again
         return None
 
 
