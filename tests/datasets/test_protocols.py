@@ -9,7 +9,7 @@ import pytest
 
 from tests.datasets.preparation.test_ucf50_inventory import clips_of
 from tvn_mmaction.datasets.leakage import check_groups_are_apart, duplicates, same_group
-from tvn_mmaction.datasets.manifest import Clip
+from tvn_mmaction.datasets.manifest import Clip, read_manifest, write_manifest
 from tvn_mmaction.datasets.preparation.ucf50_inventory import ucf50_names
 from tvn_mmaction.datasets.protocols import (
     DROPPED,
@@ -234,21 +234,54 @@ def test_unsuitable_own_splits():
         assign_folds(own_clips('train test', 'test'), 'own')
 
 
-LARGE = 200_000  # clips
+LARGE = 100_000  # clips of 2,000 classes
+
+
+def large_data_set(with_groups: bool) -> list[Clip]:
+    numbers = [(index % 2000, index // 2000) for index in range(LARGE)]
+    return [
+        Clip(
+            f'Class{label:04d}/v_{label:04d}_c{clip:02d}.avi',
+            f'Class{label:04d}',
+            f'{clip % 25 + 1:02d}' if with_groups else f'v_{label:04d}_c{clip:02d}.avi',
+            sha256=f'{label * 100 + clip:064x}',
+            split='train test unused' if clip % 3 else 'test validation train',
+        )
+        for label, clip in numbers
+    ]
+
+
+@pytest.fixture(scope='module')
+def large_manifest(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('large')
+    write_manifest(folder / 'manifest.csv', large_data_set(with_groups=True))
+    return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('protocol', 'groups', 'limit_s'),
-    # Where every clip is a group of its own, no time is promised, but it may not blow up.
-    [('videowise', 40, 3), ('group5', 40, 3), ('logo', 40, 3), ('group5', LARGE, 10)],
-)
-def test_large_data_set_is_split_in_seconds(protocol, groups, limit_s):
-    clips = [
-        Clip(f'/videos/Class{index % 1000:03d}/v_c{index:06d}.avi', f'Class{index % 1000:03d}', f'{group:02d}')
-        for index, group in ((index, (index // 1000 if groups == 40 else index) % groups) for index in range(LARGE))
-    ]
+def test_large_manifest_is_read_in_seconds(large_manifest):
+    started = time.process_time()
+    assert len(read_manifest(large_manifest)) == LARGE
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('protocol', PROTOCOLS)
+def test_large_data_set_is_split_in_seconds(protocol):
+    clips = large_data_set(with_groups=True)
+    started = time.process_time()
+    folds = assign_folds(clips, protocol)
+    train, test = subsets(clips, folds, 0)
+    assert len(same_group(test, train)) <= len(test) and not duplicates(test, train)
+    assert protocol == 'own' or subsets(clips, validation_split(clips, folds, 0, protocol), 0).test
+    assert time.process_time() - started < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('protocol', ['group5', 'twothirds', 'videowise'])
+def test_large_data_set_without_groups_is_split_in_seconds(protocol):
+    clips = large_data_set(with_groups=False)
     started = time.process_time()
     train, test = subsets(clips, assign_folds(clips, protocol), 0)
-    assert time.process_time() - started < limit_s
+    assert time.process_time() - started < 20
     assert len(train) + len(test) == LARGE

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmaction.evaluation import mean_class_accuracy, top_k_accuracy
 
-from tvn_mmaction.evaluation.metrics import accuracies, confusion_matrix
+from tvn_mmaction.evaluation.metrics import accuracies, confused_classes, confusion_matrix
 
 
 @pytest.fixture
@@ -53,3 +53,10 @@ def test_interval_of_perfect_and_zero_recall_is_not_empty(right):
     estimate = accuracies(scores, labels)['mean_class']
     assert estimate.value == right
     assert 0.02 < estimate.high - estimate.low < 0.2
+
+
+def test_confused_classes_are_those_with_most_errors():
+    counts = 9 * np.eye(5, dtype=int)
+    counts[3, 0], counts[4, 3], counts[1, 2] = 2, 2, 1
+    assert confused_classes(counts, 3) == [0, 3, 4]
+    assert confused_classes(counts, 9) == [0, 1, 2, 3, 4]

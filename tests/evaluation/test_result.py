@@ -99,6 +99,12 @@ def test_description_has_intervals_leakage_and_files(result, tmp_path):
     assert 'leak' not in describe(foreign, tmp_path) and 'source video' not in describe(foreign, tmp_path)
 
 
+def test_description_names_few_of_many_unreadable_clips(result, tmp_path):
+    broken = {f'Biking/{number}.avi': 'it is empty' for number in range(1000)}
+    text = describe(replace(result, broken_clips={'train': {}, 'test': broken}), tmp_path)
+    assert '1000 test clips could not be read' in text and 'and 990 more in result.json' in text and len(text) < 2000
+
+
 def test_table_marks_validation_and_oracle(result, tmp_path):
     result = replace(result, environment={'device': 'CPU', 'threads': 2})
     assert '| ucf50, videowise |' in results_table([result]) and '| 8 |' in results_table([result])

@@ -351,8 +351,8 @@ def _record(
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
     scores = Scores(clips, classes, predictions.labels, predictions.scores, known_groups(dataset))
     scores.save(work_dir / 'scores.npz')
+    result.save(work_dir / 'result.json')
     plot_confusion_matrix(
         confusion_matrix(predictions.scores, predictions.labels), classes, work_dir / 'confusion_matrix.png'
     )
-    result.save(work_dir / 'result.json')
     return result

@@ -73,6 +73,17 @@ def most_confused(counts: np.ndarray, classes: Sequence[str], count: int) -> lis
     return [{'true': classes[i], 'predicted': classes[j], 'clips': int(-clips)} for clips, i, j in pairs[:count]]
 
 
+def confused_classes(counts: np.ndarray, count: int) -> list[int]:
+    """Return the indices, ascending, of up to `count` classes: those that are confused most often with any other.
+
+    Args:
+        counts: Clips `(classes, classes)`, rows true and columns predicted.
+        count: Number of classes.
+    """
+    errors = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
+    return sorted(np.argsort(-errors, kind='stable')[:count].tolist())
+
+
 @EVALUATOR.register_module()
 class BrokenClipEvaluator(Evaluator):
     """MMEngine's evaluator, which counts unreadable clips as wrong.

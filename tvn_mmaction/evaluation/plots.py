@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..utils.io import write_atomically
-from .metrics import Estimate
+from .metrics import Estimate, confused_classes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+MAX_CLASSES = 60  # of a figure: the pixels of all classes of a large data set would not fit into memory
+MAX_FOLDS = 100  # with a label each
+MAX_NAME = 40  # characters
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -75,33 +80,47 @@ def plot_curves(history: list[dict], path: Path) -> None:
 
 
 def plot_confusion_matrix(counts: np.ndarray, classes: list[str], path: Path) -> None:
-    """Plot the clips `(classes, classes)`, rows true and columns predicted, into a PNG."""
+    """Plot the clips `(classes, classes)`, rows true and columns predicted, into a PNG.
+
+    Of more than `MAX_CLASSES` classes, it shows those that are confused most often.
+    """
+    accuracy, clips = counts.trace() / max(counts.sum(), 1), counts.sum()
+    title = f'{clips} clips, top-1 {accuracy:.1%}'
+    rows = counts.sum(1, keepdims=True).clip(1)
+    if len(classes) > MAX_CLASSES:
+        shown = confused_classes(counts, MAX_CLASSES)
+        title += f'; the {len(shown)} of {len(classes)} classes that are confused most'
+        counts, rows, classes = counts[np.ix_(shown, shown)], rows[shown], [classes[index] for index in shown]
     size = max(4.0, 0.32 * len(classes) + 2)
     figure = new_figure(size, size)
     axes = figure.subplots()
-    shares = counts / counts.sum(1, keepdims=True).clip(1)
+    shares, names = counts / rows, [_shortened(name) for name in classes]
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     for row, column in zip(*counts.nonzero(), strict=True):
         colour = 'white' if shares[row, column] > 0.5 else 'black'
         axes.text(column, row, counts[row, column], ha='center', va='center', color=colour, fontsize=7)
-    axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(classes)), classes, fontsize=8)
-    accuracy = counts.trace() / max(counts.sum(), 1)
-    axes.set(xlabel='predicted', ylabel='true', title=f'{counts.sum()} clips, top-1 {accuracy:.1%}')
+    axes.set_xticks(range(len(classes)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(classes)), names, fontsize=8)
+    axes.set(xlabel='predicted', ylabel='true', title=title)
     save_figure(figure, path)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f'{name[: MAX_NAME - 1]}…'
 
 
 def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
     """Plot the top-1 accuracy of each fold with its 95 % interval, and their mean, into a PNG."""
     values = 100 * np.array([estimate.value for estimate in top1.values()])
     low, high = (100 * np.array([getattr(estimate, end) for estimate in top1.values()]) for end in ('low', 'high'))
-    figure = new_figure(max(4.5, 0.32 * len(top1) + 2), 3.4)
+    figure = new_figure(max(4.5, 0.32 * min(len(top1), MAX_FOLDS) + 2), 3.4)
     axes = figure.subplots()
     axes.axhline(values.mean(), color='C1')
     # Rounding may put the value slightly outside its interval.
     errors = np.stack([values - low, high - values]).clip(0)
     axes.errorbar(range(len(top1)), values, errors, fmt='o', markersize=4, capsize=2, linewidth=1, color='C0')
-    axes.set_xticks(range(len(top1)), top1)
+    step = -(-len(top1) // MAX_FOLDS)
+    axes.set_xticks(range(0, len(top1), step), list(top1)[::step])
     axes.set(title=f'top-1 accuracy by fold, %, and their mean, {values.mean():.1f}', xlabel='fold', ylim=(0, 102))
     style_axes(axes, 'y')
     save_figure(figure, path)
@@ -110,16 +129,22 @@ def plot_folds(top1: Mapping[int, Estimate], path: Path) -> None:
 def plot_class_changes(points: Mapping[str, float], accuracy: Mapping[str, float], reference: str, path: Path) -> None:
     """Plot the change of each class against a reference, in percentage points, into a PNG.
 
-    Classes are in the order of `points` from the top, labelled with their accuracy in [0, 1].
+    Classes are in the order of `points` from the top, labelled with their accuracy in [0, 1]. Of more than
+    `MAX_CLASSES` classes, it shows those that change most.
     """
+    title = f'accuracy by class, points to {reference}'
+    if len(points) > MAX_CLASSES:
+        title += f'; the {MAX_CLASSES} of {len(points)} classes that change most'
+        most = set(sorted(points, key=lambda name: -abs(points[name]))[:MAX_CLASSES])
+        points = {name: value for name, value in points.items() if name in most}
     figure = new_figure(6.5, max(2.5, 0.22 * len(points) + 1.2))
     axes = figure.subplots()
     colours = ['C0' if value >= 0 else 'C3' for value in points.values()]
     axes.barh(range(len(points)), list(points.values()), color=colours)
-    labels = [f'{name} ({accuracy[name]:.0%})' for name in points]
+    labels = [f'{_shortened(name)} ({accuracy[name]:.0%})' for name in points]
     axes.set_yticks(range(len(points)), labels, fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color='black', linewidth=0.8)
-    axes.set(title=f'accuracy by class, points to {reference}')
+    axes.set(title=title)
     style_axes(axes, 'x')
     save_figure(figure, path)

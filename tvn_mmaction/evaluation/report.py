@@ -1,7 +1,7 @@
 """Results as text and tables, and predictions in the file formats of MMAction2 0.x."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import mmengine
@@ -21,6 +21,7 @@ EVALUATIONS = {
     'confusion_matrix': (),
     'hardest': (),  # additional: classes and groups
 }
+NAMES_SHOWN = 10
 LABELS = {'top1': 'top-1', 'top5': 'top-5', 'mean_class': 'mean class'}
 
 
@@ -49,12 +50,18 @@ def describe(result: Result, work_dir: str | Path, evaluations: Sequence[str] = 
         lines.append(f'  frames selected by {method}')
     lines += [f'  {line}' for line in describe_leak(protocol)]
     if broken := result.broken_clips['test']:
-        lines.append(f'  {len(broken)} test clips could not be read and count as wrong: {", ".join(broken)}')
+        lines.append(f'  {len(broken)} test clips could not be read and count as wrong: {_first(broken)}')
     if broken := result.broken_clips['train']:
-        lines.append(f'  {len(broken)} training clips could not be read and were replaced: {", ".join(broken)}')
+        lines.append(f'  {len(broken)} training clips could not be read and were replaced: {_first(broken)}')
     written = [result.checkpoint, 'result.json', 'scores.npz', 'curves.png', 'confusion_matrix.png']
     written = [name for name in written if Path(work_dir, name).exists()]
     return '\n'.join([*lines, f'in {work_dir}: {", ".join(written)}'])
+
+
+def _first(names: Collection[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = len(names) - NAMES_SHOWN
+    return ', '.join(list(names)[:NAMES_SHOWN]) + f' and {more} more in result.json' * (more > 0)
 
 
 def _budget(result: Result) -> str:

@@ -114,8 +114,8 @@ def train_svm(config: Config, folder: Path) -> Result:
         )
         clips = [name_of_clip(test, index) for index in range(len(test))]
         Scores(clips, classes, test_labels, scores, known_groups(test)).save(work_dir / 'scores.npz')
-        plot_confusion_matrix(confusion_matrix(scores, test_labels), classes, work_dir / 'confusion_matrix.png')
         result.save(work_dir / 'result.json')
+        plot_confusion_matrix(confusion_matrix(scores, test_labels), classes, work_dir / 'confusion_matrix.png')
     return result
 
 

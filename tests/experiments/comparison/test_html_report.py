@@ -49,6 +49,11 @@ def test_all_three_have_the_same_numbers(comparison, report):
         assert f'data-value="{row.latency_batch1_median_ms}"' in report['.html']
 
 
+def test_charts_of_many_classes_are_bounded():
+    few, many = (networks(['one', 'two'], [f'class {i:04d}' for i in range(count)], 2) for count in (60, 600))
+    assert len(html_report.comparison_page(many, {})) < 1.5 * len(html_report.comparison_page(few, {}))
+
+
 def test_columns_are_plain_numbers_with_units(report):
     first = next(csv.DictReader(report['.csv'].splitlines()))
     for name in ('top1', 'top1_low', 'top1_high', 'parameters', 'gmacs', 'latency_batch1_median_ms', 'train_seconds'):

@@ -4,7 +4,7 @@ import json
 import shutil
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def build_data_root(
     """Describe the clips of a data set of any layout, see `find_clips`, in a data root.
 
     It writes `manifest.csv` with a row per clip, from which `UCF50Dataset` takes any protocol; the lists of one
-    protocol for MMAction2's own `VideoDataset`, see `write_lists`; `classes.txt`; and last `summary.json`. Unchanged
+    protocol for MMAction2's own `VideoDataset`, see `write_list`; `classes.txt`; and last `summary.json`. Unchanged
     clips that an earlier run has read are not read again, also if that run was interrupted.
 
     Args:
@@ -71,11 +71,17 @@ def build_data_root(
             # Its lists would have wrong labels or leak.
             shutil.rmtree(data_root / 'lists', ignore_errors=True)
         _check_every_class_is_readable(clips)
-        fold_subsets = [_subsets(clips, folds, fold) for fold in range(fold_count(folds))]
-        if PROTOCOLS[protocol].by_group:
-            for fold_subset in fold_subsets:
+        classes = classes_of(clips)
+        write_atomically(data_root / 'classes.txt', ''.join(f'{name}\n' for name in classes))
+        described = []
+        for fold in range(fold_count(folds)):  # one after the other: all folds together may not fit into memory
+            fold_subset = _subsets(clips, folds, fold)
+            if PROTOCOLS[protocol].by_group:
                 check_groups_are_apart(fold_subset['train'], fold_subset['test'])
-        write_lists(data_root, classes_of(clips), fold_subsets, protocol, seed)
+            for subset, members in fold_subset.items():
+                write_list(data_root / list_file(protocol, seed, fold, subset), members, classes)
+            described.append(_describe_fold(**fold_subset))
+        dropped = dropped_clips(clips, folds)
         summary = {
             'archive': compare_with_ucf50(clips),
             'layout': layout,
@@ -83,7 +89,11 @@ def build_data_root(
             'regrouped': _regrouped(before, clips),
             **_describe_clips(clips),
             'ignored': ignored,
-            **_describe_protocol(clips, folds, fold_subsets, protocol, seed),
+            'protocol': protocol,
+            'seed': seed if PROTOCOLS[protocol].seeded else None,
+            'folds': described,
+            'dropped': len(dropped),
+            'dropped_groups': sorted({clip.group for clip in dropped}),
         }
         text = json.dumps(summary, indent=2, sort_keys=True, ensure_ascii=False) + '\n'
         write_atomically(data_root / SUMMARY_NAME, text)
@@ -171,20 +181,14 @@ def list_file(protocol: str, seed: int, fold: int, subset: str) -> str:
     return f'lists/{folder}/fold{fold}_{subset}.txt'
 
 
-def write_lists(
-    data_root: Path, classes: Sequence[str], fold_subsets: Sequence[Mapping[str, list[Clip]]], protocol: str, seed: int
-) -> None:
-    """Write `classes.txt`, and for every fold of a protocol a list of the clips of each subset.
+def write_list(path: Path, clips: Sequence[Clip], classes: Sequence[str]) -> None:
+    """Write a list of clips for MMAction2's `VideoDataset`.
 
-    A list holds one `path label` per line: the label is the class's line in `classes.txt`, counted from 0. MMAction2's
-    `VideoDataset` reads it with `data_root` and `data_prefix=dict(video='')`, if no path contains a space.
+    It holds one `path label` per line: the label is the class's line in `classes.txt`, counted from 0. `VideoDataset`
+    reads it with `data_root` and `data_prefix=dict(video='')`, if no path contains a space.
     """
-    write_atomically(data_root / 'classes.txt', ''.join(f'{name}\n' for name in classes))
     labels = {name: label for label, name in enumerate(classes)}
-    for fold, fold_subset in enumerate(fold_subsets):
-        for subset, clips in fold_subset.items():
-            lines = ''.join(f'{clip.path} {labels[clip.class_name]}\n' for clip in clips)
-            write_atomically(data_root / list_file(protocol, seed, fold, subset), lines)
+    write_atomically(path, ''.join(f'{clip.path} {labels[clip.class_name]}\n' for clip in clips))
 
 
 def _describe_clips(clips: Sequence[Clip]) -> dict:
@@ -216,23 +220,6 @@ def _copies(clips: Sequence[Clip]) -> list[list[str]]:
     for clip in clips:
         by_content[clip.sha256].append(clip.path)
     return [paths for paths in by_content.values() if len(paths) > 1]
-
-
-def _describe_protocol(
-    clips: Sequence[Clip],
-    folds: Sequence[Assigned],
-    fold_subsets: Sequence[Mapping[str, list[Clip]]],
-    protocol: str,
-    seed: int,
-) -> dict:
-    dropped = dropped_clips(clips, folds)
-    return {
-        'protocol': protocol,
-        'seed': seed if PROTOCOLS[protocol].seeded else None,
-        'folds': [_describe_fold(**fold_subset) for fold_subset in fold_subsets],
-        'dropped': len(dropped),
-        'dropped_groups': sorted({clip.group for clip in dropped}),
-    }
 
 
 def _describe_fold(train: list[Clip], test: list[Clip], validation: list[Clip] | None = None) -> dict[str, int]:

@@ -255,12 +255,12 @@ def collect_ablation(plan: AblationPlan) -> Ablation | None:
         environment=environment_of([result for folds in of_seeds for result in folds]),
         validation_folds=plan.validation_folds,
     )
+    record.save(plan.folder / 'ablation.json')
     plot_ablation(record, plan.folder / 'ablation.png')
     plot_learning_curves(
         {name: [result.history for folds in found.values() for result in folds] for name, found in results.items()},
         plan.folder / 'curves.png',
     )
-    record.save(plan.folder / 'ablation.json')
     return record
 
 

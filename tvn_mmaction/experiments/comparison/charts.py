@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from plotly import graph_objects as go
 
+from ...evaluation.metrics import confused_classes
+from ...evaluation.plots import MAX_CLASSES
 from .comparison import FROM_SCRATCH, Comparison
 from .tables import cost_note
 
@@ -246,6 +248,8 @@ def _class_differences(comparison: Comparison, theme: Theme) -> Chart:
 def _class_accuracies(comparison: Comparison, theme: Theme) -> Chart:
     tested = [i for i in range(len(comparison.classes)) if not np.isnan(comparison.class_accuracies[0, i])]
     order = sorted(tested, key=lambda i: comparison.class_accuracies[:, i].mean())  # the hardest at the bottom
+    title = f'Accuracy of the {MAX_CLASSES} hardest classes, %' if len(order) > MAX_CLASSES else 'Accuracy by class, %'
+    order = order[:MAX_CLASSES]
     networks = [i for group in comparison.groups.values() for i in group]
     names = _text(comparison.names)
     figure = _figure(theme, 200 + 22 * len(order), top_px=56)
@@ -267,7 +271,7 @@ def _class_accuracies(comparison: Comparison, theme: Theme) -> Chart:
     figure.update_yaxes(dtick=1, showgrid=False, tickfont_size=12)
     return Chart(
         'class_accuracies',
-        'Accuracy by class, %',
+        title,
         'Classes from the easiest to the hardest over all networks. Networks from left to right: '
         f'{", then ".join(start.lower() for start in comparison.groups)}, each by accuracy.',
         {'': figure},
@@ -276,12 +280,15 @@ def _class_accuracies(comparison: Comparison, theme: Theme) -> Chart:
 
 
 def _confusion_matrices(comparison: Comparison, theme: Theme) -> Chart:
-    classes, views = _text(comparison.classes), {}
-    few = len(classes) <= FEW_CLASSES
-    for name, counts in zip(comparison.names, comparison.confusions, strict=True):
+    shown = confused_classes(sum(comparison.confusions), MAX_CLASSES)
+    classes, views = _text([comparison.classes[i] for i in shown]), {}
+    few, total = len(classes) <= FEW_CLASSES, len(comparison.classes)
+    few_shown = f' These {len(shown)} of {total} classes are confused most.' if len(shown) < total else ''
+    for name, all_counts in zip(comparison.names, comparison.confusions, strict=True):
+        counts = all_counts[np.ix_(shown, shown)]
         figure = _figure(theme, 190 + max(14, 240 // len(classes)) * len(classes))
         figure.add_heatmap(
-            z=100 * counts / counts.sum(1, keepdims=True).clip(1),
+            z=100 * counts / all_counts[shown].sum(1, keepdims=True).clip(1),
             x=classes,
             y=classes,
             customdata=counts,
@@ -306,7 +313,8 @@ def _confusion_matrices(comparison: Comparison, theme: Theme) -> Chart:
         'confusion_matrices',
         'Confusion matrix',
         'Rows are true classes, columns predicted classes. The shade is the share of the class'
-        + (', the number is that of clips.' if few else '.'),
+        + (', the number is that of clips.' if few else '.')
+        + few_shown,
         views,
         least_width_px=150 + 14 * len(classes),
     )

@@ -13,6 +13,7 @@ from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from ...config.loaders import build_without_videos
+from ...datasets.fault_tolerant_loader import name_of_clip
 from ...datasets.video_reader import VideoReader
 from ...utils.io import write_atomically
 from ...version import __version__
@@ -42,8 +43,7 @@ def write_report(comparison: Comparison, frames: Mapping[str, np.ndarray], folde
 def middle_frames(config: Config, loader: str, clips: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the middle frame, `(H, W, 3)` uint8 RGB, of a loader's clips by name; of those that can be read."""
     dataset = build_without_videos(config, loader)
-    files = [dataset.get_data_info(index)['filename'] for index in range(len(dataset))]
-    wanted = {'/'.join(Path(file).parts[-2:]): file for file in files}
+    wanted = {name_of_clip(dataset, index): dataset.get_data_info(index)['filename'] for index in range(len(dataset))}
     frames = {}
     for clip in clips:
         with suppress(OSError, ValueError, IndexError), VideoReader(wanted[clip]) as reader:

@@ -100,8 +100,8 @@ def collect_cross_validation(plan: CrossValidationPlan) -> CrossValidation | Non
         config_sha256=config_digest(whole),
     )
     scores.save(plan.folder / 'scores.npz')
+    record.save(plan.folder / 'cross_validation.json')
     counts = confusion_matrix(scores.scores, scores.labels)
     plot_confusion_matrix(counts, scores.classes, plan.folder / 'confusion_matrix.png')
     plot_folds({number: result.metrics['top1'] for number, _, result in finished}, plan.folder / 'folds.png')
-    record.save(plan.folder / 'cross_validation.json')
     return record

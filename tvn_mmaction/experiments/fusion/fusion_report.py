@@ -133,13 +133,13 @@ def write_fusion(fusion: Fusion, entry: TestedNetwork, comparison: Comparison, f
     same = {name: fields[name] for name in ('name', 'options', 'checkpoint_sha256', 'protocol', 'metrics')}
     check_overwrites(folder / 'result.json', same, '--out')
     entry.scores.save(folder / 'scores.npz')
+    fusion.save(folder / entry.result.checkpoint)
+    entry.result.save(folder / 'result.json')
     classes, counts = comparison.classes, confusion_matrix(entry.scores.scores, entry.scores.labels)
     plot_confusion_matrix(counts, classes, folder / 'confusion_matrix.png')
     points = {change.name: change.points for change in fusion.classes}
     accuracy = dict(zip(classes, comparison.class_accuracies[0], strict=True))
     plot_class_changes(points, accuracy, fusion.best, folder / 'classes.png')
-    fusion.save(folder / entry.result.checkpoint)
-    entry.result.save(folder / 'result.json')
 
 
 def describe_fusion(fusion: Fusion) -> str:

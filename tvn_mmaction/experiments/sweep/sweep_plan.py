@@ -184,8 +184,8 @@ def collect_sweep(plan: SweepPlan) -> Sweep | None:
         missing=[job.name for job, trial in zip(plan.jobs, ended, strict=True) if not trial],
         environment=environment(plan.config),
     )
-    plot_sweep(record, plan.folder / 'sweep.png')
     record.save(plan.folder / 'sweep.json')
+    plot_sweep(record, plan.folder / 'sweep.png')
     return record
 
 
