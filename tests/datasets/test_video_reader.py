@@ -92,14 +92,42 @@ def test_playlist_opens_no_other_file(video, tmp_path):
 
 
 @pytest.mark.parametrize(('number', 'message'), [(signal.SIGKILL, 'crashed'), (signal.SIGSTOP, 'hung for 1 s')])
-def test_process_that_crashes_or_hangs_is_replaced(video, monkeypatch, number, message):
-    monkeypatch.setattr(decoding_process, 'SECONDS_TO_START', 1)
+def test_process_that_crashes_or_hangs_is_replaced(video, number, message):
     process = DecodingProcess()
     opened = process.open(video)
+    opened._limit_s = 1
     os.kill(process._process.pid, number)
     with pytest.raises(ValueError, match=f'its decoder {message}'):
         opened.frames([0])
+    with pytest.raises(ValueError, match='no longer open'):
+        opened.frames([0])
     assert process.open(video).frame_count == 40
+
+
+def test_answers_belong_to_their_requests(video, tmp_path):
+    process = DecodingProcess()
+    first = process.open(video)
+    frames = iter(first)
+    next(frames)  # its successor is under way
+    assert positions(first.frames([30, 3])) == [30, 3]
+    second = process.open(write_video(tmp_path / 'other.avi', 12))
+    with pytest.raises(ValueError, match='no longer open'):
+        first.frames([0])
+    assert second.frame_count == 12
+
+
+def test_memory_of_the_process_is_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding_process, 'MEMORY_BYTES', 300 << 20)
+    path = tmp_path / 'large.avi'
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('png', 25, options={'compression_level': '1', 'pred': 'none'})
+        stream.width, stream.height, stream.pix_fmt = 7000, 7000, 'gray'
+        container.mux(stream.encode(av.VideoFrame(7000, 7000, 'gray')))
+        container.mux(stream.encode(None))
+    process = DecodingProcess()
+    with pytest.raises(ValueError, match='its decoder needs more than 300 MiB'):
+        process.open(path).frames([0])
+    assert process.open(write_video(tmp_path / 'small.avi', 12)).frame_count == 12
 
 
 def test_process_ends_with_its_owner(video):

@@ -219,7 +219,10 @@ def _serve(threads: int, memory_bytes: int) -> None:
         request, pixels = requests.get(), ()
         try:
             answer, pixels = server.answer(request)
+            if sum(picture.nbytes for picture in pixels) > memory_bytes:
+                raise MemoryError
         except MemoryError:
+            pixels = ()
             answer = {'error': 'ValueError', 'reason': f'its decoder needs more than {memory_bytes >> 20} MiB'}
         except Exception as error:  # decoders raise any type
             name = 'OSError' if isinstance(error, OSError) else type(error).__name__
