@@ -3,6 +3,7 @@
 python tools/predict.py clip.avi videos/ --model work_dirs/tvn1_demo/epoch_12.pth
 python tools/predict.py clip.avi --model tvn1.onnx --annotate labelled.mp4
 python tools/predict.py film.mp4 --model tvn1.onnx --every 1s --window 3s --threshold 0.6 --out film.srt
+python tools/predict.py clip.avi --model epoch_40.pth --explain heat_maps.mp4
 python tools/predict.py 0 --model tvn1.xml                      # the first camera
 python tools/predict.py clip.avi --model tvn1.xml --live        # a file, at its own speed
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from command_line import ArgumentParser, config_file, count, run, share
 
+EXPLANATIONS = ('.mp4', '.png')  # suffixes of --explain: tvn_mmaction.deploy.explanation.FORMATS
 TIMELINES = ('.csv', '.jsonl', '.srt')  # suffixes of --out: tvn_mmaction.deploy.timeline.FORMATS
 
 
@@ -33,6 +35,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--topk', type=count, default=5, metavar='K', help='number of labels (%(default)s)')
     parser.add_argument('--json', action='store_true', help='print a JSON object per line instead of a table')
     parser.add_argument('--annotate', type=Path, metavar='OUT.mp4', help='write the video with its label on it')
+    parser.add_argument(
+        '--explain',
+        type=Path,
+        metavar='OUT.mp4',
+        help='write heat maps of the regions that decide the label; OUT.png: a strip',
+    )
+    parser.add_argument('--layer', metavar='NAME', help='layer of the heat maps (the last map of the frames)')
     parser.add_argument('--live', action='store_true', help='play a file at its own speed and label it live')
     timeline = parser.add_argument_group('timeline of long videos')
     timeline.add_argument('--every', type=seconds, metavar='TIME', help='label a window of frames this often, as in 1s')
@@ -44,13 +53,19 @@ def parse_args() -> argparse.Namespace:
     for option in ('window', 'threshold', 'smooth', 'out'):
         if getattr(args, option) is not None and not args.every:
             parser.error(f'--{option} {getattr(args, option)}: only a timeline has it. Add --every.')
+    if args.explain and args.explain.suffix.lower() not in EXPLANATIONS:
+        parser.error(f'--explain {args.explain}: the suffix is unknown. Use one of {", ".join(EXPLANATIONS)}.')
+    if args.layer and not args.explain:
+        parser.error(f'--layer {args.layer}: only heat maps are of a layer. Add --explain.')
     if args.out and args.out.suffix.lower() not in TIMELINES:
         parser.error(f'--out {args.out}: the suffix is unknown. Use one of {", ".join(TIMELINES)}.')
     live = args.live or any(is_live(word) for word in args.inputs)
-    if (live or args.annotate) and len(args.inputs) > 1:
-        parser.error(f'{len(args.inputs)} inputs: live recognition and --annotate take one. Give one.')
+    if (live or args.annotate or args.explain) and len(args.inputs) > 1:
+        parser.error(f'{len(args.inputs)} inputs: live recognition, --annotate and --explain take one. Give one.')
     if live and args.json:
         parser.error('--json: a live video has no table. Leave it out.')
+    if args.explain and (live or args.every):
+        parser.error('--explain: heat maps are of one label of a file. Leave out --live and --every.')
     if live and args.every:
         parser.error('--every: a live video has no timeline. Leave it out, or name a file without --live.')
     args.live = live
@@ -82,16 +97,32 @@ def main(args: argparse.Namespace) -> int:
         print(view(args.inputs[0], recognizer, args.annotate))
         return 0
     files = files_of(args.inputs)
-    if args.annotate and len(files) > 1:
-        from tvn_mmaction.utils.errors import UserError
+    for option, out in (('annotate', args.annotate), ('explain', args.explain)):
+        if out and len(files) > 1:
+            from tvn_mmaction.utils.errors import UserError
 
-        raise UserError(f'--annotate {args.annotate}: {args.inputs[0]} is {len(files)} videos. Name one.')
+            raise UserError(f'--{option} {out}: {args.inputs[0]} is {len(files)} videos. Name one.')
     if args.every:
         return label_timelines(recognizer, files, args)
+    if args.explain:
+        write_heat_maps(files[0], args, config)
     predictions = predict(recognizer, files, args)
     if args.annotate and predictions:
         draw(predictions[0], args.annotate)
     return 0 if len(predictions) == len(files) else 1
+
+
+def write_heat_maps(file: Path, args: argparse.Namespace, config) -> None:
+    """Write heat maps of the regions that decide the label of a video."""
+    from tvn_mmaction.deploy.explanation import explain, write_explanation
+
+    explanation = explain(args.model, file, config, args.layer)
+    write_explanation(explanation, args.explain)
+    print(
+        f'written: {args.explain}, Grad-CAM of {explanation.label} ({explanation.probability:.1%}) by '
+        f'{explanation.layer}',
+        file=sys.stderr,
+    )
 
 
 def predict(recognizer, files: list[Path], args: argparse.Namespace) -> list:

@@ -14,7 +14,7 @@ import pytest
 from tests.small_experiment import REPOSITORY
 from tvn_mmaction.datasets.preparation.scan import GROUP_PATTERNS
 from tvn_mmaction.datasets.protocols import PROTOCOLS
-from tvn_mmaction.deploy import timeline
+from tvn_mmaction.deploy import explanation, timeline
 from tvn_mmaction.deploy.export.model_export import FORMATS
 from tvn_mmaction.evaluation.report import EVALUATIONS
 from tvn_mmaction.experiments.fusion.fusion_report import METHODS
@@ -109,7 +109,8 @@ def test_constants_match_the_package(command_line):
     suffixes = {kind.engine.name: suffix for suffix, kind in FORMATS.items()}
     assert export['SUFFIXES'] == {**suffixes, 'torch': SAFETENSORS}
     assert runpy.run_path(str(REPOSITORY / 'tools/compare.py'))['WEIGHTS'] == METHODS
-    assert runpy.run_path(str(REPOSITORY / 'tools/predict.py'))['TIMELINES'] == tuple(timeline.FORMATS)
+    predict = runpy.run_path(str(REPOSITORY / 'tools/predict.py'))
+    assert (predict['TIMELINES'], predict['EXPLANATIONS']) == (tuple(timeline.FORMATS), explanation.FORMATS)
     assert tuple(EVALUATIONS) == runpy.run_path(str(REPOSITORY / 'tools/test.py'))['EVALUATIONS']
     assert runpy.run_path(str(REPOSITORY / 'tools/build_ucf50.py'))['GROUP_PATTERNS'] == tuple(GROUP_PATTERNS)
 

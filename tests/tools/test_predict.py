@@ -62,6 +62,19 @@ def test_labels_are_drawn_on_every_frame(folder, monkeypatch):
         call_tool(PREDICT, 'videos', '--model', 'epoch_3.pth', '--annotate', 'labelled.mp4')
 
 
+def test_label_is_explained_by_heat_maps(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    video = next((folder / 'videos/Diving').iterdir())
+    arguments = (str(video), '--model', 'epoch_3.pth', '--explain', 'made/heat.png')
+    assert call_tool(PREDICT, *arguments) == 0
+    output = capsys.readouterr()
+    label = output.out.split()[1]
+    assert re.search(rf'written: made/heat\.png, Grad-CAM of {label} \(\d+\.\d%\) by backbone\.blocks\.0', output.err)
+    assert cv2.imread('made/heat.png').shape == (32, 64, 3)
+    with pytest.raises(UserError, match=r'--layer backbone\.block: the network has no such layer'):
+        call_tool(PREDICT, *arguments, '--layer', 'backbone.block')
+
+
 def test_timeline_of_several_videos(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     film = write_film(folder / 'films/Fête.mp4', [(20, 3), (220, 3)])
