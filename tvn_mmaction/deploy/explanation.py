@@ -125,8 +125,10 @@ def find_layer(recognizer: nn.Module, clip: Tensor, wanted: str | None = None) -
 
 def _is_map(output: Tensor, clip: Tensor, of_frames: bool) -> bool:
     """Return whether an output is `(N * T, C, H, W)`, or `(N, C, T, H, W)`, of height and width like the frames'."""
-    if output.ndim != (4 if of_frames else 5) or min(output.shape[-2:]) < 2:
+    if output.ndim != clip.ndim or min(output.shape[-2:]) < 2:
         return False
+    if len(clip) % len(output) if of_frames else len(clip) != len(output) or output.shape[2] > clip.shape[2]:
+        return False  # such as a map for each head of an attention
     height, width = (size / reduced for size, reduced in zip(clip.shape[-2:], output.shape[-2:], strict=True))
     return min(height, width) >= 1 and max(height, width) / min(height, width) < ASPECT_TOLERANCE
 
