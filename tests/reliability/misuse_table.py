@@ -460,6 +460,8 @@ TABLE = [
            ('no speed record', 'nothing.json', 'tools/dev/speed.py')),
     Misuse('speed record at the path of a folder', 'speed --data-root lists --out lists',
            ('--out', 'lists is a folder', 'Name a file')),
+    Misuse('decoder record at the path of a folder', 'decoders --out lists',
+           ('--out', 'lists is a folder', 'Name a file')),
     Misuse('update of documents with arguments', 'update_docs README.md',
            ('unrecognized arguments', 'README.md', 'usage')),
 ]  # fmt: skip

@@ -121,7 +121,7 @@ def _train_dataset(config: Config) -> BaseDataset | None:
 
 
 def pretrain(plan: RunPlan) -> Path | None:
-    """Run the pretraining of a config unless it is complete, and return its checkpoint; None if there is nothing to do.
+    """Run the pretraining of a config unless it is complete, and return its checkpoint; None without a pretraining.
 
     It trains in the folder `pretraining` of the work directory, or in `pretraining.work_dir`, and resumes an
     interrupted pretraining there. It reads the training clips only and is not tested.
