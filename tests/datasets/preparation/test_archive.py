@@ -139,12 +139,9 @@ def test_extract_drops_owner_and_special_permissions(tool, tmp_path):
 
 HOSTILE = {
     'parent': [('ok', b'x'), ('../evil', b'x')],
-    'parent inside': [('a/../../evil', b'x')],
     'absolute': [('{outside}/evil', b'x')],
-    'backslash': [('a\\b', b'x')],
     'backslashes': [('a\\..\\..\\evil', b'x')],
     'drive': [('C:/evil', b'x')],
-    'drive without a slash': [('C:evil', b'x')],
     'share': [('\\\\server\\share\\evil', b'x')],
     'symbolic link': [('link', tarfile.SYMTYPE, 'ok'), ('ok', b'x')],
     'through a symbolic link': [('link', tarfile.SYMTYPE, '{outside}'), ('link/evil', b'x')],
@@ -153,7 +150,6 @@ HOSTILE = {
         ('link', b'x'),
     ],
     'hard link': [('ok', b'x'), ('link', tarfile.LNKTYPE, 'ok')],
-    'hard link to outside': [('link', tarfile.LNKTYPE, '{outside}/secret')],
     'fifo': [('pipe', tarfile.FIFOTYPE, '')],
     'device': [('device', tarfile.CHRTYPE, '')],
 }

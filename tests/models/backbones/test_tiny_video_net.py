@@ -141,9 +141,6 @@ def small():
     return with_statistics(TinyVideoNet(SMALL), torch.randn(2, 3, 4, 32, 32))
 
 
-# Published sizes
-
-
 def test_sizes_cover_every_network():
     native = {(name, arch.frames, arch.image_size) for name, arch in ARCHITECTURES.items()}
     assert native <= set(SIZES)
@@ -217,9 +214,6 @@ def test_other_clip_lengths_run_only_with_the_same_weights(name, frames):
             native(clip)
 
 
-# Invariants of the networks
-
-
 @torch.inference_mode()
 def test_clips_of_a_batch_are_independent(network):
     clips = torch.randn(3, 3, network.frames, 32, 40)
@@ -267,9 +261,6 @@ def test_other_channels_change_the_first_layer_only():
         flow(torch.zeros(8, 3, 32, 32, device='meta'))
     with pytest.raises(ValueError, match='in_channels is 0; give the number of channels of a frame'):
         TinyVideoNet(SMALL, in_channels=0)
-
-
-# Options
 
 
 @torch.inference_mode()
@@ -337,9 +328,6 @@ def test_norm_eval():
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-# Initial values
-
-
 @pytest.mark.parametrize('arch', [WIDE, 'tvn_mobile_2'], ids=['wide', 'tvn_mobile_2'])
 def test_initial_values_are_those_of_the_release(arch):
     network = TinyVideoNet(arch)
@@ -370,9 +358,6 @@ def test_initial_values_from_a_checkpoint(tmp_path, small):
     network = TinyVideoNet(SMALL, init_cfg=init_cfg)
     network.init_weights()
     assert all(torch.equal(value, small.state_dict()[key]) for key, value in network.state_dict().items())
-
-
-# Execution modes
 
 
 @pytest.mark.parametrize('size', [64, 96])
@@ -417,9 +402,6 @@ def test_compiled_computes_the_same(small):
         gradients.append([parameter.grad.clone() for parameter in small.parameters()])
     for ours, expected in zip(gradients[1], gradients[0], strict=True):
         assert (ours - expected).norm() <= 1e-6 * expected.norm() + 1e-9
-
-
-# Layers over time, against their definitions
 
 
 @torch.inference_mode()
