@@ -54,6 +54,12 @@ def test_stock_tools_train_the_printed_config_alike(folder, tmp_path, config):
     stock = tmp_path / 'stock'
     succeed(STOCK_TOOLS / 'train.py', tmp_path / 'printed.py', '--work-dir', stock, folder=folder)
     check_same_training(tmp_path / 'ours', stock)
+    # Nothing in a printed config follows its variables any more.
+    refused = run_tool(
+        STOCK_TOOLS / 'train.py', tmp_path / 'printed.py', '--work-dir', stock, '--cfg-options', 'clip.frames=4',
+        folder=folder,
+    )  # fmt: skip
+    assert refused.returncode == 2 and 'error: clip.frames is 4, but ' in refused.stderr
 
 
 @pytest.mark.slow
