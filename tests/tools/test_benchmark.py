@@ -9,6 +9,7 @@ import pytest
 
 from tests.small_experiment import REPOSITORY, run_tool
 from tvn_mmaction.benchmark.benchmark_record import Benchmark
+from tvn_mmaction.benchmark.engine_record import EngineBenchmark
 
 TOOL = REPOSITORY / 'tools/benchmark.py'
 
@@ -36,6 +37,14 @@ def test_two_configs_are_measured(folder):
     assert (tiny.options, more.options) == ({}, {'extra': 2})
     assert tiny.parameters == more.parameters and tiny.macs == more.macs
     assert tiny.data.median_ms > 0 and more.train_step.median_ms > 0
+
+
+def test_engines_are_measured(folder):
+    process = run_tool(TOOL, 'tiny.py', '--engines', 'torch', '--rounds', '1', '--out', 'engines.json', folder=folder)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == 'written: engines.json'
+    (network,) = EngineBenchmark.load(folder / 'engines.json').networks
+    assert network.median_ms('eager fp32') > 0 and network.median_ms('torch fp32') > 0
 
 
 @pytest.mark.slow
