@@ -51,7 +51,7 @@ def count_wrong_frames() -> list[dict[str, Any]]:
 
     Returns:
         Plain data for each video: `codec`, `suffix` and `trouble`; the number of `requested` frames; and by decoder the
-        number of `wrong` ones, or the reason why there are none.
+        number of `wrong` ones, or the reason why there is no frame.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, case.name) for case in CASES]
@@ -79,7 +79,7 @@ def _indices(count: int) -> list[int]:
 
 
 def _wrong_frames(request: Asked) -> dict[str, int] | str:
-    """Return how many frames are of another number, turned or of other colours, or why there are none."""
+    """Return how many frames are of another number, turned or of other colours, or why there is no frame."""
     case: Case = CASES[request.case]
     indices = _indices(len(case.numbers))
     try:
