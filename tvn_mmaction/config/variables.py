@@ -162,7 +162,7 @@ VARIABLES = (
         'that of the data', 'data_root=data/mine', lambda config, change: use_classes_of_data(config),
     ),
     Variable(
-        'decoder', 'Decoder of all videos, or `FrameStore` for frames that were stored before.', 'Decord',
+        'decoder', 'Decoder of all videos, or `FrameStore` for frames that were stored before.', 'ExactVideo',
         'decoder=Decord', lambda config, change: use_decoder(config),
         value=Values(f'one of {", ".join(DECODERS)}', lambda value: value in DECODERS),
     ),
