@@ -6,12 +6,15 @@ import decord
 import numpy as np
 import pytest
 import torch
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
 
 import tvn_mmaction
 from tests.deploy.networks import write_checkpoint
 from tests.videos import write_text, write_video
 from tvn_mmaction.apis.train_test import test as run_test
 from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.deploy.inference_network import without_initialisation
 from tvn_mmaction.deploy.recognizer import Prediction
 from tvn_mmaction.evaluation.result import Scores
 from tvn_mmaction.utils.errors import UserError
@@ -157,3 +160,10 @@ def test_given_config_goes_before_that_of_the_checkpoint(folder, recognizer, tmp
 def test_unusual_names_and_sizes(recognizer, tmp_path):
     video = write_video(tmp_path / 'a clip, with "signs" ü.mp4', frame_count=1, width=64, height=16, codec='mp4v')
     assert recognizer(video).source == str(video)
+
+
+def test_weights_to_start_from_are_not_loaded_but_may_be_a_required_argument():
+    part = dict(type='ResNet3dCSN', depth=50, pretrained='nothing.pth', pretrained2d=False, bottleneck_mode='ir')
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        network = MODELS.build(without_initialisation(dict(part, init_cfg=dict(type='Pretrained', checkpoint='a.pth'))))
+    assert (network.pretrained, network.init_cfg) == (None, None)

@@ -36,7 +36,7 @@ STEPS: dict[str, set[str]] = {
     'ThreeCrop': {'crop_size'},
     'UniformSample': {'clip_len', 'num_clips', 'test_mode'},
 }  # fmt: skip
-# Recognizers of frames, their parts, and layers. `init_cfg` and `pretrained` are removed before anything is built.
+# Recognizers of frames, their parts, and layers. `init_cfg` and `pretrained` are None when anything is built.
 MODELS = {
     *('Recognizer2D', 'Recognizer3D', 'DistilledRecognizer2D', 'DynamicRecognizer2D', 'DynamicRecognizer3D'),
     *('ActionDataPreprocessor', 'CutmixBlending', 'MixupBlending', 'RandomBatchAugment'),

@@ -187,8 +187,7 @@ def deployed_pipeline(config: Config) -> list[dict[str, Any]]:
 
 
 def without_initialisation(part: Any) -> Any:
-    """Return a model's config without the arguments that initialise or download weights."""
-    if isinstance(part, Mapping):
-        kept = {name: value for name, value in part.items() if name not in INITIAL_WEIGHTS}
-        return {name: without_initialisation(value) for name, value in kept.items()}
+    """Return a model's config in which the arguments that initialise or download weights are None."""
+    if isinstance(part, Mapping):  # None, since `ResNet3dCSN` requires one of them
+        return {name: None if name in INITIAL_WEIGHTS else without_initialisation(part[name]) for name in part}
     return [without_initialisation(value) for value in part] if isinstance(part, list) else part
