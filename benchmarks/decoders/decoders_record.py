@@ -57,18 +57,21 @@ def times_table(record: Decoders) -> str:
     return markdown_table(['videos', 'frames', *(f'`{way}`' for way in ways)], rows)
 
 
-def describe_agreement(record: Decoders) -> str:
-    """Return the outcome of the comparison of readers on real clips as a sentence."""
+def agreement_table(record: Decoders) -> str:
+    """Return a Markdown table of the comparison of readers on real clips, '' if there was none."""
     found = record.agreement
     if not found:
-        return 'Real clips: not measured yet.\n'
-    compared = ', '.join(f'{reader} {count:,}' for reader, count in found['compared'].items())
-    differ = '; '.join(f'{clip}: {", ".join(readers)}' for clip, readers in found['differ'].items()) or 'none'
-    return (
-        f'Real clips: {found["clips"]} of UCF50 with {found["frames"]:,} frames, {found["unreadable"]} unreadable. '
-        f'Frames compared with those of decoding in sequence, pixel for pixel: {compared}. Clips with a difference: '
-        f'{differ}.\n'
-    )
+        return ''
+    rows = [
+        [
+            reader,
+            found['clips'] - found['unreadable'],
+            f'{count:,}',
+            sum(reader in of for of in found['differ'].values()),
+        ]
+        for reader, count in found['compared'].items()
+    ]
+    return markdown_table(['reader', 'clips', 'frames, equal to those in sequence', 'clips that differ'], rows)
 
 
 def _decoders(record: Decoders) -> list[str]:

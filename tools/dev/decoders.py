@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     """Run the measurements, print the tables and the path of the record."""
     from benchmarks.decoders.agreement import count_agreement
     from benchmarks.decoders.comparison import count_wrong_frames, measure_times
-    from benchmarks.decoders.decoders_record import Decoders, describe_agreement, summary_table, times_table
+    from benchmarks.decoders.decoders_record import Decoders, agreement_table, summary_table, times_table
     from tvn_mmaction.evaluation.provenance import installed_versions, processor_name
     from tvn_mmaction.utils.output_paths import check_file
 
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
     record.save(args.out)
     print(summary_table(record))
     print(times_table(record))
-    print(describe_agreement(record))
+    print(agreement_table(record))
     print(f'written: {args.out}')
 
 

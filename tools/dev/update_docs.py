@@ -30,9 +30,12 @@ CONFIGS = REPOSITORY / 'configs'
 RESULTS = CONFIGS / 'results'
 SPEED = RESULTS / 'speed.json'
 RELIABILITY = RESULTS / 'reliability.json'
+DECODERS = RESULTS / 'decoders.json'
 METAFILE = CONFIGS / 'metafile.yml'
 NOT_MEASURED = 'Not measured yet.\n'  # instead of a table
-DOCUMENTS = [REPOSITORY / 'README.md', CONFIGS / 'README.md', REPOSITORY / 'docs/dependencies.md']
+DOCUMENTS = [
+    REPOSITORY / name for name in ('README.md', 'configs/README.md', 'docs/decoders.md', 'docs/dependencies.md')
+]
 
 
 def updated(document: Path) -> str:
@@ -48,6 +51,13 @@ def updated(document: Path) -> str:
 
 def tables() -> dict[str, str]:
     """Return every table by name."""
+    from benchmarks.decoders.decoders_record import (
+        Decoders,
+        agreement_table,
+        marked_table,
+        summary_table,
+        times_table,
+    )
     from benchmarks.soak.soak_record import Reliability, reliability_table
     from benchmarks.targets.targets_record import Speed, target_table
     from tvn_mmaction.benchmark.engine_record import describe_engines, engine_table
@@ -59,7 +69,7 @@ def tables() -> dict[str, str]:
     from tvn_mmaction.experiments.cross_validation.cross_validation_record import CrossValidation, protocols_table
     from tvn_mmaction.frame_selection.sampling_record import SamplingComparison, describe_samplings, samplings_table
 
-    speed = Speed.load(SPEED)
+    speed, decoders = Speed.load(SPEED), Decoders.load(DECODERS)
     samplings = [SamplingComparison.load(path) for path in sorted(RESULTS.glob('frame_selection/*.json'))]
     views = tested(RESULTS.glob('recipes/views/*.json'))
     texts = {
@@ -77,6 +87,10 @@ def tables() -> dict[str, str]:
         'selection': f'{samplings_table(samplings)}\n{describe_samplings(samplings)}' if samplings else NOT_MEASURED,
         'early exits': early_exit_tables(),
         'dependencies': dependencies_table(),
+        'decoders': summary_table(decoders),
+        'marked videos': marked_table(decoders),
+        'decoding times': times_table(decoders),
+        'agreement': agreement_table(decoders) or NOT_MEASURED,
         'reliability': reliability_table(Reliability.load(RELIABILITY)),
         'views': views_table(views) if views else NOT_MEASURED,
         'gap': gap_tables(),
@@ -254,7 +268,7 @@ def of_subset(kind: type, files: Iterable[Path], subset: str) -> list[Any]:
 
 def single_results() -> list[Path]:
     """Return the result files of single trainings outside the zoo and the comparisons."""
-    return sorted(set(RESULTS.glob('*.json')) - {SPEED, RELIABILITY})
+    return sorted(set(RESULTS.glob('*.json')) - {SPEED, RELIABILITY, DECODERS})
 
 
 def entry_of(result: Result) -> dict[str, Any]:

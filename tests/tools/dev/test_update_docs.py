@@ -13,7 +13,9 @@ from tests.small_experiment import REPOSITORY
 from tvn_mmaction.evaluation.result import Result
 from tvn_mmaction.utils.errors import UserError
 
-DOCUMENTS = [REPOSITORY / name for name in ('README.md', 'configs/README.md', 'docs/dependencies.md')]
+DOCUMENTS = [
+    REPOSITORY / name for name in ('README.md', 'configs/README.md', 'docs/decoders.md', 'docs/dependencies.md')
+]
 
 
 @pytest.fixture
