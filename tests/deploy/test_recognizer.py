@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 
 import tvn_mmaction
 from tests.deploy.networks import write_checkpoint
-from tests.videos import write_text, write_video
+from tests.videos import write_film, write_text, write_video
 from tvn_mmaction.apis.train_test import test as run_test
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.deploy.inference_network import without_initialisation
@@ -73,6 +73,18 @@ def test_window_of_frames_equals_a_clip(recognizer, video):
     assert (best, float(probabilities.max())) == (expected.labels[0], pytest.approx(expected.probabilities[0]))
     with pytest.raises(ValueError, match='3 frames: the network takes 2'):
         recognizer.recognize_frames([window[0]] * 3)
+
+
+def test_network_of_a_frame_rate_sees_every_video_alike(tmp_path):
+    write_checkpoint(tmp_path, 'clip["fps"] = 25\n')
+    recognizer = tvn_mmaction.load(tmp_path / 'epoch_3.pth')
+    assert (recognizer.fps, recognizer.stride_s) == (25, 0.4)
+    files = []
+    for fps in (25, 50):
+        files.append(write_film(tmp_path / f'{fps}.mp4', [(number * 20, 0.4) for number in range(10)], fps=fps))
+    slow, fast = (recognizer(file, topk=3) for file in files)
+    assert slow.labels == fast.labels
+    assert slow.probabilities == pytest.approx(fast.probabilities, abs=0.02)
 
 
 def test_broken_files_do_not_stop_the_others(recognizer, folder, video, tmp_path):

@@ -15,6 +15,7 @@ from ..utils.markdown import markdown_table
 from .augmentation_steps import use_augmentation
 from .decoder import DECODERS, use_decoder
 from .dependencies import use_features, use_pretrained, use_pretraining, use_selection, use_teachers
+from .frame_rate import use_frame_rate
 from .loaders import LOADERS, dataset_of, datasets, use_classes_of_data, use_split
 from .views import use_views
 
@@ -103,10 +104,14 @@ VARIABLES = (
     Variable(
         'clip',
         'Frames and pixels (`size`) of a clip, which pipelines refer to and model arguments follow; `stride` is the '
-        'distance of neighbouring frames, or follows from `span`, frames times stride.',
-        "the config's", 'clip.frames=4 clip.size=112',
+        'distance of neighbouring frames, or follows from `span`, frames times stride. With `fps`, distances are those '
+        'of a video of that many frames per second, whatever the rate of the file.',
+        "the config's; no fps", 'clip.frames=4 clip.size=112 clip.fps=25',
         lambda config, change: _use_clip(config, change),
-        {name: POSITIVE._replace(optional=True) for name in ('frames', 'size', 'stride', 'span')},
+        {
+            **{name: POSITIVE._replace(optional=True) for name in ('frames', 'size', 'stride', 'span')},
+            'fps': Values('frames per second, or None', lambda value: value is None or _is_rate(value), optional=True),
+        },
     ),
     Variable(
         'pretrained', 'Whether the training starts from the published weights in `pretrained_weights`.', 'False',
@@ -163,7 +168,7 @@ VARIABLES = (
     ),
     Variable(
         'decoder', 'Decoder of all videos, or `FrameStore` for frames that were stored before.', 'ExactVideo',
-        'decoder=Decord', lambda config, change: use_decoder(config),
+        'decoder=Decord', lambda config, change: (use_decoder(config), use_frame_rate(config)),
         value=Values(f'one of {", ".join(DECODERS)}', lambda value: value in DECODERS),
     ),
     Variable(
@@ -215,12 +220,18 @@ def clip_stride(config: Config) -> dict[str, int]:
     return {'clip.stride': max(1, round(clip['span'] / clip['frames']))} if {'span', 'frames'} <= set(clip) else {}
 
 
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1000
+
+
 def _use_clip(config: Config, change: Change) -> None:
     """Let the arguments of the model in `FOLLOWING_CLIP` follow the variable `clip`, as pipelines that refer to it do.
 
     An argument that is itself among the options stays.
     """
-    clip, own = config.get('clip') or {}, change.before.get('clip') or {}
+    clip, own = ({**(each.get('clip') or {})} for each in (config, change.before))
+    for each in (clip, own):
+        each.pop('fps', None)  # which any clip can have
     if added := [name for name in clip if name not in own]:
         fixed = f', {_fixed_frames(config)}' if 'frames' in added else ''
         raise UserError(

@@ -22,6 +22,7 @@ STEPS: dict[str, set[str]] = {
                           'out_of_bound_opt', 'test_mode', 'temporal_jitter', 'twice_sample', 'keep_tail_frames'},
     'ExactVideoDecode': set(),
     'ExactVideoInit': set(),
+    'FromFrameRate': set(),
     'FormatShape': {'input_format', 'collapse'},
     'PackActionInputs': {'collect_keys', 'meta_keys'},
     'PlaybackRate': {'clip_len', 'test_mode'},
@@ -34,6 +35,7 @@ STEPS: dict[str, set[str]] = {
     'TakeImage': set(),
     'TenCrop': {'crop_size'},
     'ThreeCrop': {'crop_size'},
+    'ToFrameRate': {'fps'},
     'UniformSample': {'clip_len', 'num_clips', 'test_mode'},
 }  # fmt: skip
 # Recognizers of frames, their parts, and layers. `init_cfg` and `pretrained` are None when anything is built.

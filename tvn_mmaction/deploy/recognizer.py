@@ -14,7 +14,7 @@ from mmengine.config import Config
 from ..datasets.decoding_process import DecodingProcess
 from ..datasets.preparation.scan import VIDEO_SUFFIXES
 from ..datasets.transforms.pipeline_inspection import frames_per_image
-from ..datasets.transforms.standalone_pipeline import FramePipeline
+from ..datasets.transforms.standalone_pipeline import FPS, FramePipeline
 from ..utils.console import warn
 from ..utils.errors import UserError
 from .engines import Engine, open_engine
@@ -43,6 +43,7 @@ class VideoRecognizer:
         classes: The names of all classes, by label.
         frames: The number of frames of a video that the network sees.
         frame_stride: The interval between frames of a live window, in frames of the source.
+        stride_s: The same in seconds, for a network that samples in seconds; None for others.
     """
 
     def __init__(self, engine: Engine):
@@ -53,6 +54,8 @@ class VideoRecognizer:
         # it is.
         known = strides and (strides[0] > 1 or frames_per_image(self.metadata.pipeline) > 1)
         self.frame_stride = strides[0] if known else LIVE_STRIDE
+        self.fps = next((step['fps'] for step in self.metadata.pipeline if step['type'] == 'ToFrameRate'), None)
+        self.stride_s = self.frame_stride / self.fps if self.fps else None
         self.pipeline = FramePipeline(self.metadata.pipeline)
         self.decoding = DecodingProcess()
 
@@ -78,7 +81,7 @@ class VideoRecognizer:
         if isinstance(source, (list, tuple)) and not all(np.ndim(one) == 3 for one in source):
             answers = [self(one, topk) for one in source]
             return [one for answer in answers for one in (answer if isinstance(answer, list) else [answer])]
-        clip = self.pipeline.of_clip(_frames(source)).numpy()
+        clip = self.pipeline.of_clip(_frames(source), self.fps or FPS).numpy()  # the rate of such a clip is unknown
         return self._prediction('frames', self._probabilities([clip])[0], topk)
 
     def recognize_files(self, files: Iterable[Path], topk: int = 5) -> Iterator[tuple[Path, Prediction | UserError]]:

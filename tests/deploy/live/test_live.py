@@ -32,8 +32,8 @@ CAPTION = Caption('HorseRiding', 0.873, ['network 35 ms, delay 52 ms'])
 class Weigher:
     """Predicts which of three brightnesses a window has, each frame weighted by its place, so that order matters."""
 
-    def __init__(self, frames=4, frame_stride=1, sleep_s=0.0):
-        self.frames, self.frame_stride, self.sleep_s = frames, frame_stride, sleep_s
+    def __init__(self, frames=4, frame_stride=1, sleep_s=0.0, stride_s=None):
+        self.frames, self.frame_stride, self.sleep_s, self.stride_s = frames, frame_stride, sleep_s, stride_s
         self.classes = ['dark', 'grey', 'bright']
 
     def recognize_frames(self, frames):
@@ -63,6 +63,14 @@ def video(tmp_path):
 def no_display(monkeypatch):
     monkeypatch.delenv('DISPLAY', raising=False)
     monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+
+
+@pytest.mark.parametrize('fps', [25.0, 50.0])
+def test_windows_in_seconds_do_not_depend_on_the_frame_rate(tmp_path, fps):
+    video = write_video(tmp_path / 'video.avi', frame_count=int(fps), fps=fps)
+    with LiveRecognition(video, Weigher(stride_s=0.2)) as live:
+        *_, last = live.results()
+    assert np.array(last.frame_numbers) / fps == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.1)  # on a busy machine
 
 
 @pytest.mark.parametrize(('stride', 'sleep_s'), [(1, 0.0), (3, 0.0), (1, 0.07)])

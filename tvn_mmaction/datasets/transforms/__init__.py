@@ -3,6 +3,7 @@
 from . import (  # noqa: F401 - registers them
     augmentation,
     exact_video,
+    frame_rate,
     frame_store,
     load_features,
     motion,

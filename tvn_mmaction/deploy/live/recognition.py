@@ -14,6 +14,7 @@ import numpy as np
 
 from .video_sources import TIMEOUT_S, Frame, Source
 
+ROUNDING_S = 1e-4  # of time stamps
 WARM_UP_SIZE = (240, 320, 3)  # of the frames for the first run of an engine
 
 
@@ -23,6 +24,7 @@ class FrameRecognizer(Protocol):
     classes: list[str]
     frames: int  # of one view
     frame_stride: int  # interval between frames of a live window, in frames of the source
+    stride_s: float | None  # the same in seconds, which replaces it
 
     def recognize_frames(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Return the probabilities (classes,) of `self.frames` RGB frames (H, W, 3) uint8 of any one size."""
@@ -50,7 +52,8 @@ class LiveResult:
 class LiveRecognition:
     """Capture of a source in one thread and recognition in another, for `with`.
 
-    The capturing thread keeps every `frame_stride`-th frame in a ring of exactly the frames that the network needs.
+    The capturing thread keeps every `frame_stride`-th frame, or a frame every `stride_s` seconds, in a ring of exactly
+    the frames that the network needs.
     Whenever the network is free and a new frame was kept, it gets the frames in the ring. Frames that it missed in the
     meantime are dropped, so that a label is at most two network times and one frame old, even with a slow network.
     As long as fewer frames have arrived than a window has, the last one repeats, as with short clips in training, so
@@ -144,11 +147,11 @@ class LiveRecognition:
             self._changed.notify_all()
 
     def _capture(self) -> None:
-        next_number = 0
+        next_number, next_s, stride_s = 0, 0.0, self._recognizer.stride_s
         with closing(self.source.frames(self._stop)) as frames:
             for frame in frames:
                 # If a frame to keep was skipped, its successor replaces it.
-                keep = frame.number >= next_number
+                keep = frame.time_s >= next_s - ROUNDING_S if stride_s else frame.number >= next_number
                 rgb = cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB) if keep else None
                 with self._changed:
                     self._frame = frame
@@ -156,6 +159,8 @@ class LiveRecognition:
                         self._ring.append((frame, rgb))
                         self._kept += 1
                         next_number = frame.number + self._recognizer.frame_stride
+                        if stride_s:  # on a grid, which starts again after a gap
+                            next_s = (next_s if frame.time_s < next_s + stride_s else frame.time_s) + stride_s
                     self._changed.notify_all()
 
     def _recognize(self) -> None:
