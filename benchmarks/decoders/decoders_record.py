@@ -58,7 +58,7 @@ def times_table(record: Decoders) -> str:
 
 
 def agreement_table(record: Decoders) -> str:
-    """Return a Markdown table of the comparison of readers on real clips, '' if there was none."""
+    """Return a Markdown table of the comparison of readers on real clips, '' without any."""
     found = record.agreement
     if not found:
         return ''
