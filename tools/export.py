@@ -70,10 +70,12 @@ def export_network(config, args: argparse.Namespace) -> None:
         MANY_CLIPS,
         export,
         labelled_clips,
+        match_clips,
     )
     from tvn_mmaction.deploy.inference_network import load_network
 
     network, metadata = load_network(args.checkpoint, config)
+    match_clips(config, args.checkpoint)
     check = labelled_clips(config, 'test_dataloader', count=FEW_CLIPS if args.precision == 'fp32' else MANY_CLIPS)
     calibration = labelled_clips(config, 'train_dataloader', CALIBRATION_CLIPS) if args.precision == 'int8' else None
     metadata = export(network, metadata, args.out, args.precision, check, calibration)

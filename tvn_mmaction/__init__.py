@@ -13,6 +13,9 @@ if sys.argv[:1] != ['-m'] or sys.orig_argv[-len(sys.argv)] != __name__:
     compat.apply()  # before anything of mmaction.models is imported
 
     from . import datasets, engine, evaluation, models  # noqa: F401 - registers them
+    from .deploy import mmaction_inference
     from .deploy.recognizer import load
+
+    mmaction_inference.extend()
 
     __all__ += ['load']

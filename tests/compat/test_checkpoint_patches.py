@@ -1,7 +1,6 @@
 """Patches of upstream's checkpoints: plain data, loaded without running code, for any classifier."""
 
 import inspect
-import logging
 import pickle
 from pathlib import Path
 
@@ -197,55 +196,3 @@ def test_damaged_checkpoint_is_named(tmp_path, stock_checkpoint, damage, trusted
     with pytest.raises(UserError, match=r'damaged\.pth is not a readable checkpoint') as caught:
         load(path)
     assert '\n' not in str(caught.value)
-
-
-# classifier_for_other_classes
-
-
-class Fitted(torch.nn.Module):
-    def __init__(self, classes, width=2):
-        super().__init__()
-        self.backbone = torch.nn.Linear(3, width)
-        self.cls_head = torch.nn.Sequential(torch.nn.Linear(width, classes))
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """The messages that mmengine and the patch log while they load, as (message, level)."""
-    messages = []
-    for module in (upstream_checkpoint, patches):
-        log = lambda message, logger=None, level=logging.INFO: messages.append((message, level))  # noqa: E731
-        monkeypatch.setattr(module, 'print_log', log)
-    return messages
-
-
-def test_upstream_warns_of_a_classifier_for_other_classes(logged):
-    upstream = inspect.unwrap(upstream_checkpoint.load_state_dict)
-    assert upstream is not upstream_checkpoint.load_state_dict
-    upstream(Fitted(classes=4), Fitted(classes=9).state_dict())
-    assert [level for _, level in logged] == [logging.WARNING], CAN_GO
-
-
-def test_classifier_for_other_classes_keeps_its_initial_values(logged):
-    model, weights = Fitted(classes=4), Fitted(classes=9)
-    own = model.cls_head[0].weight.clone()
-    upstream_checkpoint.load_state_dict(model, weights.state_dict())
-    assert torch.equal(model.backbone.weight, weights.backbone.weight)
-    assert torch.equal(model.cls_head[0].weight, own)
-    assert logged == [
-        ('weights for other classes: cls_head.0.weight, cls_head.0.bias keep their initial values', logging.INFO)
-    ]
-
-
-def test_classifier_for_the_same_classes_is_loaded_silently_and_other_shapes_still_warn(logged):
-    model, weights = Fitted(classes=4), Fitted(classes=4)
-    upstream_checkpoint.load_state_dict(model, weights.state_dict())
-    assert torch.equal(model.cls_head[0].weight, weights.cls_head[0].weight) and not logged
-    upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=4, width=5).state_dict())
-    assert [level for _, level in logged] == [logging.INFO, logging.WARNING]
-    assert 'backbone.weight' in logged[1][0]
-
-
-def test_strict_loading_still_refuses_a_classifier_for_other_classes(logged):
-    with pytest.raises(RuntimeError, match='size mismatch for cls_head'):
-        upstream_checkpoint.load_state_dict(Fitted(classes=4), Fitted(classes=9).state_dict(), strict=True)

@@ -50,6 +50,15 @@ def test_classes_and_subsets(plain):
     assert file_names(test) == ['v_JumpRope_g01_c01.avi', 'v_JumpingJack_g01_c01.avi']
 
 
+def test_labels_follow_the_classes_of_the_metainfo(plain):
+    classes = ['JumpingJack', 'Yoga', 'JumpRope']
+    data_set = build_data_set(plain, protocol='ucf101like', subset='test', metainfo={'classes': classes})
+    assert data_set.metainfo['classes'] == classes
+    assert [data_set.get_data_info(index)['label'] for index in range(len(data_set))] == [2, 0]
+    with pytest.raises(UserError, match=r'has 2 classes \(JumpRope, JumpingJack\) and metainfo has 1 class'):
+        build_data_set(plain, protocol='ucf101like', metainfo={'classes': ['JumpingJack']})
+
+
 @pytest.mark.parametrize('subset', ['train', 'test'])
 def test_stock_data_set_reads_equal_lists(plain, subset):
     ours = build_data_set(plain, protocol='ucf101like', subset=subset)

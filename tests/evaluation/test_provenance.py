@@ -12,7 +12,14 @@ from tests.videos import write_video
 from tvn_mmaction.config.loaders import build_without_videos
 from tvn_mmaction.config.loading import read_config
 from tvn_mmaction.datasets.preparation.builder import build_data_root
-from tvn_mmaction.evaluation.provenance import config_digest, initial_weights, protocol, training_record, views
+from tvn_mmaction.evaluation.provenance import (
+    config_digest,
+    initial_weights,
+    protocol,
+    training_record,
+    unknown_split,
+    views,
+)
 
 
 def config_of(recognizer, backbone, pipeline):
@@ -91,9 +98,14 @@ def test_split_is_known_only_for_clips_of_the_training(config):
     assert stated.test_clips_with_sibling_in_train == stated.test_clips_with_copy_in_train == 0
     assert stated.train_list_sha256 and stated.test_list_sha256 and stated.initial_weights == 'scratch'
 
-    for other_train, other_meta in ((train, {}), (None, meta), (built(config, 'train_dataloader', fold=0, seed=0,
-                                                                      protocol='videowise'), meta)):  # fmt: skip
+    other = built(config, 'train_dataloader', fold=0, seed=0, protocol='videowise')
+    for other_train, other_meta, reason in (
+        (train, {}, 'does not record the clips'),
+        (None, meta, 'train_dataloader are not available'),
+        (other, meta, 'not the lists that the checkpoint was trained on'),
+    ):
         unknown = protocol(config, other_meta, other_train, test, classes=3)
+        assert reason in unknown_split(config, unknown, other_train)
         assert unknown.split is unknown.train_clips is unknown.test_clips_with_sibling_in_train is None
     foreign = protocol(config, {}, train, test, classes=3)
     assert foreign.batch_size is None and foreign.initial_weights is None

@@ -84,6 +84,13 @@ def test_scores_that_do_not_fit_are_refused(tmp_path, change):
         Scores.load(tmp_path / 'changed.npz')
 
 
+def test_scores_of_other_classes_are_not_put_together(scores):
+    assert Scores.together([scores, scores]).clips == [*scores.clips, *scores.clips]
+    other = replace(scores, classes=list(reversed(scores.classes)))
+    with pytest.raises(UserError, match=r'part 2 has .*in another order\. Run these tests again'):
+        Scores.together([scores, scores, other][::2])
+
+
 def test_description_has_intervals_leakage_and_files(result, tmp_path):
     (tmp_path / 'result.json').touch()
     text = describe(result, tmp_path)

@@ -114,6 +114,8 @@ def write_other_data(data_root: Path) -> None:
     """Write manifests, lists and frame stores that do not match the experiment, and files that are not data."""
     clips = read_manifest(data_root)
     write_manifest(Path('two/manifest.csv'), [clip for clip in clips if clip.class_name != 'Fencing'])
+    renamed = [clip._replace(class_name=clip.class_name.replace('Fencing', 'Aerobics')) for clip in clips]
+    write_manifest(Path('renamed/manifest.csv'), renamed)
     write_manifest(Path('gone/manifest.csv'), [clip._replace(path=Path(clip.path).name) for clip in clips])
     Path('broken').mkdir()
     Path('broken/manifest.csv').write_text('path,label\na.avi,0\n')

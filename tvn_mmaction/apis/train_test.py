@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..checks.artifacts import check_artifacts, check_training_artifacts
+from ..checks.checkpoint_match import match_classes
 from ..checks.run_plan import RunPlan
 from ..checks.seen_clips import check_leakage
 from ..checks.work_dir import check_resumable
 from ..config.dependencies import upstream_models
 from ..config.loaders import build_without_videos, dataset_of
 from ..config.loading import config_name
+from ..datasets.class_names import classes_in
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..deploy.teachers import check_teachers
@@ -34,9 +36,9 @@ from ..engine.terminal_runner import TerminalRunner
 from ..evaluation.costs import ScoringModule, dummy_view, flow_costs, macs_per_video
 from ..evaluation.metrics import ClipScores, accuracies, confusion_matrix
 from ..evaluation.plots import plot_confusion_matrix
-from ..evaluation.provenance import config_digest, environment, known_groups, protocol
+from ..evaluation.provenance import config_digest, environment, known_groups, protocol, unknown_split
 from ..evaluation.result import Result, Scores
-from ..utils.checkpoints import checkpoint_file, newest_checkpoint, state_dict_mismatch
+from ..utils.checkpoints import checkpoint_file, meta_of, newest_checkpoint, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
 from ..utils.console import console, warn
 from ..utils.distributed import LAUNCHERS, is_first_process
@@ -104,7 +106,9 @@ def test(config: Config, checkpoint: str | Path, budget: float | None = None) ->
     if budget is not None:
         check_exits(config)
     make_folder(Path(config.work_dir), '--work-dir')
-    check_artifacts(RunPlan(config), ('test_dataloader',))
+    plan = RunPlan(config)
+    match_classes(plan, checkpoint, meta_of(checkpoint))
+    check_artifacts(plan, ('test_dataloader',))
     runner = build_runner(config, training=False)
     meta = load_weights(runner, checkpoint)['meta']
     if budget is not None:
@@ -314,7 +318,8 @@ def _record(
     (broken,) = (hook for hook in runner.hooks if isinstance(hook, BrokenClipsHook))
     (predictions,) = (metric for metric in runner.test_loop.evaluator.metrics if isinstance(metric, ClipScores))
     dataset = runner.test_dataloader.dataset
-    classes = list(dataset.metainfo.get('classes') or map(str, range(predictions.scores.shape[1])))
+    named = dataset.metainfo.get('classes') or classes_in(meta, checkpoint)
+    classes = list(map(str, named or range(predictions.scores.shape[1])))
     work_dir = Path(runner.work_dir)
 
     upstream = upstream_models(dataset_of(runner.cfg, 'test_dataloader').get('pipeline', []))
@@ -343,11 +348,8 @@ def _record(
         history=history,
         broken_clips={'train': broken.clips['train'] or meta.get('broken_clips', {}), 'test': broken.clips['test']},
     )
-    if result.protocol.split is None:
-        warn(
-            'the split is unknown: these are not the lists that the checkpoint was trained on'
-            + (', or not those of the network that extracted its features or selected its frames' if upstream else '')
-        )
+    if stated.split is None:
+        warn(f'the split is unknown: {unknown_split(runner.cfg, stated, train_dataset)}')
     clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
     scores = Scores(clips, classes, predictions.labels, predictions.scores, known_groups(dataset))
     scores.save(work_dir / 'scores.npz')

@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained on the clips and the input of a config's training."""
+"""Whether a checkpoint was trained on the classes, the clips and the input of a config."""
 
 import json
 import re
@@ -8,9 +8,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config.dependencies import full_pipeline
-from ..config.loaders import dataset_of
+from ..config.dependencies import check_teachers_are_there, full_pipeline, teachers_of
+from ..config.loaders import dataset_of, use_class_names
+from ..datasets.class_names import check_same_classes, classes_in
 from ..datasets.transforms.pipeline_inspection import input_size
+from ..utils.checkpoints import meta_of
+from ..utils.console import warn
+from ..utils.distributed import is_first_process
 from ..utils.errors import UserError
 from .run_plan import RunPlan
 from .work_dir import CHANGEABLE_ON_RESUME, INDIFFERENT
@@ -42,6 +46,48 @@ def training_mismatch(plan: RunPlan, meta: Mapping[str, Any]) -> str | None:
         return None
     there, here = (' and '.join(words) for words in zip(*differences, strict=True))
     return f'was trained on {there}, and {plan.config.filename} has {here}. {_remedy(plan.config, trained)}'
+
+
+def match_classes(plan: RunPlan, checkpoint: Path, meta: Mapping[str, Any]) -> None:
+    """Let the clips of a config's test have the labels that their classes have in a checkpoint, see `use_class_names`.
+
+    A warning is printed if one of them has no class names, so that these cannot be compared.
+
+    Args:
+        plan: The plan of the config's run; the config is changed in place.
+        checkpoint: The checkpoint's file, for messages.
+        meta: Its meta.
+
+    Raises:
+        UserError: The test clips are missing, or have a class that the checkpoint lacks.
+    """
+    data_root = dataset_of(plan.config, 'test_dataloader').get('data_root') or 'the data set of test_dataloader'
+    named = {checkpoint: classes_in(meta, checkpoint)}
+    named[data_root] = list(map(str, plan.dataset('test_dataloader').metainfo.get('classes') or ()))
+    if unnamed := [source for source, classes in named.items() if not classes]:
+        if is_first_process(plan.config.get('launcher', 'none')):
+            warn(f'{unnamed[0]} has no class names: only the number of classes is compared')
+        return
+    use_class_names(plan.config, named[checkpoint], checkpoint, named[data_root], data_root)
+
+
+def check_teacher_classes(plan: RunPlan) -> None:
+    """Check that the teachers of a config, if any, have the classes of the training clips.
+
+    A warning is printed for a teacher without class names.
+
+    Raises:
+        UserError: A teacher is missing or has other classes.
+    """
+    check_teachers_are_there(plan.config)
+    for teacher in teachers_of(plan.config):
+        classes = classes_in(meta_of(teacher), teacher)
+        own = list(map(str, plan.dataset('train_dataloader').metainfo.get('classes') or ()))
+        if classes and own:
+            remedy = 'Name a teacher with the same classes.'
+            check_same_classes(f'the teacher {teacher}', classes, 'the data set', own, remedy)
+        elif is_first_process(plan.config.get('launcher', 'none')):
+            warn(f'{teacher if own else "the data set"} has no class names: only the number of classes is compared')
 
 
 def check_input(config: Config, checkpoint: Path, meta: Mapping[str, Any], frames: bool = True) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..config.loaders import dataset_of
+from ..datasets.class_names import check_same_classes, classes_in
 from ..evaluation.provenance import config_content, config_digest, digests_of_training, initial_weights
 from ..utils.checkpoints import load_from_local, newest_checkpoint, read_static_config
 from ..utils.config_errors import dotted_items
@@ -65,6 +67,10 @@ def check_resumable(plan: RunPlan) -> None:
 def _check_same_training(plan: RunPlan, meta: Mapping[str, Any], where: str, remedy: str) -> None:
     """Check that a checkpoint is of a config's training; `where` starts the error and `remedy` ends it."""
     config, trained = plan.config, meta.get('training', {})
+    theirs = classes_in(meta, where)
+    if theirs and (own := plan.dataset('train_dataloader').metainfo.get('classes')):
+        data_root = dataset_of(config, 'train_dataloader').get('data_root') or 'the data set of train_dataloader'
+        check_same_classes(f'{where} which', theirs, data_root, own, remedy)
     same_weights = trained.get('initial_weights') == initial_weights(config)
     digests = digests_of_training(config) if same_weights else {config_digest(config)}
     clips = trained.get('train_list_sha256')

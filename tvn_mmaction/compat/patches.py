@@ -11,7 +11,6 @@ import pickle
 import re
 import sys
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import HistoryBuffer, MessageHub, print_log
+from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
@@ -323,33 +322,3 @@ def safe_loading() -> bool:
     storages = [prefix for prefix in CheckpointLoader._schemes if re.search('pavi|s3|petrel', prefix)]
     CheckpointLoader.register_scheme(prefixes=storages, loader=load_from_storage, force=True)
     return True
-
-
-@_patch('weights for other classes: a long warning with the shapes of the classifier', 'mmengine runner/checkpoint.py')
-def classifier_for_other_classes() -> bool:
-    """Let a classifier for other classes keep its initial values without a warning when `strict=False`.
-
-    mmengine then skips every tensor of another shape with a warning, which is useful for all parts but the classifier.
-    """
-    upstream = mmengine_checkpoint.load_state_dict
-
-    @functools.wraps(upstream)
-    def load_state_dict(module: nn.Module, state_dict: dict, strict: bool = False, logger: Any = None) -> None:
-        if not strict:
-            own = module.state_dict()
-            others = [name for name in state_dict if _is_classifier_of_another_shape(name, state_dict, own)]
-            if others:
-                kept = ', '.join(others)
-                print_log(f'weights for other classes: {kept} keep their initial values', logger or 'current')
-                versions, state_dict = getattr(state_dict, '_metadata', None), OrderedDict(state_dict)
-                state_dict.update({name: own[name] for name in others})
-                state_dict._metadata = versions
-        upstream(module, state_dict, strict, logger)
-
-    mmengine_checkpoint.load_state_dict = load_state_dict
-    return True
-
-
-def _is_classifier_of_another_shape(name: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> bool:
-    in_head = name.startswith('cls_head.') or '.aux_head.' in name
-    return in_head and name in own and state[name].shape != own[name].shape

@@ -13,9 +13,12 @@ from mmengine.dist import is_main_process
 from mmengine.registry import DefaultScope
 from torch.utils.data import Subset
 
+from ..datasets.class_names import both_lists
 from ..datasets.manifest import FILE_NAME, classes_of, read_manifest
+from ..datasets.ucf50 import UCF50Dataset
 from ..utils.config_errors import dotted_items
 from ..utils.console import console
+from ..utils.distributed import is_first_process
 from ..utils.errors import UserError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -103,18 +106,66 @@ def check_split(config: Config) -> None:
 
 
 def use_classes_of_data(config: Config) -> None:
-    """Let the model have as many classes as the data; a missing manifest is reported when the data set is built."""
+    """Let the model have the classes of the training clips, and all clips their labels; missing data change nothing.
+
+    Raises:
+        UserError: Another data root, such as that of the test, has classes which the training clips lack.
+    """
     rooted = [dataset for dataset in all_datasets(config) if 'data_root' in dataset]
     answers = next((dataset.answers for dataset in rooted if 'answers' in dataset), None)
     if answers:  # of a pretext task, whatever the classes of the data
         use_class_count(config, len(answers))
         return
-    for root in {dataset.data_root for dataset in rooted}:
-        if not Path(root, FILE_NAME).is_file():
-            continue
-        classes = len(classes_of(read_manifest(root)))
-        if use_class_count(config, classes) and is_main_process():
-            _announce(f'{root} has {classes} classes, and so does the classifier')
+    roots = dict.fromkeys(dataset.data_root for dataset in rooted)  # that of the training clips first
+    named = {root: classes_of(read_manifest(root)) for root in roots if Path(root, FILE_NAME).is_file()}
+    if not named:
+        return
+    (first, classes), *others = named.items()
+    for root, own in others:
+        use_class_names(config, classes, first, own, root)
+    stated = [dataset.metainfo.classes for dataset in rooted if 'classes' in (dataset.get('metainfo') or {})]
+    count = len(stated[0] if stated else classes)
+    if use_class_count(config, count) and is_main_process():
+        _announce(f'{first} has {count} classes, and so does the classifier')
+
+
+def use_class_names(
+    config: Config, classes: Sequence[str], source: str | Path, own: Sequence[str], own_source: str | Path
+) -> None:
+    """Let the clips of a config have the labels of other classes, such as those of a checkpoint, and the model too.
+
+    Nothing changes if the clips have the same classes in the same order. If they have a part of them, or another order,
+    a line on the screen reports that they are matched by name.
+
+    Args:
+        config: Changed in place.
+        classes: The class names by label.
+        source: What has them, for messages.
+        own: The class names of the clips.
+        own_source: What has these.
+
+    Raises:
+        UserError: The clips have a class that is not one of `classes`, or their data set does not label by name.
+    """
+    if list(own) == list(classes):
+        return
+    by_name = [dataset for dataset in all_datasets(config) if _can_label_by_name(dataset)]
+    if not set(own) <= set(classes) or not by_name:
+        remedy = 'Use data with the same classes' + (
+            '.' if by_name else ' in the same order, or UCF50Dataset, which labels by name.'
+        )
+        raise UserError(f'{both_lists(own_source, own, source, classes)}. {remedy}')
+    for dataset in by_name:
+        dataset.metainfo = {**(dataset.get('metainfo') or {}), 'classes': list(classes)}
+    use_class_count(config, len(classes))
+    if is_first_process(config.get('launcher', 'none')):
+        _announce(f'the {len(own)} classes of {own_source} are matched by name with the {len(classes)} of {source}')
+
+
+def _can_label_by_name(dataset: Config) -> bool:
+    """Return whether a data set gives labels by class name; those of a pretext task are its answers."""
+    kind = DATASETS.get(dataset.get('type', ''))
+    return kind is not None and issubclass(kind, UCF50Dataset) and 'answers' not in dataset
 
 
 @functools.cache  # once, although a comparison reads many configs

@@ -38,7 +38,8 @@ class PretextDataset(UCF50Dataset):
         if len(answers) < 2:
             raise UserError(f'answers are {list(answers)}, too few for a pretext task. Give two or more.')
         self.answers = answers
-        super().__init__(metainfo={'classes': tuple(map(str, answers))}, **kwargs)
+        super().__init__(**kwargs)
+        self._metainfo['classes'] = tuple(map(str, answers))
 
     def load_data_list(self) -> list[dict]:
         """Return the entries of `UCF50Dataset` for every answer, with `answer` and its index as `label`."""

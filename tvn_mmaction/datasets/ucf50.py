@@ -8,6 +8,7 @@ from mmaction.datasets import VideoDataset
 from mmaction.registry import DATASETS
 
 from ..utils.errors import UserError
+from .class_names import both_lists
 from .leakage import check_groups_are_apart
 from .manifest import Clip, classes_of, read_manifest
 from .protocols import PROTOCOLS, assign_folds, subsets, validation_split
@@ -34,12 +35,13 @@ class UCF50Dataset(VideoDataset):
         seed: Seed of the protocol.
         validation_fold: Fold of the training clips that is the validation split, from 0.
         ann_file: A list of `path label` lines, relative to `data_root`, that selects clips of the subset.
-        metainfo: Further metainfo; overrides that of the data root.
+        metainfo: Further metainfo; overrides that of the data root. Labels follow its `classes`.
         **kwargs: Passed to `VideoDataset`, above all `pipeline` and `test_mode`.
 
     Raises:
         UserError: Manifest, list or a video is missing; the protocol, fold or subset is unknown; a line of the list is
-            not a clip of the manifest with its label, or a clip of the other subset, which would leak.
+            not a clip of the manifest with its label, or a clip of the other subset, which would leak; or `metainfo`
+            lacks classes of the data root.
     """
 
     def __init__(
@@ -82,7 +84,11 @@ class UCF50Dataset(VideoDataset):
         clips = both.train if subset in ('train', 'fit') else both.test
         if self.ann_file:
             clips = self._choose(clips, Path(self.ann_file))
-        labels = {name: label for label, name in enumerate(classes_of(self.clips))}
+        named = self.metainfo['classes']
+        if not set(own := classes_of(self.clips)) <= set(named):
+            remedy = 'Let metainfo have all classes of the data root, or leave its classes out.'
+            raise UserError(f'{both_lists(self.data_root, own, "metainfo", named)}. {remedy}')
+        labels = {name: label for label, name in enumerate(named)}
         short_names = Counter(map(_short_name, self.clips))
         data_list = []
         for clip in clips:

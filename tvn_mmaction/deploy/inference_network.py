@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..config.loaders import dataset_of, use_class_count
+from ..datasets.class_names import classes_in
 from ..datasets.transforms.standalone_pipeline import dummy_inputs, with_decoder
 from ..evaluation.provenance import INITIAL_WEIGHTS, environment
 from ..utils.checkpoints import load_from_local, read_static_config, state_dict_mismatch
@@ -20,7 +21,7 @@ from ..utils.console import warn
 from ..utils.errors import UserError, shorten
 from ..utils.io import sha256_of
 from .allowlist import bounded_building, check_model, check_pipeline
-from .metadata import ModelMetadata, check_classes
+from .metadata import ModelMetadata
 
 
 class Normalisation(nn.Module):
@@ -127,7 +128,7 @@ def load_network(checkpoint: Path, config: Config | None = None) -> tuple[Infere
     network = InferenceNetwork(recognizer, clip)
     return network, ModelMetadata(
         name=Path(config.filename or config.get('work_dir') or checkpoint).stem,
-        classes=[str(name) for name in classes_in(meta) or range(recognizer.cls_head.num_classes)],
+        classes=classes_in(meta, checkpoint) or [str(label) for label in range(recognizer.cls_head.num_classes)],
         pipeline=pipeline,
         input_shape=list(clip.shape),
         precision='fp32',
@@ -153,11 +154,6 @@ def read_checkpoint(checkpoint: Path) -> Mapping[str, Any]:
     return loaded
 
 
-def classes_in(meta: Mapping[str, Any]) -> list[str] | None:
-    """Return the class names in a checkpoint's `meta`, None if there are no names."""
-    return (meta.get('dataset_meta') or {}).get('classes')
-
-
 def build_recognizer(loaded: Mapping[str, Any], config: Config, checkpoint: Path) -> nn.Module:
     """Return the model of a config with the weights of a checkpoint, whose file is named in errors.
 
@@ -166,8 +162,7 @@ def build_recognizer(loaded: Mapping[str, Any], config: Config, checkpoint: Path
     Raises:
         UserError: The model cannot be built, or the weights do not fit it.
     """
-    if classes := classes_in(loaded.get('meta', {})):
-        check_classes(classes, checkpoint)
+    if classes := classes_in(loaded.get('meta', {}), checkpoint):
         use_class_count(config, len(classes))
     with explain_config_errors(config, config.filename or checkpoint), DefaultScope.overwrite_default_scope('mmaction'):
         recognizer = MODELS.build(without_initialisation(config.model.to_dict()))

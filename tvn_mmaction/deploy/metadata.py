@@ -2,13 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..datasets.manifest import UNPRINTABLE
+from ..datasets.class_names import check_printable
 from ..datasets.transforms.pipeline_inspection import sampled_frames
 from ..datasets.transforms.standalone_pipeline import with_decoder
 from ..utils.errors import UserError
@@ -61,18 +60,9 @@ class ModelMetadata:
             check_pipeline(metadata.pipeline, file)
             if metadata.precision not in PRECISIONS:
                 raise ValueError(f'precision {metadata.precision}')
-            check_classes(metadata.classes, file)
+            check_printable(metadata.classes, file)
             if not 0 < math.prod(metadata.input_shape) <= INPUT_NUMBERS:
                 raise ValueError(f'input shape {metadata.input_shape}')
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f'{file} has metadata that cannot be read ({error!r}). Export it again.') from None
         return metadata
-
-
-def check_classes(classes: Iterable[Any], file: Path) -> None:
-    """Check that the class names in a file are text of one line without control sequences of a terminal."""
-    for name in classes:
-        if UNPRINTABLE.search(str(name)):
-            raise UserError(
-                f'{file} has a class {name!a} with control characters, so that it is not loaded. Rename the class.'
-            )

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ..checks.checkpoint_match import check_teacher_classes
 from ..checks.run_plan import RunPlan
-from ..config.dependencies import check_teachers_are_there, teachers_of
+from ..config.dependencies import teachers_of
 from ..config.loaders import dataset_of
+from ..datasets.class_names import both_lists
 from ..datasets.transforms.pipeline_inspection import frames_per_image
 from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..utils.checkpoints import checkpoint_file
@@ -29,7 +31,7 @@ def load_teacher(checkpoint: str | Path) -> nn.Module:
 
 def check_teachers(plan: RunPlan) -> None:
     """Check that the teachers of a config, if any, have the input and the classes of its network."""
-    check_teachers_are_there(plan.config)
+    check_teacher_classes(plan)
     pipeline = dataset_of(plan.config, 'train_dataloader').pipeline
     for checkpoint in teachers_of(plan.config):
         _, metadata = _load(checkpoint)
@@ -41,11 +43,9 @@ def check_teachers(plan: RunPlan) -> None:
                 'clip.frames=... clip.size=...), or name another teacher.'
             )
         classes = list(map(str, plan.dataset('train_dataloader').metainfo.get('classes', ())))
-        if classes and metadata.classes != classes:
-            raise UserError(
-                f'the teacher {checkpoint} knows {len(metadata.classes)} classes ({metadata.classes[0]}, …) and '
-                f'the clips have {len(classes)} ({classes[0]}, …). Name a teacher with the same classes.'
-            )
+        if classes and len(metadata.classes) != len(classes):  # of a teacher without class names
+            lists = both_lists(f'the teacher {checkpoint}', metadata.classes, 'the data set', classes)
+            raise UserError(f'{lists}. Name a teacher with the same classes.')
 
 
 def _load(checkpoint: str | Path) -> tuple[nn.Module, 'ModelMetadata']:

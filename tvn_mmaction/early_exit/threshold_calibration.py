@@ -16,7 +16,7 @@ from mmengine.runner.checkpoint import save_checkpoint
 
 from ..apis.inference_budget import check_exits
 from ..apis.train_test import build_runner, load_weights
-from ..checks.checkpoint_match import training_mismatch
+from ..checks.checkpoint_match import match_classes, training_mismatch
 from ..checks.run_plan import RunPlan
 from ..config.loaders import build_dataset, dataset_of, evenly
 from ..config.loading import config_name
@@ -92,6 +92,7 @@ def calibrate(
 def _calibrate(
     config: Config, checkpoint: Path, budgets: Sequence[float] | None, rounds: int, cost: str
 ) -> tuple[EarlyExitReport, Path]:
+    match_classes(RunPlan(config), checkpoint, meta_of(checkpoint))
     folder = Path(config.work_dir)
     tested = copy.deepcopy(config.test_dataloader)
     trained = dataset_of(config, 'train_dataloader')

@@ -5,7 +5,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..checks.artifacts import check_artifacts, check_training_artifacts
+from ..checks.checkpoint_match import check_teacher_classes
 from ..checks.run_plan import RunPlan
 from ..checks.seen_clips import check_leakage
-from ..config.dependencies import check_teachers_are_there
 from ..config.loading import printed, resolve
 from ..config.runner_types import BROKEN_CLIPS, DATALOADER
 from ..datasets.fault_tolerant_loader import FaultTolerantDataLoader, FaultTolerantDataset
@@ -31,6 +31,7 @@ from ..utils.console import console, progress_bar
 from ..utils.errors import UserError
 from ..utils.io import write_atomically
 from ..utils.malloc import keep_freed_memory
+from .hooks.class_head import ClassHeadHook
 from .hooks.interruption import Interruption
 
 HOOKS_OF_MMENGINE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -121,10 +122,12 @@ class TerminalRunner(Runner):
         with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
             return super().test()
 
-    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict:
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Load a checkpoint; see `Runner.load_checkpoint`, which prints that it does, whatever its log level."""
-        with redirect_stdout(io.StringIO()):
-            return super().load_checkpoint(*args, **kwargs)
+        self.class_head.source = filename
+        ends = _exit_on_user_error() if self.checks_inputs else nullcontext()
+        with redirect_stdout(io.StringIO()), ends:
+            return super().load_checkpoint(filename, *args, **kwargs)
 
     def build_logger(self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs) -> MMLogger:
         """Build the logger; only warnings of the main process reach the terminal, above the progress bar."""
@@ -142,6 +145,8 @@ class TerminalRunner(Runner):
         # MMEngine accepts None only for hooks of its own.
         hooks = {name: hook for name, hook in (default_hooks or {}).items() if hook or name in HOOKS_OF_MMENGINE}
         super().register_hooks(hooks, custom_hooks)
+        self.class_head = ClassHeadHook()
+        self.register_hook(self.class_head)
 
     def _check_training(self) -> None:
         """Check what a training reads, as `apis.train_test.train` does."""
@@ -152,8 +157,8 @@ class TerminalRunner(Runner):
                 'tools/train.py of tvn_mmaction runs. Train with that tool, or without the pretraining, with '
                 '--cfg-options pretraining=None.'
             )
-        check_teachers_are_there(self.cfg)
         plan = RunPlan(self.cfg)
+        check_teacher_classes(plan)
         check_training_artifacts(plan)
         check_leakage(plan)
 

@@ -106,6 +106,21 @@ def protocol(
     )
 
 
+def unknown_split(config: Config, stated: Protocol, train_dataset: BaseDataset | None) -> str:
+    """Return why a protocol of `protocol` states no split."""
+    if stated.train_clips is not None:
+        return f'{dataset_of(config, "test_dataloader").type} has no split, which UCF50Dataset has'
+    digest = list_digest(clips_of(train_dataset))
+    if stated.train_list_sha256 is None:
+        return 'the checkpoint does not record the clips that it was trained on'
+    if digest is None:
+        return 'the clips of train_dataloader are not available'
+    if stated.train_list_sha256 == digest:
+        foreign = foreign_training(_pipeline(config, 'test_dataloader'), digest)
+        return f'{foreign} come from a network that was trained on other clips'
+    return 'these are not the lists that the checkpoint was trained on'
+
+
 def environment(config: Config, device: str | None = None) -> dict[str, Any]:
     """Return hardware and versions of a test; by default the GPU if there is one."""
     on_gpu = torch.cuda.is_available() if device is None else device == 'cuda'

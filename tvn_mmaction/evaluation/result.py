@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.class_names import check_same_classes
 from ..utils.errors import UserError
 from ..utils.io import Record, write_atomically
 from .metrics import Estimate
@@ -108,7 +109,14 @@ class Scores:
 
     @classmethod
     def together(cls, parts: Sequence['Scores']) -> 'Scores':
-        """Return the scores of several sets of clips of the same classes as one."""
+        """Return the scores of several sets of clips as one.
+
+        Raises:
+            UserError: Their classes differ.
+        """
+        for number, part in enumerate(parts[1:], start=2):
+            first = f'part 1 of {len(parts)} of the scores'
+            check_same_classes(f'part {number}', part.classes, first, parts[0].classes, 'Run these tests again.')
         return cls(
             [clip for part in parts for clip in part.clips],
             parts[0].classes,

@@ -12,7 +12,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from ..checks.checkpoint_match import check_input
+from ..checks.checkpoint_match import check_input, match_classes
+from ..checks.run_plan import RunPlan
 from ..config.loaders import build_dataset, dataset_of
 from ..config.loading import config_name
 from ..datasets.fault_tolerant_loader import name_of_clip
@@ -22,6 +23,7 @@ from ..deploy.inference_network import InferenceNetwork, load_network
 from ..evaluation.costs import macs_per_video, network_costs
 from ..evaluation.provenance import config_digest
 from ..models.heads.frame_selector_head import FrameSelectorHead
+from ..utils.checkpoints import checkpoint_file, meta_of
 from ..utils.console import progress_bar
 from ..utils.errors import UserError, first_line
 
@@ -65,6 +67,8 @@ def select_frames(
     if method == 'random':
         network, scorer, trained = None, _random(candidates, seed), {}
     else:
+        if method == 'oracle':
+            match_classes(RunPlan(config), checkpoint, meta_of(checkpoint_file(checkpoint)))
         network, metadata = load_network(checkpoint, config)
         check_input(config, checkpoint, metadata.provenance, frames=False)
         network.to('cuda' if torch.cuda.is_available() else 'cpu')

@@ -106,7 +106,7 @@ def test_clip_of_two_folds_is_refused():
 
 
 def test_other_classes_are_refused():
-    with pytest.raises(UserError, match='fold 1 has other classes'):
+    with pytest.raises(UserError, match=r'fold 1 has .* and the first one has .*Remove its folder'):
         scores = [scores_of(0), replace(scores_of(1), classes=['A', 'B'])]
         pool_folds([result_of(0), result_of(1)], scores, 4, 0, {}, '')
 

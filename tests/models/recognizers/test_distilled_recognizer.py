@@ -152,8 +152,8 @@ def test_matching_teachers_give_no_warning(teacher, tmp_path, capsys):
             r'and the student images of two frames as 2 × 3 × 32 × 32',
         ),
         (
-            "train_dataloader['dataset']['metainfo'] = dict(classes=('Run', 'Walk', 'Sit'))\n",
-            r'knows 3 classes \(Biking, …\) and the clips have 3 \(Run, …\)',
+            "train_dataloader['dataset']['metainfo'] = dict(classes=('Biking', 'Diving', 'Fencing', 'Golf'))\n",
+            r'has 3 classes \(Biking, Diving, Fencing\) and the data set has 4 classes \(Golf, Biking',
         ),
     ],
     ids=['size', 'differences', 'classes'],

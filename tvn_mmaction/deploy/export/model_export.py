@@ -16,7 +16,10 @@ import torch
 from mmengine.config import Config
 from torch.utils.data import Subset
 
+from ...checks.checkpoint_match import match_classes
+from ...checks.run_plan import RunPlan
 from ...config.loaders import available_clips, dataset_of
+from ...datasets.manifest import FILE_NAME
 from ...datasets.transforms.standalone_pipeline import dummy_inputs
 from ...utils.checkpoints import checkpoint_file, meta_of, without_folders, write_weights
 from ...utils.console import progress_bar
@@ -117,6 +120,16 @@ def export_weights(checkpoint: Path, config: Config, file: Path) -> None:
         network.recognizer.state_dict(),
         {**meta_of(checkpoint_file(checkpoint)), 'cfg': without_folders(config.pretty_text)},
     )
+
+
+def match_clips(config: Config, checkpoint: Path) -> None:
+    """Let the clips of a config have the labels of a checkpoint's classes, see `match_classes`, if there are clips.
+
+    Raises:
+        UserError: The clips have a class that the checkpoint lacks.
+    """
+    if Path(dataset_of(config, 'test_dataloader').get('data_root', ''), FILE_NAME).is_file():
+        match_classes(RunPlan(config), checkpoint, meta_of(checkpoint))
 
 
 def labelled_clips(config: Config, loader: str, count: int = FEW_CLIPS) -> LabelledClips:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binomtest, false_discovery_control
 
 from ...benchmark.benchmark_record import Benchmark, ModelCosts
+from ...datasets.class_names import check_same_classes
 from ...evaluation.metrics import accuracies, confusion_matrix
 from ...evaluation.result import Result, Scores
 from ...utils.errors import UserError
@@ -285,10 +286,7 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 def _check_same_test(reference_name: str, reference: Scores, name: str, scores: Scores) -> None:
     """Raise a UserError unless both have the same classes, and each clip once, with the same label."""
     remedy = 'Compare tests of one data root, split and fold; see tools/test.py.'
-    if scores.classes != reference.classes:
-        foreign = sorted(set(scores.classes) ^ set(reference.classes))
-        reason = f'{foreign[0]} is a class of only one' if foreign else 'they are in another order'
-        raise UserError(f'{name} has other classes than {reference_name} ({reason}). {remedy}')
+    check_same_classes(name, scores.classes, reference_name, reference.classes, remedy)
     for clip, times in Counter(scores.clips).items():
         if times > 1:
             raise UserError(f'{name} was tested {times} times on {clip}. {remedy}')

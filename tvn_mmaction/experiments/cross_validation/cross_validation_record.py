@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
+from ...datasets.class_names import check_same_classes
 from ...datasets.protocols import OWN
 from ...evaluation.metrics import Estimate, accuracies, confusion_matrix, most_confused
 from ...evaluation.report import LABELS, confusion_line, describe_leak
@@ -174,8 +175,8 @@ def _check_clips_are_tested_once(results: Sequence[Result], scores: Sequence[Sco
     tested_by = {}
     for result, part in zip(results, scores, strict=True):
         fold = result.protocol.split_fold
-        if part.classes != scores[0].classes:
-            raise UserError(f'fold {fold} has other classes than the first one. Remove its folder and run it again.')
+        remedy = 'Remove its folder and run it again.'
+        check_same_classes(f'fold {fold}', part.classes, 'the first one', scores[0].classes, remedy)
         for clip in part.clips:
             if clip in tested_by and not may_overlap:
                 raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...datasets.class_names import check_same_classes
 from ...evaluation.metrics import accuracies, confusion_matrix
 from ...evaluation.plots import plot_class_changes, plot_confusion_matrix
 from ...evaluation.result import Protocol, Result, Scores
@@ -207,8 +208,8 @@ def _check_validation(
         Comparison(validation)
     tested = set(members[0].scores.clips)
     for name, member, held_out in zip(names, members, validation, strict=True):
-        if held_out.scores.classes != member.scores.classes:
-            raise UserError(f'--validation: {name} has other classes there than in its test. {remedy}')
+        there, here = held_out.scores.classes, member.scores.classes
+        check_same_classes(f'--validation: {name}', there, 'its test', here, remedy)
         if held_out.result.checkpoint_sha256 != member.result.checkpoint_sha256:
             if held_out.result.name == member.result.name:
                 raise UserError(
