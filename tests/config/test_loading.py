@@ -187,3 +187,14 @@ def test_printed_config_keeps_its_variables(config_file, tmp_path):
             UserError, match=rf'{name} is {value}, but .*printed\.py was printed with .*\. Give the option'
         ):
             resolve(config)
+
+
+def test_balanced_sampling_changes_the_training_alone(config_file):
+    config = read_config(config_file, options={'balanced_sampling': True})
+    assert config.train_dataloader.sampler.type == 'BalancedSampler'
+    assert config.val_dataloader.sampler.type == config.test_dataloader.sampler.type == 'DefaultSampler'
+    with pytest.raises(UserError, match=r'balanced_sampling is True, and .* trains with RepeatedSampler'):
+        read_config(
+            config_file,
+            options={'balanced_sampling': True, 'train_dataloader.sampler.type': 'RepeatedSampler'},
+        )

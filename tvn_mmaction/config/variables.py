@@ -124,6 +124,12 @@ VARIABLES = (
         lambda config, change: use_augmentation(config, change.before, change.options), value=MAPPING,
     ),
     Variable(
+        'balanced_sampling',
+        'Whether an epoch samples all classes equally often: clips of rare classes repeat, others wait for later '
+        'epochs. An epoch stays as long.', 'False', 'balanced_sampling=True',
+        lambda config, change: _use_balanced_sampling(config), value=YES_OR_NO,
+    ),
+    Variable(
         'views', 'Clips and crops of a video in the test, whose scores are averaged.', 'one of each',
         'views.clips=3 views.crops=3',
         lambda config, change: use_views(config, change.before),
@@ -218,6 +224,18 @@ def clip_stride(config: Config) -> dict[str, int]:
     """Return the derived value `clip.stride` of a clip with a span: with fewer frames, the frames lie further apart."""
     clip = config.get('clip') or {}
     return {'clip.stride': max(1, round(clip['span'] / clip['frames']))} if {'span', 'frames'} <= set(clip) else {}
+
+
+def _use_balanced_sampling(config: Config) -> None:
+    """Let the training sample all classes equally often."""
+    if not config.get('balanced_sampling') or not config.get('train_dataloader'):
+        return
+    sampler = config.train_dataloader.sampler
+    if sampler.type not in ('DefaultSampler', 'BalancedSampler'):
+        raise UserError(
+            f'balanced_sampling is True, and {config.filename} trains with {sampler.type}. Leave one of them out.'
+        )
+    sampler.type = 'BalancedSampler'
 
 
 def _is_rate(value: Any) -> bool:

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from multiprocessing.sharedctypes import RawArray
@@ -68,6 +68,41 @@ class RepeatedSampler(DefaultSampler):
         """Yield the indices of an epoch."""
         indices = list(super().__iter__())
         return iter([indices[place // self.repeats] for place in range(len(indices))])
+
+
+@DATA_SAMPLERS.register_module()
+class BalancedSampler(DefaultSampler):
+    """Samples all classes equally often, in random order.
+
+    An epoch has as many samples as with `DefaultSampler`, divided equally: of a class with fewer clips than its share
+    each is repeated, differently augmented, and of a class with more a random part is left out until later epochs.
+
+    Args:
+        dataset: The data set, whose entries have a `label`.
+        **kwargs: See `DefaultSampler`.
+    """
+
+    def __init__(self, dataset: Any, **kwargs: Any):
+        super().__init__(dataset, **kwargs)
+        members = defaultdict(list)
+        for index in range(len(dataset)):
+            members[dataset.get_data_info(index)['label']].append(index)
+        self.members = [members[label] for label in sorted(members)]
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the indices of an epoch, which depend on seed and epoch alone."""
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+
+        def shuffled(values: list[Any]) -> list[Any]:
+            return [values[place] for place in torch.randperm(len(values), generator=generator).tolist()]
+
+        share, more = divmod(self.total_size, len(self.members))
+        indices = []
+        for number, members in enumerate(shuffled(self.members)):  # the first ones get the remainder
+            wanted = share + (number < more)
+            rounds = [shuffled(members) for _ in range(-(-wanted // len(members)))]
+            indices += [index for one in rounds for index in one][:wanted]
+        return iter(shuffled(indices)[self.rank :: self.world_size])
 
 
 class SeededBatchSampler(Sampler[list[SampleKey]]):
