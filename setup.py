@@ -25,7 +25,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['tvn_mmaction', 'tvn_mmaction.*']),
     package_data={
-        'tvn_mmaction.experiments.comparison': ['page.html.jinja'],
+        'tvn_mmaction.experiments.comparison': ['page.html.jinja', 'published_results.csv'],
         'tvn_mmaction.datasets.preparation': ['ucf50_inventory.csv'],
     },
     python_requires='>=3.10,<3.14',

@@ -9,9 +9,9 @@ import pytest
 
 from tests.small_experiment import REPOSITORY, run_tool, write_config, write_data
 from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.clip_lists import clips_of, list_digest
 from tvn_mmaction.datasets.transforms.load_features import FeatureRecord, file_of
 from tvn_mmaction.datasets.ucf50 import UCF50Dataset
-from tvn_mmaction.evaluation.provenance import clips_of, list_digest
 from tvn_mmaction.evaluation.result import Result, Scores
 from tvn_mmaction.features.svm import PENALTIES, train_svm
 from tvn_mmaction.utils.errors import UserError

@@ -27,16 +27,14 @@ from ..config.dependencies import upstream_models
 from ..config.loaders import build_without_videos, dataset_of
 from ..config.loading import config_name
 from ..datasets.class_names import classes_in
-from ..datasets.fault_tolerant_loader import name_of_clip
 from ..datasets.transforms.standalone_pipeline import dummy_inputs
 from ..deploy.teachers import check_teachers
 from ..engine.hooks.broken_clips import BrokenClipsHook
 from ..engine.hooks.epoch_history import EpochHistoryHook
 from ..engine.terminal_runner import TerminalRunner
 from ..evaluation.costs import ScoringModule, dummy_view, flow_costs, macs_per_video
-from ..evaluation.metrics import ClipScores, accuracies, confusion_matrix
-from ..evaluation.plots import plot_confusion_matrix
-from ..evaluation.provenance import config_digest, environment, known_groups, protocol, unknown_split
+from ..evaluation.metrics import ClipScores
+from ..evaluation.provenance import config_digest, environment, protocol, unknown_split
 from ..evaluation.result import Result, Scores
 from ..utils.checkpoints import checkpoint_file, meta_of, newest_checkpoint, state_dict_mismatch
 from ..utils.config_errors import explain_config_errors
@@ -320,7 +318,7 @@ def _record(
     dataset = runner.test_dataloader.dataset
     named = dataset.metainfo.get('classes') or classes_in(meta, checkpoint)
     classes = list(map(str, named or range(predictions.scores.shape[1])))
-    work_dir = Path(runner.work_dir)
+    scores = Scores.of(dataset, classes, predictions.labels, predictions.scores)
 
     upstream = upstream_models(dataset_of(runner.cfg, 'test_dataloader').get('pipeline', []))
     stated = protocol(runner.cfg, meta, train_dataset, dataset, len(classes))
@@ -333,7 +331,7 @@ def _record(
         checkpoint=checkpoint.name,
         checkpoint_sha256=sha256_of(checkpoint),
         protocol=stated,
-        metrics=accuracies(predictions.scores, predictions.labels),
+        metrics=scores.metrics,
         costs={
             'parameters': sum(parameter.numel() for parameter in runner.model.parameters())
             + sum(model.parameters for model in upstream),
@@ -350,11 +348,5 @@ def _record(
     )
     if stated.split is None:
         warn(f'the split is unknown: {unknown_split(runner.cfg, stated, train_dataset)}')
-    clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
-    scores = Scores(clips, classes, predictions.labels, predictions.scores, known_groups(dataset))
-    scores.save(work_dir / 'scores.npz')
-    result.save(work_dir / 'result.json')
-    plot_confusion_matrix(
-        confusion_matrix(predictions.scores, predictions.labels), classes, work_dir / 'confusion_matrix.png'
-    )
+    scores.save_with(result, Path(runner.work_dir) / 'result.json')
     return result

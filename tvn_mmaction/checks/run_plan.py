@@ -6,8 +6,8 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
 from ..config.loaders import build_without_videos, dataset_of
+from ..datasets.clip_lists import clips_of, list_digest
 from ..datasets.manifest import Clip
-from ..evaluation.provenance import clips_of, list_digest
 from ..utils.config_errors import explain_config_errors
 
 

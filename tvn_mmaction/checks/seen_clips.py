@@ -8,10 +8,11 @@ from mmengine.dataset import BaseDataset
 
 from ..config.dependencies import teachers_of
 from ..config.loaders import dataset_of
+from ..datasets.clip_lists import clips_of
 from ..datasets.leakage import duplicates, same_group
 from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS
-from ..evaluation.provenance import clips_of, pretrained_weights
+from ..evaluation.provenance import pretrained_weights
 from ..utils.checkpoints import meta_of
 from ..utils.errors import UserError
 from .run_plan import RunPlan

@@ -20,6 +20,7 @@ from ..checks.checkpoint_match import match_classes, training_mismatch
 from ..checks.run_plan import RunPlan
 from ..config.loaders import build_dataset, dataset_of, evenly
 from ..config.loading import config_name
+from ..datasets.clip_lists import clips_of, list_digest
 from ..datasets.fault_tolerant_loader import name_of_clip
 from ..engine.hooks.broken_clips import BrokenClipsHook
 from ..evaluation.costs import dummy_clip, exit_macs
@@ -36,7 +37,7 @@ from ..evaluation.exit_policy import (
     machine_of,
 )
 from ..evaluation.metrics import ClipScores, accuracies
-from ..evaluation.provenance import clips_of, config_digest, environment, list_digest
+from ..evaluation.provenance import config_digest, environment
 from ..models.recognizers.early_exit_recognizer import NEVER, SCORED
 from ..utils.checkpoints import checkpoint_file, meta_of
 from ..utils.console import console, progress_bar

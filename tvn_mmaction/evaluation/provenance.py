@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from ..config.dependencies import foreign_training, full_pipeline, pretraining_seconds, teachers_of, upstream_models
 from ..config.loaders import all_datasets, dataset_of
 from ..config.runner_types import name_runner_types
+from ..datasets.clip_lists import clips_of, list_digest
 from ..datasets.leakage import duplicates, same_group
-from ..datasets.manifest import Clip
 from ..datasets.protocols import PROTOCOLS
 from ..datasets.transforms.pipeline_inspection import CROPS, frames_per_image
 from ..utils.checkpoints import meta_of
@@ -236,29 +236,3 @@ def _plain(value: Any) -> Any:
 
 def _pipeline(config: Config, loader: str) -> list[dict]:
     return _plain(dataset_of(config, loader).get('pipeline', []))
-
-
-def clips_of(dataset: BaseDataset | None) -> list[Clip] | None:
-    """Return the clips of a data set inside all wrappers; None if it lists no files."""
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))] if dataset else []
-    if not infos or 'filename' not in infos[0]:
-        return None
-    return [
-        Clip(info['filename'], str(info['label']), info.get('group', ''), sha256=info.get('sha256', ''))
-        for info in infos
-    ]
-
-
-def known_groups(dataset: BaseDataset) -> list[str] | None:
-    """Return the group of each clip; None if a group is unknown."""
-    groups = [clip.group for clip in clips_of(dataset) or ()]
-    return groups if groups and all(groups) else None
-
-
-def list_digest(clips: list[Clip] | None) -> str | None:
-    """Return the SHA-256 of clips and labels, independent of their location."""
-    if clips is None:
-        return None
-    return sha256_of(''.join(f'{"/".join(Path(clip.path).parts[-2:])} {clip.class_name}\n' for clip in clips))

@@ -11,7 +11,7 @@ from ..datasets.transforms.pipeline_inspection import CROPS, input_size, selecte
 from ..utils.errors import UserError
 from ..utils.markdown import markdown_table
 from ..utils.output_paths import check_file
-from .metrics import confusion_matrix, most_confused
+from .metrics import most_confused
 from .result import Protocol, Result, Scores, describe_machine
 
 # Metrics by the names of MMAction2 0.x's --eval, and one more.
@@ -87,7 +87,7 @@ def describe_leak(protocol: Protocol) -> list[str]:
 
 def describe_confusions(scores: Scores, count: int = 5) -> str:
     """Return the pairs of classes that were confused most often, one per line."""
-    pairs = most_confused(confusion_matrix(scores.scores, scores.labels), scores.classes, count)
+    pairs = most_confused(scores.confusion_matrix, scores.classes, count)
     return '\n'.join(['most often confused:', *(map(confusion_line, pairs) if pairs else ['  none'])])
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 
 from ..datasets.class_names import check_same_classes
+from ..datasets.clip_lists import known_groups
+from ..datasets.fault_tolerant_loader import name_of_clip
 from ..utils.errors import UserError
 from ..utils.io import Record, write_atomically
-from .metrics import Estimate
+from .metrics import Estimate, accuracies, confusion_matrix
+from .plots import plot_confusion_matrix
 
 LARGEST_SCORES = 4 << 30  # bytes; 100,000 clips of 10,000 classes
 
@@ -82,6 +86,22 @@ class Scores:
     scores: np.ndarray
     groups: list[str] | None = None  # of each clip, if known
 
+    @classmethod
+    def of(cls, dataset: BaseDataset, classes: list[str], labels: np.ndarray, scores: np.ndarray) -> 'Scores':
+        """Return the predictions for all clips of a data set, in its order."""
+        clips = [name_of_clip(dataset, index) for index in range(len(dataset))]
+        return cls(clips, classes, labels, scores, known_groups(dataset))
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """Their accuracies."""
+        return accuracies(self.scores, self.labels)
+
+    @property
+    def confusion_matrix(self) -> np.ndarray:
+        """Their numbers of clips `(true classes, predicted classes)`."""
+        return confusion_matrix(self.scores, self.labels)
+
     def check(self) -> None:
         """Check types and shapes.
 
@@ -124,6 +144,12 @@ class Scores:
             np.concatenate([part.scores for part in parts]),
             None if any(part.groups is None for part in parts) else [group for part in parts for group in part.groups],
         )
+
+    def save_with(self, record: Record, path: Path) -> None:
+        """Write `scores.npz`, their record next to it and, last, since a figure may fail, `confusion_matrix.png`."""
+        self.save(path.with_name('scores.npz'))
+        record.save(path)
+        plot_confusion_matrix(self.confusion_matrix, self.classes, path.with_name('confusion_matrix.png'))
 
     def save(self, path: Path) -> None:
         """Write a compressed array file, complete or not at all."""
@@ -177,3 +203,11 @@ def describe_machine(environment: Mapping[str, Any]) -> str:
 def count_of_threads(threads: int) -> str:
     """Return a number of threads as text."""
     return '1 thread' if threads == 1 else f'{threads} threads'
+
+
+def describe_duration(seconds: float) -> str:
+    """Return a duration to two digits or more, in seconds, minutes or hours."""
+    if seconds < 120:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 120 else f'{seconds / 3600:.1f} h'

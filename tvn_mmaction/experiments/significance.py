@@ -57,6 +57,11 @@ def paired_interval(gained: int, lost: int, clips: int) -> tuple[float, float]:
     return float(max(middle - reach, -1.0)), float(min(middle + reach, 1.0))
 
 
+def points_text(share: float) -> str:
+    """Return a difference of two shares in percentage points, with a sign except for 0."""
+    return f'{100 * share:+.1f}'.replace('-', '−').replace('+0.0', '0.0').replace('−0.0', '0.0')
+
+
 def p_value_text(value: float | None) -> str:
     """Return a p-value to its meaningful digits."""
     return UNKNOWN if value is None else '< 0.001' if value < 0.001 else f'{value:.3f}'

@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.loaders import build_without_videos, loaders_of
+from ..datasets.clip_lists import clips_of
 from ..datasets.leakage import same_group
-from ..evaluation.provenance import clips_of
 from ..utils.console import warn
 from ..utils.errors import UserError
 

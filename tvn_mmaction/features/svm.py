@@ -17,12 +17,11 @@ from mmengine.dataset import BaseDataset
 from ..checks.artifacts import check_has_clips
 from ..config.loaders import build_dataset, build_without_videos, dataset_of
 from ..config.loading import config_name
-from ..datasets.fault_tolerant_loader import name_of_clip
+from ..datasets.clip_lists import clips_of, list_digest
 from ..datasets.transforms.load_features import FeatureRecord, check_features, read_features
 from ..evaluation.costs import flow_costs
-from ..evaluation.metrics import accuracies, confusion_matrix, margins_as_scores
-from ..evaluation.plots import plot_confusion_matrix
-from ..evaluation.provenance import clips_of, config_digest, environment, known_groups, list_digest, protocol
+from ..evaluation.metrics import margins_as_scores
+from ..evaluation.provenance import config_digest, environment, protocol
 from ..evaluation.result import Result, Scores
 from ..utils.errors import UserError, check_scikit_learn
 from ..utils.io import folder_lock, sha256_of, write_atomically
@@ -91,8 +90,8 @@ def train_svm(config: Config, folder: Path) -> Result:
         else:
             svm = _fitted(inputs, labels, DEFAULT_PENALTY)
         train_seconds, started = time.perf_counter() - started, time.perf_counter()
-        scores = np.zeros((len(test_inputs), len(classes)), np.float32)  # as they are stored
-        scores[:, svm.classes_] = margins_as_scores(svm.decision_function(test_inputs))
+        scores = Scores.of(test, classes, test_labels, np.zeros((len(test_inputs), len(classes)), np.float32))
+        scores.scores[:, svm.classes_] = margins_as_scores(svm.decision_function(test_inputs))
         write_atomically(work_dir / CHECKPOINT, _weights(svm, record))
         chosen = {'C': svm.C, 'C_from': VALIDATION if may_choose else DEFAULT}
         result = Result(
@@ -102,7 +101,7 @@ def train_svm(config: Config, folder: Path) -> Result:
             checkpoint=CHECKPOINT,
             checkpoint_sha256=sha256_of(work_dir / CHECKPOINT),
             protocol=svm_protocol,
-            metrics=accuracies(scores, test_labels),
+            metrics=scores.metrics,
             costs={
                 'parameters': record.parameters + svm.coef_.size + svm.intercept_.size,
                 'gmacs_per_video': (record.macs + svm.coef_.size) / 1e9,
@@ -112,10 +111,7 @@ def train_svm(config: Config, folder: Path) -> Result:
             },
             environment=environment(config, 'cpu'),
         )
-        clips = [name_of_clip(test, index) for index in range(len(test))]
-        Scores(clips, classes, test_labels, scores, known_groups(test)).save(work_dir / 'scores.npz')
-        result.save(work_dir / 'result.json')
-        plot_confusion_matrix(confusion_matrix(scores, test_labels), classes, work_dir / 'confusion_matrix.png')
+        scores.save_with(result, work_dir / 'result.json')
     return result
 
 

@@ -14,7 +14,7 @@ from tests.experiments.planted_trainings import plant
 from tests.small_experiment import REPOSITORY, write_config, write_data
 from tvn_mmaction.config.loaders import build_without_videos, datasets
 from tvn_mmaction.config.loading import read_config
-from tvn_mmaction.evaluation.provenance import clips_of
+from tvn_mmaction.datasets.clip_lists import clips_of
 from tvn_mmaction.experiments.ablation.ablation_plan import (
     ablation_rows,
     collect_ablation,

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from scipy.stats import false_discovery_control
 
 from ...config.loading import config_name, read_config
-from ...evaluation.metrics import accuracies, confusion_matrix, most_confused
+from ...evaluation.metrics import most_confused
 from ...evaluation.result import Protocol, Result, Scores, environment_of
 from ...utils.console import silent
 from ...utils.errors import UserError
@@ -273,7 +273,7 @@ def _measured_row(
     result, classes, labels = next(iter(results.values()))[0], scores[0].classes, scores[0].labels
     right = _right(scores).mean(0)
     videos, place = np.unique(scores[0].videos, return_inverse=True)
-    counts = sum(confusion_matrix(of_seed.scores, of_seed.labels) for of_seed in scores)
+    counts = sum(of_seed.confusion_matrix for of_seed in scores)
     return AblationRow(
         name=row.name,
         config=result.name,
@@ -296,7 +296,7 @@ def _measured_row(
 
 
 def _measured_run(seed: int, folds: Sequence[Result], scores: Scores) -> AblationRun:
-    metrics = accuracies(scores.scores, scores.labels)
+    metrics = scores.metrics
     return AblationRun(
         seed=seed,
         top1=metrics['top1'].value,

@@ -6,10 +6,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from ...datasets.protocols import VALIDATION_FOLDS
-from ...evaluation.result import Protocol, describe_machine
+from ...evaluation.result import Protocol, describe_duration, describe_machine
 from ...utils.io import Record
 from ...utils.markdown import markdown_table
-from ..significance import SIGNIFICANCE, p_value_text
+from ..significance import SIGNIFICANCE, p_value_text, points_text
 
 MAX_NAMED_ROWS = 4  # with missing seeds; the table shows the others by its numbers of seeds
 MAX_PART_LENGTH = 48  # characters of the name of a config or an option in tables and plots
@@ -110,7 +110,7 @@ def ablation_table(record: Ablation) -> str:
             _mean(*row.over_seeds('mean_class')),
             str(row.epochs),
             f'{epoch_s:.1f}',
-            f'{train_s:.0f} s' if train_s < 120 else f'{train_s / 60:.0f} min',
+            describe_duration(train_s),
             f'{row.parameters / 1e6:.1f} M',
             str(row.views),
             f'{row.gmacs_per_video:.2f}',
@@ -187,5 +187,5 @@ def _difference(difference: AblationDifference | None) -> tuple[str, str]:
     if difference is None:
         return '', ''
     other = difference.against.rpartition(' = ')[2]  # '+ PART = the recipe' is the recipe
-    points = f'{100 * difference.top1:+.1f}'.replace('-', '−') + f' to {other}'
+    points = f'{points_text(difference.top1)} to {other}'
     return (f'**{points}**' if difference.significant else points), p_value_text(difference.p_corrected)

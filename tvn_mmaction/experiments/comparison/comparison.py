@@ -11,7 +11,6 @@ from scipy.stats import binomtest, false_discovery_control
 
 from ...benchmark.benchmark_record import Benchmark, ModelCosts
 from ...datasets.class_names import check_same_classes
-from ...evaluation.metrics import accuracies, confusion_matrix
 from ...evaluation.result import Result, Scores
 from ...utils.errors import UserError
 from ..significance import SIGNIFICANCE, paired_interval
@@ -99,7 +98,7 @@ class Comparison:
             raise UserError(f'a comparison needs two networks or more, {len(self.entries)} given. Name another result.')
         for name, entry in zip(self.names, self.entries, strict=True):
             _check_same_test(self.names[0], self.entries[0].scores, name, entry.scores)
-            found = accuracies(entry.scores.scores, entry.scores.labels)['top1'].value
+            found = entry.scores.metrics['top1'].value
             if abs(found - entry.result.metrics['top1'].value) > 1e-6:
                 raise UserError(
                     f'the scores of {name} have a top-1 accuracy of {found:.2%}, its result '
@@ -176,7 +175,7 @@ class Comparison:
     @cached_property
     def confusions(self) -> list[np.ndarray]:
         """Confusion matrix `(true classes, predicted classes)` of each network."""
-        return [confusion_matrix(entry.scores.scores, entry.scores.labels) for entry in self.entries]
+        return [entry.scores.confusion_matrix for entry in self.entries]
 
     @cached_property
     def class_accuracies(self) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Any
 
 from ...datasets.transforms.pipeline_inspection import input_size
 from ...evaluation.report import describe_leak
-from ...evaluation.result import count_of_threads
+from ...evaluation.result import count_of_threads, describe_duration
 from ...utils.markdown import markdown_table
-from ..significance import UNKNOWN, p_value_text
+from ..significance import UNKNOWN, p_value_text, points_text
 from .comparison import FROM_SCRATCH, ClassChange, Comparison
 from .published_results import published_table
 
@@ -139,17 +139,12 @@ def _share(value: float, low: float, high: float) -> str:
     return f'{value:.1%} ({low:.1%}–{high:.1%})'.replace('%–', '–')
 
 
-def _points(value: float) -> str:
-    """Return points with a sign, except for 0."""
-    return f'{value:+.1f}'.replace('-', '−').replace('+0.0', '0.0').replace('−0.0', '0.0')
-
-
 def _difference(row: ComparisonRow) -> str:
     if row.reference:
         return 'reference'
     sign = ('▲' if row.difference_points > 0 else '▼') if row.significant else '≈'
-    interval = f'{_points(row.difference_low_points)} to {_points(row.difference_high_points)}'
-    return f'{sign} {_points(row.difference_points)} ({interval})'
+    interval = f'{points_text(row.difference_low_points / 100)} to {points_text(row.difference_high_points / 100)}'
+    return f'{sign} {points_text(row.difference_points / 100)} ({interval})'
 
 
 def _count(value: int) -> str:
@@ -157,10 +152,7 @@ def _count(value: int) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return UNKNOWN
-    minutes = round(seconds / 60)
-    return f'{seconds:.0f} s' if seconds < 120 else f'{minutes} min' if minutes < 120 else f'{seconds / 3600:.1f} h'
+    return UNKNOWN if seconds is None else describe_duration(seconds)
 
 
 def _latency(row: ComparisonRow) -> str:
@@ -192,7 +184,11 @@ RESULT_COLUMNS = (
     Column('train clips/s', 'train_clips_per_second', lambda row: _number(row.train_clips_per_second, '.1f'), True),
     Column('input: frames × px', 'input_frames', _input),
     Column('epochs', 'epochs', lambda row: _number(row.epochs, 'd')),
-    Column('train time', 'train_seconds', lambda row: _duration(row.train_seconds)),
+    Column(
+        'train time',
+        'train_seconds',
+        lambda row: _duration(row.train_seconds),
+    ),
 )
 TEST_COLUMNS = (
     RESULT_COLUMNS[0],
@@ -212,7 +208,7 @@ def verdicts(comparison: Comparison) -> dict[str, list[str]]:
         for row in rows:
             if not row.reference:
                 kind = '' if row.start == FROM_SCRATCH else f', {row.start.lower()}'
-                found[_verdict(row)].append(f'{row.network} ({_points(row.difference_points)} points{kind})')
+                found[_verdict(row)].append(f'{row.network} ({points_text(row.difference_points / 100)} points{kind})')
     return found
 
 
@@ -230,7 +226,7 @@ def extreme_changes(comparison: Comparison, count: int = 5) -> dict[str, tuple[l
 
 def describe_change(change: ClassChange) -> str:
     """Return a class with its change in points, and in brackets clips gained, lost and in total."""
-    return f'{change.name} {_points(change.points)} (+{change.gained} −{change.lost} of {change.clips})'
+    return f'{change.name} {points_text(change.points / 100)} (+{change.gained} −{change.lost} of {change.clips})'
 
 
 def _steps(pipeline: Sequence[dict] | None) -> str | None:

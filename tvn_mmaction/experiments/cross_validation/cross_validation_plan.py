@@ -12,8 +12,7 @@ from ...checks.run_plan import RunPlan
 from ...config.dependencies import foreign_training
 from ...config.loaders import build_without_videos, dataset_of, use_split
 from ...datasets.protocols import assign_folds, dropped_clips, fold_count
-from ...evaluation.metrics import confusion_matrix
-from ...evaluation.plots import plot_confusion_matrix, plot_folds
+from ...evaluation.plots import plot_folds
 from ...evaluation.provenance import config_digest
 from ...evaluation.result import Scores
 from ...utils.errors import UserError
@@ -99,9 +98,6 @@ def collect_cross_validation(plan: CrossValidationPlan) -> CrossValidation | Non
         options=plan.config.options,
         config_sha256=config_digest(whole),
     )
-    scores.save(plan.folder / 'scores.npz')
-    record.save(plan.folder / 'cross_validation.json')
-    counts = confusion_matrix(scores.scores, scores.labels)
-    plot_confusion_matrix(counts, scores.classes, plan.folder / 'confusion_matrix.png')
+    scores.save_with(record, plan.folder / 'cross_validation.json')
     plot_folds({number: result.metrics['top1'] for number, _, result in finished}, plan.folder / 'folds.png')
     return record

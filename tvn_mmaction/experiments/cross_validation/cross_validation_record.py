@@ -7,7 +7,7 @@ from typing import Any
 
 from ...datasets.class_names import check_same_classes
 from ...datasets.protocols import OWN
-from ...evaluation.metrics import Estimate, accuracies, confusion_matrix, most_confused
+from ...evaluation.metrics import Estimate, most_confused
 from ...evaluation.report import LABELS, confusion_line, describe_leak
 from ...evaluation.result import Protocol, Result, Scores, environment_of
 from ...utils.errors import UserError
@@ -78,7 +78,7 @@ def pool_folds(
     protocol = _pooled_protocol(results)
     _check_clips_are_tested_once(results, scores, may_overlap=protocol.split == OWN)
     pooled = Scores.together(scores)
-    counts = confusion_matrix(pooled.scores, pooled.labels)
+    counts = pooled.confusion_matrix
     record = CrossValidation(
         name=results[0].name,
         options=dict(options),
@@ -87,7 +87,7 @@ def pool_folds(
         fold_count=fold_count,
         dropped_clips=dropped_clips,
         folds=[replace(result, history=[]) for result in results],
-        metrics=accuracies(pooled.scores, pooled.labels),
+        metrics=pooled.metrics,
         per_class={
             name: {'clips': int(row.sum()), 'accuracy': float(row[i] / row.sum()) if row.any() else None}
             for i, (name, row) in enumerate(zip(pooled.classes, counts, strict=True))
@@ -151,7 +151,7 @@ def protocols_table(records: Sequence[CrossValidation]) -> str:
             f'`{protocol.split}`, {record.fold_count} fold{"s" if record.fold_count > 1 else ""}',
             protocol.test_clips,
             f'{protocol.test_clips_with_sibling_in_train / protocol.test_clips:.1%}',
-            f'{top1.value:.1%} ({top1.low:.1%}–{top1.high:.1%})',
+            top1.percent,
             '' if deviation is None else f'{average:.1%} ± {deviation:.1%}',
             f'{record.metrics["mean_class"].value:.1%}',
         ])  # fmt: skip

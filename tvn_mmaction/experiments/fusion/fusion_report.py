@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...datasets.class_names import check_same_classes
-from ...evaluation.metrics import accuracies, confusion_matrix
-from ...evaluation.plots import plot_class_changes, plot_confusion_matrix
+from ...evaluation.plots import plot_class_changes
 from ...evaluation.result import Protocol, Result, Scores
 from ...utils.errors import UserError
 from ...utils.io import Record, sha256_of
@@ -17,7 +16,7 @@ from ...utils.output_paths import check_overwrites
 from ..common_protocol import common_protocol, different_fields
 from ..comparison.comparison import ClassChange, Comparison, NetworkDifference, TestedNetwork
 from ..comparison.tables import describe_change
-from ..significance import UNKNOWN, p_value_text
+from ..significance import UNKNOWN, p_value_text, points_text
 from .fusion_methods import CLASSIFIERS, Overlap, align_scores, error_overlaps, fit_weights, weighted_average
 
 EQUAL, FIT = 'equal', 'fit'
@@ -133,13 +132,10 @@ def write_fusion(fusion: Fusion, entry: TestedNetwork, comparison: Comparison, f
     fields = asdict(entry.result)
     same = {name: fields[name] for name in ('name', 'options', 'checkpoint_sha256', 'protocol', 'metrics')}
     check_overwrites(folder / 'result.json', same, '--out')
-    entry.scores.save(folder / 'scores.npz')
     fusion.save(folder / entry.result.checkpoint)
-    entry.result.save(folder / 'result.json')
-    classes, counts = comparison.classes, confusion_matrix(entry.scores.scores, entry.scores.labels)
-    plot_confusion_matrix(counts, classes, folder / 'confusion_matrix.png')
+    entry.scores.save_with(entry.result, folder / 'result.json')
     points = {change.name: change.points for change in fusion.classes}
-    accuracy = dict(zip(classes, comparison.class_accuracies[0], strict=True))
+    accuracy = dict(zip(comparison.classes, comparison.class_accuracies[0], strict=True))
     plot_class_changes(points, accuracy, fusion.best, folder / 'classes.png')
 
 
@@ -155,7 +151,7 @@ def describe_fusion(fusion: Fusion) -> str:
     for member in fusion.members:
         difference = member.difference
         weight = UNKNOWN if member.weight is None else f'{member.weight:.3f}'
-        interval = f'{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})'
+        interval = f'{points_text(difference.value)} ({points_text(difference.low)} to {points_text(difference.high)})'
         lines.append(
             f'{member.name:{width}s}  {weight:>6s}  {member.top1:6.1%}  {interval:33s}  '
             f'{p_value_text(difference.p_value):>7s}  {p_value_text(difference.p_corrected):>12s}'
@@ -285,7 +281,7 @@ def _fused_network(
         **digests,
         checkpoint='fusion.json',
         protocol=_fused_protocol([result.protocol for result in results]),
-        metrics=accuracies(scores.scores, scores.labels),
+        metrics=scores.metrics,
         costs=costs,
         environment=results[0].environment,
     )
