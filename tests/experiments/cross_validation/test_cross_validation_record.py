@@ -105,6 +105,13 @@ def test_clip_of_two_folds_is_refused():
         pool_folds([result_of(0), result_of(1)], [scores_of(0), scores_of(0)], 4, 0, {}, '')
 
 
+def test_official_splits_may_test_a_clip_again():
+    """As those of HMDB51, which are the folds of the protocol `own`."""
+    results = [replace(each, protocol=replace(each.protocol, split='own')) for each in (result_of(0), result_of(1))]
+    record, scores = pool_folds(results, [scores_of(0), scores_of(0)], 2, 0, {}, '')
+    assert len(scores.clips) == 8 and record.metrics['top1'].value == 0.75
+
+
 def test_other_classes_are_refused():
     with pytest.raises(UserError, match=r'fold 1 has .* and the first one has .*Remove its folder'):
         scores = [scores_of(0), replace(scores_of(1), classes=['A', 'B'])]
