@@ -11,7 +11,7 @@ import signal
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -84,10 +84,7 @@ class BalancedSampler(DefaultSampler):
 
     def __init__(self, dataset: Any, **kwargs: Any):
         super().__init__(dataset, **kwargs)
-        members = defaultdict(list)
-        for index in range(len(dataset)):
-            members[dataset.get_data_info(index)['label']].append(index)
-        self.members = [members[label] for label in sorted(members)]
+        self.members = [indices for _, indices in sorted(_indices_by_label(dataset).items())]
 
     def __iter__(self) -> Iterator[int]:
         """Yield the indices of an epoch, which depend on seed and epoch alone."""
@@ -233,9 +230,20 @@ class FaultTolerantDataset(Dataset):
         if self.test_mode:
             yield from (other % len(self) for other in range(key.index + 1, key.index + len(self)))
             return
-        label = self.get_data_info(key.index)['label']
-        same = [other for other in range(len(self)) if self.get_data_info(other)['label'] == label]
+        same = self._clips_by_label[self.get_data_info(key.index)['label']]
         yield from np.random.default_rng(key[:3]).permutation(same).tolist()
+
+    @cached_property
+    def _clips_by_label(self) -> dict[Any, list[int]]:
+        """Clips of each label: listed once, as a large data set may have thousands of unreadable clips."""
+        return _indices_by_label(self)
+
+
+def _indices_by_label(dataset: Dataset) -> dict[Any, list[int]]:
+    indices = defaultdict(list)
+    for index in range(len(dataset)):
+        indices[dataset.get_data_info(index)['label']].append(index)
+    return indices
 
 
 def name_of_clip(dataset: Dataset, index: int) -> str:
