@@ -21,9 +21,6 @@ def check_training_artifacts(plan: RunPlan) -> None:
     """Check the artifacts of a training, see `check_artifacts`, and warn if its result will state no split.
 
     The split stays unknown if an artifact comes from a network that may have seen the test clips.
-
-    Raises:
-        UserError: As `check_artifacts`.
     """
     check_artifacts(plan)
     pipeline = dataset_of(plan.config, 'train_dataloader').get('pipeline', [])
@@ -38,11 +35,7 @@ def check_training_artifacts(plan: RunPlan) -> None:
 
 
 def check_artifacts(plan: RunPlan, loaders: Sequence[str] = LOADERS) -> None:
-    """Check that stored features, or a selection of frames, have all clips of the loaders that read them.
-
-    Raises:
-        UserError: They lack clips or do not exist.
-    """
+    """Check that stored features, or a selection of frames, have all clips of the loaders that read them."""
     for loader in (name for name in loaders if plan.config.get(name)):
         for step in _artifact_steps(dataset_of(plan.config, loader).get('pipeline', [])):
             check_has_clips(step, plan.dataset(loader), loader)
@@ -53,16 +46,7 @@ def _artifact_steps(pipeline: Sequence[Config]) -> list[Config]:
 
 
 def check_has_clips(step: Mapping[str, Any], dataset: BaseDataset, loader: str) -> None:
-    """Check that the artifact of a `LoadFeatures` or a `SelectedFrames` step has all clips of a data set.
-
-    Args:
-        step: The step of a config's pipeline.
-        dataset: The data set with the clips.
-        loader: The name of its loader.
-
-    Raises:
-        UserError: The artifact lacks clips or does not exist.
-    """
+    """Check that the artifact of a `LoadFeatures` or a `SelectedFrames` step has all clips of a data set."""
     place, tool, variable, has = _artifact_of(step)
     clips = [dataset.get_data_info(index) for index in range(len(dataset))]
     if not all(clip.get('sha256') for clip in clips):

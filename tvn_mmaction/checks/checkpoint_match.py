@@ -29,16 +29,9 @@ def training_mismatch(plan: RunPlan, meta: Mapping[str, Any]) -> str | None:
     The input is the number of frames, their interval and the pixels of a training clip. The test pipeline, the decoder
     and the augmentation may differ. What the checkpoint does not record counts as equal.
 
-    Args:
-        plan: The plan of the config's run.
-        meta: The checkpoint's meta.
-
     Returns:
         Two sentences without the checkpoint's name at their start, such as "was trained on 4 frames of 96 × 96 pixels,
         and ... has 8 frames of 224 × 224 pixels. Use ..."; None if nothing differs.
-
-    Raises:
-        UserError: The training clips are missing.
     """
     trained = meta.get('training', {})
     differences = [*_split_difference(plan, meta), *_input_difference(plan.config, trained)]
@@ -91,16 +84,9 @@ def check_teacher_classes(plan: RunPlan) -> None:
 
 
 def check_input(config: Config, checkpoint: Path, meta: Mapping[str, Any], frames: bool = True) -> None:
-    """Check that a checkpoint was trained on the input of a config.
+    """Check that a checkpoint was trained on the input of a config: the size of frames, their number and interval.
 
-    Args:
-        config: As `read_config` returns it.
-        checkpoint: The checkpoint's file, for the error.
-        meta: Its meta.
-        frames: Whether the number of frames and their interval have to be equal too, and not only their size.
-
-    Raises:
-        UserError: The checkpoint was trained on another input.
+    Without `frames`, only their size has to be equal.
     """
     trained = meta.get('training', {})
     for there, here in _input_difference(config, trained, frames):

@@ -23,11 +23,7 @@ class RunPlan:
         self._lists: dict[str, tuple[BaseDataset, list[Clip] | None]] = {}
 
     def dataset(self, loader: str) -> BaseDataset:
-        """Return the data set of a loader, without its pipeline.
-
-        Raises:
-            UserError: The data set cannot be built.
-        """
+        """Return the data set of a loader, without its pipeline."""
         return self._list_of(loader)[0]
 
     def clips(self, loader: str) -> list[Clip]:

@@ -58,9 +58,6 @@ class LocalPool:
         workers: Jobs at the same time, by default as many as `gpus_per_job` allows, or one without GPUs.
         gpus_per_job: Share of a GPU in (0, 1], by default the largest that `workers` allows.
         gpus: Names for `CUDA_VISIBLE_DEVICES`.
-
-    Raises:
-        UserError: `gpus_per_job` is given, but there is no GPU.
     """
 
     def __init__(self, workers: int | None, gpus_per_job: float | None, gpus: Sequence[str]):
@@ -156,9 +153,6 @@ class RayPool:
             CPUs are divided among them.
         gpus_per_job: Share of a GPU in (0, 1], by default the largest that `workers` allows.
         address: Address of a running cluster for `ray.init`.
-
-    Raises:
-        UserError: Ray is not installed, there is no cluster, or `gpus_per_job` is given and it has no GPU.
     """
 
     def __init__(self, workers: int | None, gpus_per_job: float | None, address: str | None):
@@ -228,11 +222,7 @@ def visible_gpus() -> list[str]:
 
 
 def divide_gpus(workers: int | None, gpus_per_job: float | None, gpus: int, default: int) -> tuple[int, float]:
-    """Return the number of jobs at the same time (`default` without GPUs), and the share of a GPU for each.
-
-    Raises:
-        UserError: `gpus_per_job` is given, but there is no GPU.
-    """
+    """Return the number of jobs at the same time (`default` without GPUs), and the share of a GPU for each."""
     if not gpus:
         if gpus_per_job:
             raise UserError(f'--gpus-per-job {gpus_per_job}: there is no GPU. Leave the option out.')
