@@ -25,11 +25,7 @@ OTHER_CONFIGURATION = 'another configuration'
 def config_mismatch(config_sha256: str | None, digests: Collection[str], clips: Any, expected_clips: Any) -> str | None:
     """Return how a record differs from an experiment, `OTHER_CLIPS` or `OTHER_CONFIGURATION`, None if it does not.
 
-    Args:
-        config_sha256: The digest of the record's config.
-        digests: The digests that a training of the experiment may have.
-        clips: The digests of the record's clips.
-        expected_clips: Those of the experiment.
+    `digests` are those that a training of the experiment may have, and `clips` the digests of the record's clips.
     """
     if clips != expected_clips:
         return OTHER_CLIPS
@@ -38,9 +34,6 @@ def config_mismatch(config_sha256: str | None, digests: Collection[str], clips: 
 
 def check_resumable(plan: RunPlan) -> None:
     """Check that a training neither overwrites another training nor continues another one.
-
-    Args:
-        plan: The plan of a config as `configure_training` leaves it.
 
     Raises:
         UserError: The work directory has a checkpoint of another configuration or of other clips, or the checkpoint to

@@ -18,15 +18,7 @@ NO_EVALUATION_BETWEEN_EPOCHS = {'val_cfg': None, 'val_dataloader': None, 'val_ev
 def validation_options(config: Config, given: Mapping[str, Any], validation_fold: int = 0) -> dict[str, Any]:
     """Return the options with which a config trains on the subset `fit` and is measured on `validation`.
 
-    The test clips are not read.
-
-    Args:
-        config: Any config whose loaders read a `UCF50Dataset`.
-        given: Other options of the trainings, which may set none of the returned ones.
-        validation_fold: Fold of the train clips to hold out.
-
-    Raises:
-        UserError: A data set of the config has no such subsets, or `given` sets one of the options.
+    The test clips are not read. The other options of the trainings, `given`, may set none of the returned ones.
     """
     options, reserved = {}, set()
     for loader, content in loaders_of(config).items():

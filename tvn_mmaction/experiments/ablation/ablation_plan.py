@@ -226,9 +226,6 @@ def collect_ablation(plan: AblationPlan) -> Ablation | None:
     """Compute the metrics of all finished trainings, and write record and plots into the plan's folder.
 
     A seed counts when its trainings on all validation folds are finished. Without such a seed, the result is None.
-
-    Raises:
-        UserError: Rows were measured on different clips.
     """
     finished = {job.folder: job.result() for job in plan.jobs}
     missing = list(dict.fromkeys(job.name.partition(', fold ')[0] for job in plan.jobs if not finished[job.folder]))

@@ -71,9 +71,6 @@ def pool_folds(
     """Return the record of the finished folds of a protocol, and the scores of all their test clips.
 
     For `fold_count`, `dropped_clips`, `options` and `config_sha256` see `CrossValidation`.
-
-    Raises:
-        UserError: The folds do not belong together.
     """
     protocol = _pooled_protocol(results)
     _check_clips_are_tested_once(results, scores, may_overlap=protocol.split == OWN)
