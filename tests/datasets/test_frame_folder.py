@@ -5,9 +5,14 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 
 from tests.videos import write_frames, write_text
 from tvn_mmaction.datasets.frame_folder import FrameFolderReader, frame_folder_sha256
+from tvn_mmaction.datasets.manifest import read_manifest
+from tvn_mmaction.datasets.preparation.builder import build_data_root
+from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
+from tvn_mmaction.datasets.ucf50 import UCF50Dataset
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path):
@@ -54,3 +59,24 @@ def test_digest_depends_on_the_content_alone(tmp_path):
     assert frame_folder_sha256(tmp_path / 'a') == frame_folder_sha256(tmp_path / 'b')
     shutil.copy(tmp_path / 'b/img_1.jpg', tmp_path / 'b/img_3.jpg')
     assert frame_folder_sha256(tmp_path / 'a') != frame_folder_sha256(tmp_path / 'b')
+
+
+def test_folders_of_frames_are_built_stored_and_sampled(tmp_path):
+    pytest.importorskip('lmdb')
+    for name in ('A', 'B'):
+        for number in range(1, 4):
+            write_frames(tmp_path / f'images/{name}/v_{name}_g{number:02d}_c01', 8)
+    write_text(tmp_path / 'images/A/v_A_g02_c01/img_3.jpg')
+    build_data_root(tmp_path / 'images', tmp_path / 'root', 'videowise')
+    clips = read_manifest(tmp_path / 'root')
+    assert [clip.problem for clip in clips if clip.problem] == ['img_3.jpg is not an image']
+    assert {(clip.frames, clip.width, clip.height) for clip in clips if not clip.problem} == {(8, 32, 24)}
+    build_frames(tmp_path / 'root', 24)
+    stored = {}
+    for reader in ('ExactVideo', 'FrameStore'):
+        pipeline = [dict(type=f'{reader}Init'), dict(type='SampleFrames', clip_len=1, num_clips=8, test_mode=True),
+                    dict(type=f'{reader}Decode'), dict(type='Resize', scale=(24, 24), keep_ratio=False)]  # fmt: skip
+        with DefaultScope.overwrite_default_scope('mmaction'):
+            dataset = UCF50Dataset(str(tmp_path / 'root'), pipeline=pipeline, test_mode=True)
+            stored[reader] = np.stack(dataset[0]['imgs']).astype(int)
+    assert np.abs(stored['ExactVideo'] - stored['FrameStore']).max() < 8  # JPEG

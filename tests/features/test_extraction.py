@@ -215,8 +215,8 @@ def test_batch_has_features_of_each_clip(name):
 @pytest.mark.slow
 def test_recurrent_network_is_trained_and_tested(experiment, extracted, tmp_path, monkeypatch):
     config = on_features(experiment, extracted, tmp_path)
-    for reader in ('decord', 'tvn_mmaction.datasets.transforms.exact_video'):
-        monkeypatch.setattr(f'{reader}.VideoReader', None)  # no video is decoded
+    for reader in ('decord.VideoReader', 'tvn_mmaction.datasets.transforms.exact_video.open_reader'):
+        monkeypatch.setattr(reader, None)  # no video is decoded
     assert config.model.backbone.in_channels == 8
     result = train_test.train(config)
     assert result.protocol.split == 'ucf101like' and result.protocol.initial_weights == 'scratch'

@@ -1,7 +1,4 @@
-"""Reader of a clip that is a folder of numbered images, `img_00001.jpg` and so on, instead of a video file.
-
-Like `video_reader.py`, this module does not import the rest of the package.
-"""
+"""Reader of a clip that is a folder of numbered images, `img_00001.jpg` and so on, instead of a video file."""
 
 import hashlib
 import os
@@ -12,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .video_reader import USUAL_FPS, Frame
+from .video_reader import USUAL_FPS, Frame, VideoReader
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 NUMBERED = re.compile(rf'(?P<series>.*?)(?P<number>\d+)(?:{"|".join(map(re.escape, IMAGE_SUFFIXES))})', re.IGNORECASE)
@@ -82,6 +79,11 @@ class FrameFolderReader:
         if image.shape[:2] != self._size:
             raise ValueError(f'{name} has {image.shape[:2]} pixels, and other frames have {self._size}')
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def open_reader(path: str | Path) -> VideoReader | FrameFolderReader:
+    """Return the reader of a clip, which is a video file or a folder of frames; see both for errors."""
+    return FrameFolderReader(path) if Path(path).is_dir() else VideoReader(path)
 
 
 def frame_files(folder: str | Path) -> list[str]:

@@ -295,10 +295,10 @@ def test_clip_that_differs_from_the_manifest_is_refused(root):
 
 @pytest.mark.parametrize('fault', [lambda: os._exit(1), lambda: time.sleep(60)], ids=['crash', 'hang'])
 def test_decoder_that_crashes_or_hangs_is_named_and_the_rest_is_stored(root, monkeypatch, fault):
-    read = frame_store_builder.VideoReader
+    read = frame_store_builder.open_reader
     monkeypatch.setattr(frame_store_builder, '_encoding_limit_s', lambda clip: 3)
     monkeypatch.setattr(
-        frame_store_builder, 'VideoReader', lambda path: fault() if 'A_g01' in path.name else read(path)
+        frame_store_builder, 'open_reader', lambda path: fault() if 'A_g01' in path.name else read(path)
     )
     shutil.rmtree(root / FOLDER)
     with pytest.raises(UserError, match=r'the decoder of \S*A/v_A_g01_c01.avi crashed or hung; all other clips are'):

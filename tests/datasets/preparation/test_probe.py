@@ -106,8 +106,8 @@ def hang(path: Path) -> None:
 
 @pytest.mark.parametrize('fault', [crash, hang])
 def test_decoder_that_crashes_or_hangs_is_named_and_the_rest_is_read(tmp_path, monkeypatch, fault):
-    opened = module.VideoReader
-    monkeypatch.setattr(module, 'VideoReader', lambda path: fault(path) if 'bad' in path.name else opened(path))
+    opened = module.open_reader
+    monkeypatch.setattr(module, 'open_reader', lambda path: fault(path) if 'bad' in path.name else opened(path))
     monkeypatch.setattr(decoding_process, 'SECONDS_TO_START', 0.5)
     names = [f'{number:02d}.avi' for number in range(20)]
     for name in (*names, 'bad 1.avi', 'bad 2.avi'):

@@ -15,6 +15,7 @@ import numpy as np
 from ...utils.console import console
 from ...utils.errors import UserError, first_line
 from ..decoding_process import decoding_limit_s
+from ..frame_folder import open_reader
 from ..manifest import Clip, read_manifest
 from ..transforms.frame_store import (
     FOLDER,
@@ -29,7 +30,7 @@ from ..transforms.frame_store import (
     read_settings,
 )
 from ..transforms.motion import SMALLEST_FLOW_SIDE, optical_flow
-from ..video_reader import VERSION, VideoReader
+from ..video_reader import VERSION
 from .process_pool import map_in_processes
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _encode(clip: Clip, data_root: Path, settings: StoreSettings) -> EncodedClip
     frames, fields, width, height = [], [], 0, 0
     before, flow_seconds = None, 0.0
     try:
-        with VideoReader(Path(data_root, clip.path)) as reader:
+        with open_reader(Path(data_root, clip.path)) as reader:
             for _, _, pixels in reader:
                 height, width = pixels.shape[:2]
                 frame = mmcv.imresize(pixels[..., ::-1], settings.size_of(width, height))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ...utils.io import sha256_of
 from ..decoding_process import decoding_limit_s
+from ..frame_folder import frame_folder_sha256, open_reader
 from ..manifest import Clip
-from ..video_reader import VERSION, VideoReader
+from ..video_reader import VERSION
 from .process_pool import map_in_processes
 
 
@@ -26,14 +27,14 @@ def probe(clips: Sequence[Clip], data_root: Path) -> Iterator[Clip]:
 def _probe_file(clip: Clip, data_root: Path) -> Clip:
     path = Path(data_root, clip.path)
     try:
-        clip = clip._replace(sha256=sha256_of(path))
+        clip = clip._replace(sha256=(frame_folder_sha256 if path.is_dir() else sha256_of)(path))
     except OSError as error:
         return clip._replace(problem=error.strerror)
     if not clip.bytes:
         return clip._replace(problem='the file is empty')
     frames, problem = 0, ''
     try:
-        with VideoReader(path) as reader:
+        with open_reader(path) as reader:
             for frame in reader:
                 frames, (height, width) = frame.index + 1, frame.pixels.shape[:2]
             problem = reader.damage

@@ -4,15 +4,16 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..video_reader import VideoReader
+from ..frame_folder import open_reader
 
 
 @TRANSFORMS.register_module()
 class ExactVideoInit(BaseTransform):
-    """Open a video file; replaces `DecordInit`, which returns other frames of some files than those requested.
+    """Open a video file or a folder of frames.
 
-    The required key is filename. Added keys are video_reader, total_frames and avg_fps. A data set that knows the
-    number of frames, such as `UCF50Dataset`, provides total_frames, which saves counting them.
+    It replaces `DecordInit`, which returns other frames of some files than those requested. The required key is
+    filename. Added keys are video_reader, total_frames and avg_fps. A data set that knows the number of frames, such as
+    `UCF50Dataset`, provides total_frames, which saves counting them.
     """
 
     def transform(self, results: dict) -> dict:
@@ -22,7 +23,7 @@ class ExactVideoInit(BaseTransform):
             OSError: The file cannot be read.
             ValueError: It is not a video.
         """
-        reader = results['video_reader'] = VideoReader(results['filename'])
+        reader = results['video_reader'] = open_reader(results['filename'])
         results['avg_fps'] = reader.fps
         if not results.get('total_frames'):
             results['total_frames'] = reader.frame_count

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from ...config.loaders import build_without_videos
 from ...datasets.fault_tolerant_loader import name_of_clip
-from ...datasets.video_reader import VideoReader
+from ...datasets.frame_folder import open_reader
 from ...utils.io import write_atomically
 from ...version import __version__
 from . import published_results, tables
@@ -46,7 +46,7 @@ def middle_frames(config: Config, loader: str, clips: Sequence[str]) -> dict[str
     wanted = {name_of_clip(dataset, index): dataset.get_data_info(index)['filename'] for index in range(len(dataset))}
     frames = {}
     for clip in clips:
-        with suppress(OSError, ValueError, IndexError), VideoReader(wanted[clip]) as reader:
+        with suppress(OSError, ValueError, IndexError), open_reader(wanted[clip]) as reader:
             (frames[clip],) = reader.frames([reader.frame_count // 2])
     return frames
 
