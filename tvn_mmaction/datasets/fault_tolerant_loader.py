@@ -312,6 +312,10 @@ class FaultTolerantDataLoader(DataLoader):
                     yield batch
                     due, deaths = due + 1, 0
                 return
+            except KeyboardInterrupt:  # also SIGTERM; a worker whose decoder hangs would not end, and be waited for
+                for worker in getattr(iterator, '_workers', []):
+                    worker.kill()
+                raise
             except UserError as error:  # PyTorch wraps an error of a worker in its traceback
                 raise UserError(str(error).rpartition('UserError: ')[2].strip()) from None
             except (RuntimeError, OSError) as error:

@@ -115,11 +115,11 @@ class TerminalRunner(Runner):
             return super().train()
 
     def test(self) -> dict:
-        """Test; see `Runner.test`."""
+        """Test; see `Runner.test`. A signal ends it at once, since there is nothing to save."""
         if self.checks_inputs:
             with _exit_on_user_error():
                 check_artifacts(RunPlan(self.cfg), ('test_dataloader',))
-        with progress_bar(visible=is_main_process()) as self.progress, Interruption() as self.interruption:
+        with progress_bar(visible=is_main_process()) as self.progress:
             return super().test()
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:

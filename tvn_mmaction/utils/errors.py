@@ -53,20 +53,21 @@ def run_tool(main: Callable[[], int | None]) -> None:
             signal.signal(number, interrupt)
     try:
         code = main() or 0
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the output that Python flushes on exit
         code = 1
     except KeyboardInterrupt as interruption:
         print(str(interruption) or 'interrupted', file=sys.stderr)
         code = 128 + (signal.SIGTERM if isinstance(interruption, Termination) else signal.SIGINT)
-    except Exception:
-        if not received:
+    except Exception as error:
+        if received:
+            print('interrupted', file=sys.stderr)
+            code = 128 + received[0]
+        elif isinstance(error, UserError):
+            print(f'error: {error}', file=sys.stderr)
+            code = 2
+        else:
             raise
-        print('interrupted', file=sys.stderr)
-        code = 128 + received[0]
     sys.exit(code)
 
 

@@ -85,5 +85,3 @@ class InterruptionHook(Hook):
         """End the run if this process received a signal; other processes may have no such step."""
         if runner.interruption.signal:
             runner.interruption.end()
-
-    after_test_iter = after_val_iter
