@@ -2,7 +2,6 @@
 
 import shutil
 
-import decord
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from tests.deploy.networks import write_checkpoint
 from tests.videos import write_film, write_text, write_video
 from tvn_mmaction.apis.train_test import test as run_test
 from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.datasets.video_reader import VideoReader
 from tvn_mmaction.deploy.inference_network import without_initialisation
 from tvn_mmaction.deploy.recognizer import Prediction
 from tvn_mmaction.evaluation.result import Scores
@@ -38,7 +38,7 @@ def video(folder):
 
 
 def frames_of(video):
-    return decord.VideoReader(str(video))[:].asnumpy()
+    return np.stack([frame.pixels for frame in VideoReader(video)])
 
 
 def test_probabilities_are_those_of_the_test(folder, recognizer):
