@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -47,9 +48,11 @@ class Unpaced(Event):
 
 def live_frames(path: Path, process: DecodingProcess) -> Iterator[video_sources.Frame]:
     """Yield all frames of a file as `tools/predict.py --live` sees them, without waiting until they are due."""
+    stopped_clock = SimpleNamespace(perf_counter=lambda: 0.0)  # else frames are skipped on a busy machine
     with patch.object(video_sources, 'DecodingProcess', lambda: process):
         source = video_sources.Source(path)
-    return source.frames(Unpaced())
+    with patch.object(video_sources, 'time', stopped_clock):
+        yield from source.frames(Unpaced())
 
 
 def count_agreement(videos: Path) -> dict[str, Any]:
