@@ -48,7 +48,7 @@ class Unpaced(Event):
 
 def live_frames(path: Path, process: DecodingProcess) -> Iterator[video_sources.Frame]:
     """Yield all frames of a file as `tools/predict.py --live` sees them, without waiting until they are due."""
-    stopped_clock = SimpleNamespace(perf_counter=lambda: 0.0)  # else frames are skipped on a busy machine
+    stopped_clock = SimpleNamespace(perf_counter=lambda: 1.0)  # else frames are skipped on a busy machine
     with patch.object(video_sources, 'DecodingProcess', lambda: process):
         source = video_sources.Source(path)
     with patch.object(video_sources, 'time', stopped_clock):
