@@ -29,7 +29,7 @@ OF_SPLIT = r'.*\.dataset\.(protocol|fold|seed)'  # options instead of which the 
 # Options that a config file need not have.
 ALWAYS_KNOWN = {
     'load_from', 'resume', 'custom_hooks', 'find_unused_parameters', 'views', 'pretrained', 'pretraining',
-    'balanced_sampling', 'broken_clips',
+    'balanced_sampling', 'broken_clips', 'class_weight',
 }  # fmt: skip
 # Parts of a config that neither the runner nor a variable is named after.
 ALSO_READ = {'custom_imports', 'dataloader_type', 'pretrained_weights', 'runner_type', *ALWAYS_KNOWN}

@@ -130,6 +130,11 @@ VARIABLES = (
         lambda config, change: _use_balanced_sampling(config), value=YES_OR_NO,
     ),
     Variable(
+        'class_weight', 'Whether the loss of a clip is weighted inversely to the training clips of its class.', 'None',
+        'class_weight=balanced', lambda config, change: _use_class_weight(config),
+        value=Values('balanced, or None', lambda value: value in ('balanced', None)),
+    ),
+    Variable(
         'views', 'Clips and crops of a video in the test, whose scores are averaged.', 'one of each',
         'views.clips=3 views.crops=3',
         lambda config, change: use_views(config, change.before),
@@ -236,6 +241,13 @@ def _use_balanced_sampling(config: Config) -> None:
             f'balanced_sampling is True, and {config.filename} trains with {sampler.type}. Leave one of them out.'
         )
     sampler.type = 'BalancedSampler'
+
+
+def _use_class_weight(config: Config) -> None:
+    """Let the training weight the loss by class."""
+    if config.get('class_weight') == 'balanced':
+        hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] != 'ClassWeightHook']
+        config.custom_hooks = [*hooks, dict(type='ClassWeightHook')]
 
 
 def _is_rate(value: Any) -> bool:

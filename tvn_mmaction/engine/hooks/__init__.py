@@ -3,6 +3,7 @@
 from . import (  # noqa: F401 - registers them
     broken_clips,
     checkpoint,
+    class_weight,
     ema,
     epoch_history,
     interruption,
