@@ -16,6 +16,7 @@ class SlowedRecognizer:
 
     def __init__(self, network_ms: float, frames: int = 8, frame_stride: int = 1):
         self.network_ms, self.frames, self.frame_stride = network_ms, frames, frame_stride
+        self.stride_s = None
         self.classes = ['dark', 'bright']
 
     def recognize_frames(self, frames: Sequence[np.ndarray]) -> np.ndarray:

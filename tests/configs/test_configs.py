@@ -28,6 +28,7 @@ from tvn_mmaction.datasets.preparation.frame_store_builder import build_frames
 from tvn_mmaction.datasets.preparation.ucf50_inventory import UCF50_CLASSES
 from tvn_mmaction.datasets.protocols import DROPPED, assign_folds, validation_split
 from tvn_mmaction.datasets.transforms.pipeline_inspection import frames_per_image
+from tvn_mmaction.datasets.video_reader import VERSION
 from tvn_mmaction.deploy.allowlist import check_model
 from tvn_mmaction.deploy.inference_network import without_initialisation
 from tvn_mmaction.features.extraction import LayerFeatures
@@ -66,7 +67,7 @@ def write_data_root(folder: Path, split: dict, subset: str) -> Path:
     for class_name, side, frames in [*videos, ('Biking', 'validation', 20)] if subset == 'fit' else videos:
         index = next(index for index, clip in enumerate(clips) if (clip.class_name, sides[index]) == (class_name, side))
         video = write_video(folder / clips[index].path, frames)
-        clips[index] = clips[index]._replace(problem='', frames=frames, sha256=sha256_of(video))
+        clips[index] = clips[index]._replace(problem='', frames=frames, sha256=sha256_of(video), reader=VERSION)
     write_manifest(folder / 'manifest.csv', clips)
     return folder
 

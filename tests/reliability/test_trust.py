@@ -57,6 +57,10 @@ ALLOWED = {
     ('tvn_mmaction/config/loading.py', 'mmengine.config.Config.fromfile'): 'configs are Python, see the README',
     ('tvn_mmaction/config/dependencies.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
     ('tvn_mmaction/apis/pretraining.py', 'mmengine.config.Config.fromfile'): 'the config of a pretraining, likewise',
+    (
+        'tvn_mmaction/deploy/mmaction_inference.py',
+        'mmengine.config.Config.fromfile',
+    ): 'the config of a caller, likewise',
     ('tvn_mmaction/utils/checkpoints.py', 'zipfile.ZipFile'): 'reads the sizes of members, and extracts nothing',
     ('tvn_mmaction/evaluation/result.py', 'zipfile.ZipFile'): 'likewise',
     ('tvn_mmaction/utils/checkpoints.py', 'torch.load'): "obeys torch's own variable for files that are trusted",

@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from benchmarks.decoders.decoders_record import Decoders
 from benchmarks.soak.soak_record import Reliability
 from benchmarks.targets.targets_record import Speed
 from tests.small_experiment import REPOSITORY
@@ -20,6 +21,7 @@ from tvn_mmaction.utils.io import Record
 
 RESULTS = REPOSITORY / 'configs/results'
 CLASSES = {  # by file; all others are results
+    'decoders.json': Decoders,
     'speed.json': Speed,
     'reliability.json': Reliability,
     'benchmark.json': Benchmark,
