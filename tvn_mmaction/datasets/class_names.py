@@ -1,4 +1,4 @@
-"""Class names of two sources, such as a checkpoint and a data root: matched by name, or refused with both lists."""
+"""Class names of two sources, such as a checkpoint and a data root: read, compared, and refused with both lists."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

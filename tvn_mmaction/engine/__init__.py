@@ -1,3 +1,3 @@
 """The runner, its loops, hooks and optimizer wrappers."""
 
-from . import hooks, loops, optimizers, terminal_runner  # noqa: F401 - registers them
+from . import hooks, optimizers, resumable_loop, terminal_runner  # noqa: F401 - registers them

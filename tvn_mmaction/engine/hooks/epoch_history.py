@@ -18,7 +18,7 @@ from ...utils.console import console
 from ...utils.errors import UserError
 from ...utils.io import write_atomically
 from ...utils.training_history import HISTORY, read_history
-from ..loops import ResumableEpochTrainLoop
+from ..resumable_loop import ResumableEpochTrainLoop
 
 
 @HOOKS.register_module()

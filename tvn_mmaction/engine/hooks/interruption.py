@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...utils.errors import Termination, UserError
-from ..loops import ResumableEpochTrainLoop
+from ..resumable_loop import ResumableEpochTrainLoop
 from .checkpoint import AtomicCheckpointHook
 from .invalid_loss import InvalidLossHook
 
