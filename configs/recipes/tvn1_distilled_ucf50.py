@@ -6,6 +6,6 @@ _base_ = 'tvn1_ucf50.py'
 
 model = dict(
     type='DistilledRecognizer2D',
-    teachers=[f'work_dirs/ablation_strong_tvn1_ucf50/recipe/seed{seed}/epoch_40.pth' for seed in range(3)],
+    teachers=[f'work_dirs/ablation_recipes_tvn1_ucf50/recipe/seed{seed}/epoch_40.pth' for seed in range(3)],
     teacher_share=0.7,
     temperature=4.0)

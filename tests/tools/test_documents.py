@@ -88,6 +88,19 @@ def test_documented_trainings_do_not_share_a_work_directory():
     assert [found for found in commands_of.values() if len(found) > 1] == []
 
 
+def test_documented_commands_for_own_clips_do_not_depend_on_group_numbers_of_ucf50():
+    """The groups of `data/mine` have names of their own, so protocols with fixed groups test none of its clips."""
+    protocols = set()
+    for _, (_, *words) in DOCUMENTED:
+        config = next((word for word in words if word.endswith('.py')), None)
+        if config and 'data/mine' in words:
+            stated = dict(word.partition('=')[::2] for word in words if '=' in word)
+            protocol = words[words.index('--protocol') + 1] if '--protocol' in words else stated.get('split.protocol')
+            protocols.add(protocol or read_config(REPOSITORY / config).split.protocol)
+    assert {'own', 'group5'} <= protocols
+    assert not protocols & {'ucf101like', 'groups19to25', 'logo'}
+
+
 EXAMPLES = [
     text for document in DOCUMENTS
     for text in re.findall(r'^```python\n(_base_.*?)^```', document.read_text('utf-8'), flags=re.DOTALL | re.MULTILINE)

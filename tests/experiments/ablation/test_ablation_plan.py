@@ -13,7 +13,7 @@ from scipy.stats import false_discovery_control
 from tests.experiments.planted_trainings import plant
 from tests.small_experiment import REPOSITORY, write_config, write_data
 from tvn_mmaction.config.loaders import build_without_videos, datasets
-from tvn_mmaction.config.loading import read_config
+from tvn_mmaction.config.loading import config_name, read_config
 from tvn_mmaction.datasets.clip_lists import clips_of
 from tvn_mmaction.experiments.ablation.ablation_plan import (
     ablation_rows,
@@ -226,6 +226,13 @@ def test_part_lists_of_the_package_fit_their_recipes():
     for file in (REPOSITORY / 'configs').glob('*/*parts.yaml'):
         recipe = str(file.with_name('tvn1_ucf50.py'))
         assert plan_ablation(recipe, read_parts(file), [], REPOSITORY, kind='full').jobs == []
+
+
+def test_default_teachers_are_where_ablate_trains_them():
+    recipes = REPOSITORY / 'configs/recipes'
+    teachers = read_config(recipes / 'tvn1_distilled_ucf50.py').model.teachers
+    row = Path('work_dirs', f'ablation_{config_name(recipes / "tvn1_ucf50.py")}', row_folder((), ()))
+    assert [Path(file) for file in teachers] == [row / f'seed{seed}/epoch_40.pth' for seed in range(3)]
 
 
 @pytest.fixture
