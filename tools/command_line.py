@@ -256,7 +256,9 @@ def add_job_arguments(parser: argparse.ArgumentParser, jobs: str) -> None:
         '--gpus-per-job', type=share, metavar='X',
         help=f'GPU share of each of the {jobs}; with 0.5, two share a GPU (1, or less if there are more workers)',
     )  # fmt: skip
-    parser.add_argument('--address', help='address of a running Ray cluster, or auto (a new cluster on this machine)')
+    parser.add_argument(
+        '--address', help='address of a running Ray cluster, or auto to find it (default: a new one on this machine)'
+    )
     parser.add_argument('--resume', action='store_true', help=f'resume unfinished {jobs} from their last checkpoint')
 
 

@@ -200,7 +200,7 @@ def test_own_split_has_lists_and_counts_of_what_leaks(tmp_path):
                 )
     shutil.copy(tmp_path / 'v/train/A/v_A_g01_c05.avi', tmp_path / 'v/val/A/v_A_g05_c01.avi')
     summary = build_data_root(tmp_path / 'v', tmp_path)
-    assert summary['layout'] == 'test/ and train/ and val/ over class folders'
+    assert summary['layout'] == 'test/, train/ and val/ over class folders'
     assert summary['protocol'] == 'own' and summary['seed'] is None
     # Clips of one class and length have the same content here.
     assert summary['folds'] == [

@@ -30,7 +30,7 @@ def found(videos: Path, annotations: Path | None = None) -> dict[str, tuple[str,
 def test_folders_by_subset(tmp_path):
     write_files(tmp_path, 'train/A/1.avi', 'train/B/1.avi', 'val/A/1.avi', 'Test/B/1.avi', 'train/B/note.txt')
     layout, clips, ignored = find_clips(tmp_path, tmp_path)
-    assert layout == 'Test/ and train/ and val/ over class folders'
+    assert layout == 'Test/, train/ and val/ over class folders'
     assert [(clip.path, clip.class_name, clip.split) for clip in clips] == [
         ('train/A/1.avi', 'A', 'train'),
         ('val/A/1.avi', 'A', 'validation'),

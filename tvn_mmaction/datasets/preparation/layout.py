@@ -120,8 +120,8 @@ def _by_role(roles: dict[str, Path], videos: Path, data_root: Path, expression: 
         clips += [clip._replace(split=role) for clip in found]
         ignored |= {f'{folder.name}/{name}': reason for name, reason in not_clips.items()}
     check_clips(clips, videos)
-    names = ' and '.join(f'{path.name}/' for path in roles.values())
-    return Found(f'{names} over class folders', _sorted(clips), ignored)
+    *names, last = (f'{path.name}/' for path in roles.values())
+    return Found(f'{", ".join(names)} and {last} over class folders', _sorted(clips), ignored)
 
 
 def _sorted(clips: Sequence[Clip]) -> list[Clip]:
