@@ -5,14 +5,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # read on import; the workers have the other cores
+
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, config
 from mmengine.registry import DefaultScope
-
-if 'PYTEST_XDIST_WORKER' in os.environ:
-    os.environ.setdefault('OMP_NUM_THREADS', '1')  # the workers have the other cores
 
 import tvn_mmaction  # noqa: F401
 from tests.small_experiment import write_config, write_data

@@ -90,5 +90,8 @@ def test_resource_usage_is_measured(config, tmp_path):
         found = measure_load(config, tmp_path, options, 240, progress)
     assert found['workers'] == 1 and 200 < found['steps'] <= 240 and 0 < found['main_mb'] < 10_000
     assert found['speed_ratio'] > 0 and time.monotonic() - started < 200
-    with pytest.raises(UserError, match='ended with exit code 2: '), progress_bar(visible=False) as progress:
+    with (
+        pytest.raises(UserError, match=r'ended with exit code 2\. Read its log'),
+        progress_bar(visible=False) as progress,
+    ):
         measure_load(config, tmp_path / 'other', options | {'train_dataloader.batch_size': 'many'}, 240, progress)

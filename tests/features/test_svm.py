@@ -84,7 +84,7 @@ def test_result_of_another_svm_is_not_overwritten(data, plant):
     first = learn(data, features, FIT)
     before = (features / 'svm/result.json').read_bytes()
     replace(FeatureRecord.load(features), layer='backbone.dropout').save(features)
-    with pytest.raises(UserError, match=r'another options\.layer \(backbone, and here backbone\.dropout\): name ano'):
+    with pytest.raises(UserError, match=r'another options\.layer \(backbone, and here backbone\.dropout\)\. Name ano'):
         learn(data, features, FIT)
     with pytest.raises(UserError, match=r'svm/result\.json is there already, of another .*\. Name another --work-dir'):
         learn(data, plant('fit', noise=0.1), FIT | {'test_dataloader.dataset.subset': 'validation'})

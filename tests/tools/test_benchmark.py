@@ -16,7 +16,9 @@ TOOL = REPOSITORY / 'tools/benchmark.py'
 
 @pytest.fixture(scope='module')
 def folder(folder):
-    (folder / 'more.py').write_text("_base_ = 'tiny.py'\nmodel = dict(cls_head=dict(dropout_ratio=0.1))\nextra = 1\n")
+    (folder / 'more.py').write_text(
+        "_base_ = 'tiny.py'\nmodel = dict(cls_head=dict(dropout_ratio=0.1))\nviews = dict(clips=1)\n"
+    )
     return folder
 
 
@@ -24,17 +26,21 @@ def folder(folder):
 def test_two_configs_are_measured(folder):
     process = run_tool(
         TOOL, 'tiny.py', 'more.py', '--rounds', '2', '--train-batch', '2', '--threads', '1', '--device', 'cpu',
-        '--out', 'new/benchmark.json', '--cfg-options', 'extra=2', folder=folder,
+        '--out', 'new/benchmark.json', '--cfg-options', 'views.clips=1', folder=folder,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines()[-1] == 'written: new/benchmark.json'
-    assert '`tiny`' in process.stdout and '`more extra=2`' in process.stdout and ', 1 thread, float32' in process.stdout
+    assert (
+        '`tiny`' in process.stdout
+        and '`more views.clips=1`' in process.stdout
+        and ', 1 thread, float32' in process.stdout
+    )
     assert 'Warning' not in process.stderr and 'profiler' not in process.stderr
 
     benchmark = Benchmark.load(folder / 'new/benchmark.json')
     assert (benchmark.reference, benchmark.rounds, benchmark.threads, benchmark.device) == ('tiny', 2, 1, 'cpu')
     tiny, more = benchmark.models
-    assert (tiny.options, more.options) == ({}, {'extra': 2})
+    assert (tiny.options, more.options) == ({}, {'views.clips': 1})
     assert tiny.parameters == more.parameters and tiny.macs == more.macs
     assert tiny.data.median_ms > 0 and more.train_step.median_ms > 0
 
