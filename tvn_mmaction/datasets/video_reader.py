@@ -24,7 +24,7 @@ VERSION = 1  # of the frames that this module returns, for manifests and frame s
 USUAL_FPS = 25.0  # of files that declare no plausible frame rate
 # Every packet of these codecs, in containers with a time stamp for each, is one shown frame. Others hide frames: the
 # B-frames of MPEG-4 in AVI are packed into one packet with their successor, and VP8 has references that are not shown.
-INDEXED_CODECS = {'av1', 'h264', 'hevc', 'vp9'}
+INDEXED_CODECS = {'av1', 'h264', 'hevc', 'vp9', 'dav1d', 'aom-av1', 'vpx-vp9'}  # the last ones by their libraries
 INDEXED_CONTAINERS = {'matroska,webm', 'mov,mp4,m4a,3gp,3g2,mj2'}
 INTRA_CODECS = {
     'dnxhd',
@@ -233,7 +233,7 @@ class VideoReader:
         """The time stamps of all frames in the order of presentation; empty if packets are not known to be frames."""
         codec, container = self._stream.codec_context.name.removeprefix('lib'), self._container.format.name
         is_intra = codec in INTRA_CODECS and container in INDEXED_CONTAINERS | {'avi'}
-        if not is_intra and (codec not in INDEXED_CODECS | DECODERS or container not in INDEXED_CONTAINERS):
+        if not is_intra and (codec not in INDEXED_CODECS or container not in INDEXED_CONTAINERS):
             return []
         stamps = []
         for packet in self._packets():
@@ -299,9 +299,6 @@ class VideoReader:
             threads=1,  # starting threads takes longer than converting
         ).to_ndarray()
         return np.ascontiguousarray(_upright(rgb, frame))  # rows may be padded
-
-
-DECODERS = {'dav1d', 'aom-av1', 'vpx-vp9'}  # of the indexed codecs, by the names of their libraries
 
 
 def _upright(pixels: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

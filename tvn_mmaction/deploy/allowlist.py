@@ -155,7 +155,7 @@ def _check_values(value: Any, name: str, file: Path) -> None:
     elif isinstance(value, str):
         if len(value) > LONGEST_TEXT:
             raise UserError(f'{file} has a text of {len(value)} characters in {name}. Use another file.')
-    elif value is not None and not isinstance(value, bool):
+    elif value is not None:
         raise UserError(f'{file} has a {type(value).__name__} in {name}, which is not plain data. Use another file.')
 
 
