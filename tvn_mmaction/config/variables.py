@@ -13,9 +13,9 @@ from ..models.backbones.online_tsm import fewest_frames
 from ..utils.errors import UserError
 from ..utils.markdown import markdown_table
 from .augmentation_steps import use_augmentation
+from .clip_fps import use_frame_rate
 from .decoder import DECODERS, use_decoder
 from .dependencies import use_features, use_pretrained, use_pretraining, use_selection, use_teachers
-from .frame_rate import use_frame_rate
 from .loaders import LOADERS, dataset_of, datasets, use_classes_of_data, use_split
 from .views import use_views
 
